@@ -1,0 +1,1 @@
+"""The synthetic training that made the bundled weights."""

@@ -1,0 +1,119 @@
+"""How bright each class is: the paper's random mixture, and plausible sequences from a table."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from strokeseg.arrays import FloatArray
+from strokeseg.errors import DataError
+from strokeseg.training.config import ContrastConfig
+
+Range = tuple[float, float]
+RANDOM_FAMILY = "random"
+
+
+@dataclass(frozen=True)
+class LesionStage:
+    """A stage of a lesion: how often, and the ranges of its core's and its rim's mean."""
+
+    name: str
+    share: float
+    core: Range
+    rim: Range
+
+
+@dataclass(frozen=True)
+class Sequence3D:
+    """A plausible sequence: how often, a range of means per class, and the lesion's stages."""
+
+    name: str
+    share: float
+    ranges: tuple[Range, ...]
+    stages: tuple[LesionStage, ...]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Means and standard deviations of one image; the last two entries are lesion core and rim.
+
+    `fwhm_vox` (one per entry) is the smoothness of the texture within a class.
+    """
+
+    family: str
+    stage: str
+    means: FloatArray
+    stds: FloatArray
+    fwhm_vox: FloatArray
+    seed: int
+
+
+def read_sequences(class_names: Sequence[str], path: Path | None = None) -> tuple[Sequence3D, ...]:
+    """Read the table of plausible sequences; each names a range for every class.
+
+    Raises
+    ------
+    DataError
+        A sequence lacks a class.
+    """
+    if path is None:
+        text = resources.files("strokeseg.training").joinpath("tables/contrasts.toml").read_text()
+    else:
+        text = path.read_text()
+    sequences = []
+    for name, entry in tomllib.loads(text)["sequences"].items():
+        missing = [c for c in class_names if c not in entry]
+        if missing:
+            raise DataError(f"contrast table: sequence {name} has no range for {missing[0]!r}")
+        stages = tuple(
+            LesionStage(s["stage"], s["share"], tuple(s["core"]), tuple(s["rim"]))
+            for s in entry["lesion"]
+        )
+        ranges = tuple((float(entry[c][0]), float(entry[c][1])) for c in class_names)
+        sequences.append(Sequence3D(name, float(entry["share"]), ranges, stages))
+    return tuple(sequences)
+
+
+def draw_contrast(
+    rng: np.random.Generator,
+    class_count: int,
+    sequences: Sequence[Sequence3D],
+    config: ContrastConfig,
+) -> Contrast:
+    """Draw a contrast: a plausible sequence for `plausible_share` of samples, else the paper's."""
+    fwhm = rng.uniform(0, config.texture_fwhm_vox, class_count + 2).astype(np.float32)
+    seed = int(rng.integers(2**31))
+    if rng.random() >= config.plausible_share:
+        means = rng.uniform(0, 255, class_count + 2).astype(np.float32)
+        stds = rng.uniform(0, config.texture_std, class_count + 2).astype(np.float32)
+        return Contrast(RANDOM_FAMILY, "random", means, stds, fwhm, seed)
+    shares = np.asarray([s.share for s in sequences])
+    sequence = sequences[int(rng.choice(len(sequences), p=shares / shares.sum()))]
+    return _draw_plausible(rng, sequence, fwhm, seed, config)
+
+
+def _draw_plausible(
+    rng: np.random.Generator,
+    sequence: Sequence3D,
+    fwhm: FloatArray,
+    seed: int,
+    config: ContrastConfig,
+) -> Contrast:
+    """Draw means within a sequence's ranges, widened by `jitter` of each range's width."""
+    shares = np.asarray([s.share for s in sequence.stages])
+    stage = sequence.stages[int(rng.choice(len(shares), p=shares / shares.sum()))]
+    ranges = np.asarray([*sequence.ranges, stage.core, stage.rim])
+    widen = config.jitter * (ranges[:, 1] - ranges[:, 0])
+    means = np.maximum(rng.uniform(ranges[:, 0] - widen, ranges[:, 1] + widen), 0) * 255
+    stds = rng.uniform(0.2, 1.0, len(means)) * config.plausible_std
+    stds[0] *= 0.3
+    if rng.random() < config.uniform_lesion_share:
+        means[-1] = means[-2]
+    return Contrast(
+        sequence.name, stage.name, means.astype(np.float32), stds.astype(np.float32), fwhm, seed
+    )
+
+

@@ -1,0 +1,67 @@
+"""Fade a lesion (grades of infarction) and stitch it softly into its surroundings (Soft-CP).
+
+Source: Chalcroft et al., Synthetic Data for Robust Stroke Segmentation, arXiv 2404.01946.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from strokeseg.arrays import FloatArray
+from strokeseg.training.config import LesionConfig
+from strokeseg.training.filters import dilate, erode
+
+
+@dataclass(frozen=True)
+class Fade:
+    """Control points of a smooth field in [minimum, 1]; None for no fading."""
+
+    points: FloatArray | None
+
+
+def draw_fade(rng: np.random.Generator, config: LesionConfig) -> Fade:
+    """Draw a fading field of 2 to `fade_points` control points an axis."""
+    if rng.random() >= config.fade_share:
+        return Fade(None)
+    shape = rng.integers(2, config.fade_points + 1, 3)
+    points = rng.uniform(config.fade_minimum, 1.0, shape).astype(np.float32)
+    return Fade(points)
+
+
+def apply_fade(lesion: torch.Tensor, fade: Fade) -> torch.Tensor:
+    """Multiply a lesion (I, J, K) by the field."""
+    if fade.points is None:
+        return lesion
+    return lesion * smooth_field(fade.points, lesion)
+
+
+def smooth_field(points: FloatArray, like: torch.Tensor) -> torch.Tensor:
+    """Spread control points linearly over the last three axes of `like`."""
+    grid = torch.as_tensor(points, dtype=torch.float32, device=like.device)[None, None]
+    shape = tuple(like.shape[-3:])
+    return functional.interpolate(grid, size=shape, mode="trilinear", align_corners=True)[0, 0]
+
+
+def soften(
+    lesion: torch.Tensor, erode_rings: int, dilate_rings: int, alpha: float
+) -> torch.Tensor:
+    """Soft-CP weights of a binary lesion: 1 in the eroded core, alpha^j in the j-th ring around.
+
+    Rings grow by 3x3x3 boxes from the core, `erode_rings + dilate_rings` of them (none: the
+    lesion stays as it was sampled, right for voxels as large as the rings); a lesion that
+    erosion would delete keeps itself as its core. Returns float32 (I, J, K) in [0, 1].
+    """
+    if erode_rings + dilate_rings == 0:
+        return lesion
+    mask = (lesion > 0.5).float()
+    core = erode(mask, erode_rings) if erode_rings else mask
+    if not bool(core.any()):
+        core = mask
+    weight, reached = core, core
+    for ring in range(1, erode_rings + dilate_rings + 1):
+        grown = dilate(reached, 1)
+        weight = weight + alpha**ring * (grown - reached)
+        reached = grown
+    return weight
