@@ -1,0 +1,190 @@
+"""Intensities: histogram equalisation, z-score, clipping; one code for inference and training.
+
+The equalisation is MONAI's ``HistogramNormalize`` (256 bins, 0 to 255) and the z-score its
+``NormalizeIntensity(nonzero=False)``, to within float error.
+"""
+
+from typing import Any, Literal, TypeVar, cast
+
+import numpy as np
+
+from strokeseg.arrays import FloatArray
+from strokeseg.errors import UsageError
+
+Normalisation = Literal["zscore", "histogram", "percentile", "foreground"]
+Image = TypeVar("Image")
+
+_BINS = 256
+_TOP = 255.0
+_BLOCK = 1 << 16
+_HOUNSFIELD_RANGE = (0.0, 80.0)
+_PERCENTILES = (1.0, 99.0)
+_FOREGROUND_RANGE = (-5.0, 10.0)
+
+
+def normalise(data: FloatArray, how: Normalisation) -> FloatArray:
+    """Bring an image to the intensities that a network was trained on.
+
+    Parameters
+    ----------
+    data : (I, J, K) float32 array
+        Finite intensities, any strides.
+    how : {"histogram", "percentile", "zscore", "foreground"}
+        Equalise the histogram, or clip to the 1st to 99th percentile, or neither, then z-score;
+        or z-score by the foreground alone, see `zscore_foreground`.
+
+    Returns
+    -------
+    (I, J, K) float32 array
+        A new array (all 0 if the image is constant), of mean 0 and standard deviation 1 unless
+        by the foreground.
+
+    Raises
+    ------
+    UsageError
+        If `how` is none of these.
+    """
+    if how == "zscore":
+        return zscore(data)
+    if how == "histogram":
+        return zscore(equalise_histogram(data))
+    if how == "percentile":
+        low, high = np.percentile(data, _PERCENTILES)
+        return zscore(np.clip(data, np.float32(low), np.float32(high)))
+    if how == "foreground":
+        return zscore_foreground(data)
+    raise UsageError(
+        f"unknown normalisation {how!r}: it is one of 'foreground', 'histogram', 'percentile' "
+        "and 'zscore'"
+    )
+
+
+def clip_hounsfield(data: FloatArray) -> FloatArray:
+    """Clip a CT to the brain window, 0 to 80 HU.
+
+    Parameters
+    ----------
+    data : (I, J, K) float32 array
+        Hounsfield units.
+    """
+    low, high = _HOUNSFIELD_RANGE
+    return np.clip(data, np.float32(low), np.float32(high))
+
+
+def equalise_histogram(data: FloatArray) -> FloatArray:
+    """Map intensities to 0 to 255 through their cumulative histogram.
+
+    256 bins of equal width span the image's range; the cumulative counts, scaled so that the first
+    bin has 0 and the last 255, are read at the bins' centres and between them linearly.
+
+    Parameters
+    ----------
+    data : (I, J, K) float32 array
+        Finite intensities, any strides.
+
+    Returns
+    -------
+    (I, J, K) float32 array
+        A new array in [0, 255]; all 0 if the image is constant.
+    """
+    flat_in, flat_out, out = _in_memory_order(data)
+    low, high = flat_in.min(), flat_in.max()
+    if low == high:
+        flat_out.fill(0.0)
+        return out
+    counts = np.zeros(_BINS, dtype=np.int64)
+    for start in range(0, flat_in.size, _BLOCK):
+        position = flat_out[start : start + _BLOCK]
+        np.subtract(flat_in[start : start + _BLOCK], low, out=position)
+        position *= np.float32(_BINS)
+        position /= np.float32(high - low)
+        bins = np.minimum(position.astype(np.int32), _BINS - 1)
+        counts += np.bincount(bins, minlength=_BINS)
+    cumulative = np.cumsum(counts).astype(np.float64)
+    levels = (cumulative - cumulative[0]) * (_TOP / (cumulative[-1] - cumulative[0]))
+    slopes = np.append(np.diff(levels), 0.0).astype(np.float32)
+    floors = levels.astype(np.float32)
+    for start in range(0, flat_out.size, _BLOCK):
+        position = flat_out[start : start + _BLOCK]
+        position -= np.float32(0.5)
+        np.clip(position, 0.0, np.float32(_BINS - 1), out=position)
+        bins = position.astype(np.int32)
+        position -= bins
+        position *= slopes[bins]
+        position += floors[bins]
+    return out
+
+
+def zscore(data: FloatArray) -> FloatArray:
+    """Subtract the mean and divide by the standard deviation, over the whole image.
+
+    Parameters
+    ----------
+    data : float32 array
+        Finite intensities, any strides.
+
+    Returns
+    -------
+    float32 array
+        A new array; all 0 if the image is constant.
+    """
+    flat_in, flat_out, out = _in_memory_order(data)
+    if flat_in.min() == flat_in.max():
+        flat_out.fill(0.0)
+        return out
+    mean = flat_in.mean(dtype=np.float64)
+    squares = 0.0
+    for start in range(0, flat_in.size, _BLOCK):
+        centred = flat_out[start : start + _BLOCK]
+        np.subtract(flat_in[start : start + _BLOCK], np.float32(mean), out=centred)
+        squares += float(np.sum(np.square(centred), dtype=np.float64))
+    deviation = float(np.sqrt(squares / flat_in.size))
+    if deviation > 0.0:
+        flat_out *= np.float32(1.0 / deviation)
+    return out
+
+
+def zscore_foreground(data: Image) -> Image:
+    """Z-score by the voxels brighter than the image's mean, clipped to -5 to 10.
+
+    Roughly the head without the air, so that how much air a field of view holds changes nothing.
+
+    Parameters
+    ----------
+    data : float32 NumPy array or torch tensor
+        Finite intensities. Written in what the two have in common: training and inference run
+        these very lines, and on a GPU nothing here waits for the device.
+
+    Returns
+    -------
+    The same kind of array
+        A new one; all 0 if the image is constant.
+    """
+    image = cast(Any, data)
+    # Measured from the darkest voxel, so that a large offset costs no digits.
+    shifted = image - image.min()
+    bright = shifted > shifted.mean()
+    count = bright.sum()
+    count = count + (count == 0)
+    # In place, which keeps NumPy's float32.
+    shifted -= (shifted * bright).sum() / count
+    deviation = (((shifted * bright) ** 2).sum() / count) ** 0.5
+    shifted /= deviation + (deviation == 0)
+    varies = image.max() > image.min()
+    return cast(Image, shifted.clip(*_FOREGROUND_RANGE) * varies)
+
+
+def _in_memory_order(data: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Flatten an image as it lies in memory, and make room for a result that lies the same way.
+
+    Returns
+    -------
+    flat_in, flat_out, out : float32 arrays
+        The image, flat (no copy where it is contiguous); an empty flat array; and that same array
+        with the shape and axis order of `data`.
+    """
+    order = np.argsort([-abs(stride) for stride in data.strides], kind="stable")
+    moved = data.transpose(order)
+    flat_out = np.empty(data.size, dtype=np.float32)
+    out = flat_out.reshape(moved.shape).transpose(np.argsort(order))
+    return moved.reshape(-1), flat_out, out

@@ -1,0 +1,172 @@
+"""Bytes of image files, plain or gzip, read with limits: never more than a header claims."""
+
+import gzip
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from strokeseg.arrays import AnyArray
+from strokeseg.errors import DataError, InputNotFoundError, ReadWriteError
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_PIECE_BYTES = 1 << 20
+# Deflate stores at best 258 bytes in 2 bits.
+_MAX_DEFLATE_RATIO = 1032
+
+
+def require_file(path: Path) -> None:
+    """Refuse a path that does not lead to a regular file.
+
+    Parameters
+    ----------
+    path : Path
+        The input.
+
+    Raises
+    ------
+    InputNotFoundError
+        If nothing is there, or a folder, or a device.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputNotFoundError(f"{path}: no such file; check the path") from error
+    except (OSError, ValueError) as error:
+        raise InputNotFoundError(f"{path}: cannot be reached ({error}); check the path") from error
+    if stat.S_ISDIR(mode):
+        raise InputNotFoundError(
+            f"{path}: is a folder, not an image file; name a file (a DICOM folder is turned into "
+            "one with dcm2niix)"
+        )
+    if not stat.S_ISREG(mode):
+        raise InputNotFoundError(f"{path}: is not a regular file; name an image file")
+
+
+def read_start(path: Path, count: int) -> bytes:
+    """Read the first bytes of a file, after decompression; fewer if the file is shorter.
+
+    Parameters
+    ----------
+    path : Path
+        A plain or gzip file.
+    count : int
+        How many bytes are wanted.
+    """
+    with _opened(path) as stream:
+        return stream.read(count)
+
+
+def read_voxels(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic], offset: int
+) -> AnyArray:
+    """Read the stored voxels of an image file, first axis fastest.
+
+    Before room is made for the voxels, the file must show that it has as many: a plain file by its
+    size, a gzip file by the length in its trailer or else by being unpacked piece by piece. What
+    lies beyond the voxels is not unpacked. A gzip file that ends with its voxels has its checksum
+    checked.
+
+    Parameters
+    ----------
+    path : Path
+        A plain or gzip file.
+    shape : tuple of int
+        What the header claims.
+    dtype : numpy.dtype
+        The stored type, byte order included.
+    offset : int
+        Bytes before the first voxel.
+
+    Returns
+    -------
+    array of `shape` and `dtype`
+        In Fortran order.
+
+    Raises
+    ------
+    DataError
+        If the file is cut short or damaged.
+    """
+    voxels = int(np.prod(shape, dtype=object))
+    needed = offset + voxels * dtype.itemsize
+    _require_bytes(path, needed, voxels)
+    with _opened(path) as stream:
+        _skip(stream, offset)
+        flat = np.empty(voxels, dtype=dtype)
+        room = flat.view(np.uint8).data
+        filled = 0
+        while filled < len(room):
+            count = cast("int", stream.readinto(room[filled : filled + (_PIECE_BYTES << 3)]))  # type: ignore[attr-defined]
+            if not count:
+                raise _cut_short(path, offset + filled, needed, voxels)
+            filled += count
+        stream.read(1)
+    return flat.reshape(shape, order="F")
+
+
+def _require_bytes(path: Path, needed: int, voxels: int) -> None:
+    """Refuse a file that holds fewer bytes than its header claims."""
+    size = path.stat().st_size
+    if not _is_gzip(path):
+        if size < needed:
+            raise _cut_short(path, size, needed, voxels)
+        return
+    if size * _MAX_DEFLATE_RATIO < needed:
+        raise _cut_short(path, size, needed, voxels)
+    with path.open("rb") as stream:
+        stream.seek(-4, 2)
+        if int.from_bytes(stream.read(4), "little") == needed % (1 << 32):
+            return
+    with _opened(path) as unpacked:
+        held = _skip(unpacked, needed)
+    if held < needed:
+        raise _cut_short(path, held, needed, voxels)
+
+
+def _cut_short(path: Path, held: int, needed: int, voxels: int) -> DataError:
+    """Make the error for a file that ends before its voxels do."""
+    return DataError(
+        f"{path}: its header claims {voxels} voxels ({needed} bytes), the file holds {held} bytes; "
+        "it is cut short or its header is wrong, copy or convert it again"
+    )
+
+
+def _skip(stream: BinaryIO, count: int) -> int:
+    """Read and forget up to `count` bytes; return how many there were."""
+    passed = 0
+    while passed < count:
+        piece = stream.read(min(_PIECE_BYTES, count - passed))
+        if not piece:
+            break
+        passed += len(piece)
+    return passed
+
+
+def _is_gzip(path: Path) -> bool:
+    """Whether a file starts as gzip files do, whatever its name."""
+    with path.open("rb") as stream:
+        return stream.read(2) == _GZIP_MAGIC
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open for reading, unpacking gzip; what goes wrong inside becomes an error that says so."""
+    try:
+        opener = gzip.open if _is_gzip(path) else open
+        with opener(path, "rb") as stream:
+            yield cast("BinaryIO", stream)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f"{path}: its gzip stream is cut short or damaged ({error}); copy or download it again"
+        ) from error
+    except PermissionError as error:
+        raise InputNotFoundError(f"{path}: may not be read (permission denied)") from error
+    except OSError as error:
+        raise ReadWriteError(
+            f"{path}: reading failed ({error}); check the disk or the mount"
+        ) from error

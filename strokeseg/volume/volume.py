@@ -1,0 +1,251 @@
+"""Scans in, results out: NIfTI and MGH are read and checked, NIfTI is written."""
+
+import os
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from nibabel.spatialimages import SpatialImage
+
+from strokeseg.arrays import AnyArray, FloatArray
+from strokeseg.atomic import write_atomically
+from strokeseg.errors import CannotCreateError, DataError, StrokesegError
+from strokeseg.grid import Grid
+from strokeseg.volume.checks import (
+    check_dtype,
+    check_memory,
+    checked_grid,
+    checked_intensities,
+    geometry_warnings,
+    spatial_shape,
+)
+from strokeseg.volume.header import (
+    ImageHeader,
+    SpaceHeader,
+    header_of_image,
+    nifti_start,
+    read_header,
+    space_from_affine,
+)
+from strokeseg.volume.stream import read_voxels, require_file
+
+Source = str | os.PathLike[str] | SpatialImage | tuple[npt.ArrayLike, npt.ArrayLike]
+
+_STORED_TYPES = (np.uint8, np.int16, np.int32, np.float32)
+_GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\x04\xff"
+_GZIP_BLOCK_BYTES = 1 << 20
+_MAX_THREADS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """One scan as it was stored: no reorientation, no resampling.
+
+    Parameters
+    ----------
+    data : (I, J, K) float32 array
+        Finite intensities, any strides.
+    grid : Grid
+        Where the voxels lie.
+    header : SpaceHeader
+        The qform, sform and codes that said so.
+    path : Path or None
+        The file that it came from.
+    warnings : tuple of str
+        What was unusual about it, one line each.
+    """
+
+    data: FloatArray
+    grid: Grid
+    header: SpaceHeader
+    path: Path | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def read(source: Source) -> Volume:
+    """Read one scan and check that it can be segmented.
+
+    Headers are checked before voxels are read, and nothing is unpacked or allocated that the file
+    does not have. ``scl_slope`` and ``scl_inter`` are applied in float32. A fourth axis of one
+    volume is dropped. NaN and infinite voxels become the smallest finite value, with a warning.
+
+    Parameters
+    ----------
+    source : path, nibabel image or (array, affine)
+        NIfTI-1, NIfTI-2 (.nii, .nii.gz, .img/.hdr), .mgz or .mgh; or an image in memory, whose
+        affine maps voxels to RAS+ mm.
+
+    Returns
+    -------
+    Volume
+        The scan, float32.
+
+    Raises
+    ------
+    InputNotFoundError
+        If there is no such file.
+    DataError
+        If it is no image, or one that cannot be segmented; the message says what to do.
+    ReadWriteError
+        If reading failed half-way.
+    """
+    if isinstance(source, SpatialImage):
+        return _read_image(source)
+    if isinstance(source, tuple):
+        return _read_array(source)
+    return _read_file(Path(source))
+
+
+def write(path: Path, data: AnyArray, like: Volume) -> None:
+    """Write a result on the grid of a scan, with that scan's qform, sform and codes.
+
+    The same data make the same bytes, whatever the number of threads. The file appears under its
+    name only when it is whole.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in .nii.gz (packed fast, at level 1) or .nii; a file that is there is replaced.
+    data : (I, J, K) or (I, J, K, N) array
+        uint8, int16, int32, float32, or bool (stored as uint8); N volumes on one grid.
+    like : Volume
+        The scan.
+
+    Raises
+    ------
+    CannotCreateError
+        If the name is of another format or the file cannot be created.
+    ReadWriteError
+        If writing failed half-way.
+    """
+    stored = data.view(np.uint8) if data.dtype == np.bool_ else data
+    if stored.dtype.type not in _STORED_TYPES or not (
+        stored.shape[:3] == like.grid.shape and stored.ndim in (3, 4)
+    ):
+        raise StrokesegError(
+            f"{path}: an array of {data.dtype} {data.shape} cannot be written on a grid of "
+            f"{like.grid.shape}; this is a fault of strokeseg, please report it"
+        )
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise CannotCreateError(f"{path}: results are NIfTI; name the file .nii.gz or .nii")
+    pieces = _nifti_pieces(stored, like)
+    write_atomically(path, _gzip_pieces(pieces) if path.name.endswith(".gz") else pieces)
+
+
+def _read_file(path: Path) -> Volume:
+    """Read and check a file."""
+    require_file(path)
+    header = read_header(path)
+    name = str(path)
+    shape = spatial_shape(name, header.shape)
+    check_dtype(name, header.dtype)
+    grid = checked_grid(name, shape, header.affine)
+    check_memory(name, shape, header.dtype)
+    stored = read_voxels(header.voxels or path, shape, header.dtype, header.offset)
+    return _checked(name, path, _scaled(stored, header.slope, header.inter), grid, header)
+
+
+def _read_image(image: SpatialImage) -> Volume:
+    """Read and check a nibabel image."""
+    filename = image.get_filename()
+    name = str(filename or "nibabel image")
+    header = header_of_image(name, image)
+    shape = spatial_shape(name, header.shape)
+    check_dtype(name, header.dtype)
+    grid = checked_grid(name, shape, header.affine)
+    check_memory(name, shape, header.dtype)
+    try:
+        stored = np.asanyarray(image.dataobj)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{name}: its voxels cannot be read ({error}); load it again") from error
+    data = _scaled(stored.reshape(shape, order="A"), 1.0, 0.0)
+    return _checked(name, Path(filename) if filename else None, data, grid, header)
+
+
+def _read_array(source: tuple[npt.ArrayLike, npt.ArrayLike]) -> Volume:
+    """Check an array and its affine."""
+    name = "array"
+    if len(source) != 2:
+        raise DataError(f"{name}: a pair (array, affine) is needed, not {len(source)} things")
+    stored = np.asarray(source[0])
+    check_dtype(name, stored.dtype)
+    shape = spatial_shape(name, stored.shape)
+    try:
+        affine = np.array(source[1], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{name}: its affine is no array of numbers ({error}); give (4, 4)"
+        ) from error
+    grid = checked_grid(name, shape, affine)
+    header = ImageHeader(shape, stored.dtype, affine, space_from_affine(affine))
+    return _checked(name, None, _scaled(stored.reshape(shape, order="A"), 1.0, 0.0), grid, header)
+
+
+def _scaled(stored: AnyArray, slope: float, inter: float) -> FloatArray:
+    """Turn stored values to float32 intensities; float32 without scaling is not copied."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        data = stored.astype(np.float32, copy=False)
+        if (slope, inter) != (1.0, 0.0):
+            data = data * np.float32(slope) + np.float32(inter)
+    return data
+
+
+def _checked(
+    name: str, path: Path | None, data: FloatArray, grid: Grid, header: ImageHeader
+) -> Volume:
+    """Check the voxels and gather the warnings."""
+    data, doubts = checked_intensities(name, data)
+    warnings = (*header.warnings, *geometry_warnings(grid), *doubts)
+    return Volume(data, grid, header.space, path, warnings)
+
+
+def _nifti_pieces(data: AnyArray, like: Volume) -> Iterator[bytes]:
+    """Make the bytes of a NIfTI file: header, then one plane after the other."""
+    little = data.dtype.newbyteorder("<")
+    yield nifti_start(like.header, data.shape, little)
+    for volume in np.moveaxis(data, 3, 0) if data.ndim == 4 else (data,):
+        for plane in range(volume.shape[2]):
+            yield volume[:, :, plane].astype(little, copy=False).tobytes(order="F")
+
+
+def _gzip_pieces(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """One gzip member, without name and time, its blocks of 1 MiB packed in threads."""
+    threads = min(_MAX_THREADS, os.cpu_count() or 1)
+    yield _GZIP_HEADER
+    checksum, length = 0, 0
+    with ThreadPoolExecutor(threads) as pool:
+        for batch in _batches(pieces, threads * _GZIP_BLOCK_BYTES):
+            checksum = zlib.crc32(batch, checksum)
+            length += len(batch)
+            starts = range(0, len(batch), _GZIP_BLOCK_BYTES)
+            yield from pool.map(_deflate, (batch[at : at + _GZIP_BLOCK_BYTES] for at in starts))
+    yield _packer().flush()
+    yield checksum.to_bytes(4, "little") + (length % (1 << 32)).to_bytes(4, "little")
+
+
+def _batches(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Join pieces into runs of a whole number of blocks (the last one may be shorter)."""
+    waiting = bytearray()
+    for piece in pieces:
+        waiting += piece
+        whole = len(waiting) - len(waiting) % size
+        if whole:
+            yield bytes(waiting[:whole])
+            del waiting[:whole]
+    if waiting:
+        yield bytes(waiting)
+
+
+def _deflate(block: bytes) -> bytes:
+    """Pack one block so that another can follow it."""
+    packer = _packer()
+    return packer.compress(block) + packer.flush(zlib.Z_SYNC_FLUSH)
+
+
+def _packer() -> "zlib._Compress":
+    """Make a packer that looks for runs only: three times faster on floats, smaller on masks."""
+    return zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
