@@ -1,0 +1,287 @@
+"""One picture per case: the slices with most lesion in three planes, its outline on the scan.
+
+Slices are drawn at their true proportions in mm, in radiological convention: the patient's right
+is on the left of the picture, and letters say so. The colours are for a dark page; the outline is
+orange with a dark seam, which tells itself from any grey for any colour vision.
+"""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from strokeseg.arrays import AffineArray, BoolArray, FloatArray
+from strokeseg.errors import DataError
+from strokeseg.grid import Grid, canonical_grid, closest_axes
+from strokeseg.lesions import Box, bounding_box
+
+SLICES_PER_PLANE = 3
+CELL_PX = 320
+GUTTER_PX = 24
+CAPTION_PX = 30
+MARGIN_PX = 28
+HEADER_PX = 66
+FOOTER_PX = 20
+PAGE = (0, 0, 0)
+TEXT = (236, 236, 236)
+QUIET = (150, 153, 160)
+OUTLINE = (255, 150, 20)
+SEAM = (20, 8, 0)
+
+_SAMPLES = 400_000
+_HEAD_LEVEL = 0.12
+_HEAD_MARGIN_MM = 4.0
+_SUPERSAMPLING = 2
+
+
+@dataclass(frozen=True)
+class _Plane:
+    # Canonical axes: `across` runs from the picture's right to its left, `up` from bottom to top.
+    normal: int
+    across: int
+    up: int
+    name: str
+    letters: tuple[str, str]
+
+
+_PLANES = (
+    _Plane(normal=2, across=0, up=1, name="z", letters=("R", "L")),
+    _Plane(normal=1, across=0, up=2, name="y", letters=("R", "L")),
+    _Plane(normal=0, across=1, up=2, name="x", letters=("A", "P")),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _Scene:
+    # The scan as bytes and the mask, cut to the head, axes towards R, A, S.
+    scan: FloatArray
+    mask: BoolArray
+    affine: AffineArray
+    zooms_mm: tuple[float, float, float]
+    window: tuple[float, float]
+    pixels_per_mm: float
+
+    def size_px(self, axis: int) -> int:
+        """Length of an axis on the page."""
+        length_mm = int(self.scan.shape[axis]) * self.zooms_mm[axis]
+        return max(1, round(length_mm * self.pixels_per_mm))
+
+
+def draw(scan: FloatArray, mask: BoolArray, grid: Grid, title: str, subtitle: str) -> bytes:
+    """Draw the slices of a scan that show most of a lesion, with its outline.
+
+    Parameters
+    ----------
+    scan : (I, J, K) float32 array
+        Finite; grey values run from the 1st percentile of the image to the 99th of the head.
+    mask : (I, J, K) bool array
+        On the same grid. If it is empty, evenly spaced slices are drawn and the page says so.
+    grid : Grid
+        Of both, in any orientation.
+    title, subtitle : str
+        Two lines above the slices, such as a file's name, and volume and number of lesions.
+
+    Returns
+    -------
+    bytes
+        A PNG file, the same for the same input.
+
+    Raises
+    ------
+    DataError
+        If scan, mask and grid do not have one shape.
+    """
+    if not scan.shape == mask.shape == grid.shape:
+        raise DataError(
+            f"scan {scan.shape}, mask {mask.shape} and grid {grid.shape} differ in shape: bring "
+            "them onto one grid first"
+        )
+    scene = _scene(scan, mask, grid)
+    heights = [scene.size_px(plane.up) for plane in _PLANES]
+    pitch = CELL_PX + 2 * GUTTER_PX
+    width = 2 * (MARGIN_PX - GUTTER_PX) + SLICES_PER_PLANE * pitch
+    top = MARGIN_PX + HEADER_PX
+    height = top + sum(heights) + len(heights) * CAPTION_PX + FOOTER_PX + MARGIN_PX
+    page = Image.new("RGB", (width, height), PAGE)
+    _draw_text(page, title, subtitle, bool(scene.mask.any()))
+    for plane, row_height in zip(_PLANES, heights, strict=True):
+        for column, index in enumerate(_pick_slices(scene, plane.normal)):
+            left = MARGIN_PX + column * pitch
+            _draw_cell(page, (left, top), scene, plane, index)
+        top += row_height + CAPTION_PX
+    stream = io.BytesIO()
+    page.save(stream, format="PNG", compress_level=4)
+    return stream.getvalue()
+
+
+def legend(volume_ml: float, lesion_count: int) -> str:
+    """Return the line that goes below the title: volume and number of lesions."""
+    noun = "lesion" if lesion_count == 1 else "lesions"
+    volume = f"{volume_ml:.1f}" if volume_ml >= 0.1 else f"{volume_ml:.2g}"
+    return f"{lesion_count} {noun}, {volume} ml"
+
+
+def _scene(scan: FloatArray, mask: BoolArray, grid: Grid) -> _Scene:
+    axes, signs = closest_axes(grid.affine)
+    order = tuple(np.argsort(axes))
+    flips = tuple(slice(None, None, signs[axis]) for axis in order)
+    ras_scan, ras_mask = scan.transpose(order)[flips], mask.transpose(order)[flips]
+    canonical = canonical_grid(grid)
+    zooms = canonical.voxel_size_mm
+    stride = max(1, int(np.cbrt(scan.size / _SAMPLES)))
+    sample = ras_scan[::stride, ::stride, ::stride]
+    low, high = _grey_window(sample)
+    box = _head_box(sample > low + _HEAD_LEVEL * (high - low), stride, canonical)
+    lesion = bounding_box(ras_mask)
+    if lesion is not None:
+        i, j, k = (
+            slice(min(a.start, b.start), max(a.stop, b.stop))
+            for a, b in zip(box, lesion, strict=True)
+        )
+        box = (i, j, k)
+    affine = canonical.affine.copy()
+    affine[:3, 3] = (canonical.affine @ [*(side.start for side in box), 1.0])[:3]
+    widest = max((box[axis].stop - box[axis].start) * zooms[axis] for axis in (0, 1))
+    return _Scene(ras_scan[box], ras_mask[box], affine, zooms, (low, high), CELL_PX / widest)
+
+
+def _grey_window(sample: FloatArray) -> tuple[float, float]:
+    low, high = (float(value) for value in np.percentile(sample, (1.0, 99.0)))
+    head = sample[sample > low + _HEAD_LEVEL * (high - low)]
+    if head.size:
+        high = float(np.percentile(head, 99.0))
+    return low, max(high, low + 1e-6)
+
+
+def _head_box(head: BoolArray, stride: int, grid: Grid) -> Box:
+    # Where a fiftieth of the fullest slice is head; noise and single voxels do not count.
+    sides = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        profile = head.sum(axis=others)
+        where = np.flatnonzero(profile > profile.max() / 50)
+        if where.size == 0:
+            where = np.array([0, head.shape[axis] - 1])
+        margin = int(np.ceil(_HEAD_MARGIN_MM / grid.voxel_size_mm[axis]))
+        start = max(0, (int(where[0]) - 1) * stride + 1 - margin)
+        stop = min(grid.shape[axis], (int(where[-1]) + 1) * stride + margin)
+        sides.append(slice(start, stop))
+    return sides[0], sides[1], sides[2]
+
+
+def _pick_slices(scene: _Scene, axis: int) -> list[int]:
+    size = scene.mask.shape[axis]
+    others = tuple(other for other in range(3) if other != axis)
+    area = scene.mask.sum(axis=others, dtype=np.int64)
+    extent = np.flatnonzero(area)
+    if extent.size == 0:
+        return sorted({int(size * share) for share in (0.35, 0.5, 0.65)})
+    # A third of the lesion apart, but 4 to 12 mm, so that no slice shows three times over and no
+    # second focus is missed; closer where the lesion is smaller; beside it where it is out of
+    # slices.
+    spread_mm = (extent[-1] - extent[0] + 1) * scene.zooms_mm[axis] / SLICES_PER_PLANE
+    gap = max(1, round(min(max(spread_mm, 4.0), 12.0) / scene.zooms_mm[axis]))
+    index = np.arange(size)
+    chosen = [int(area.argmax())]
+    while len(chosen) < min(size, SLICES_PER_PLANE):
+        distance = np.abs(index[:, np.newaxis] - chosen).min(axis=1)
+        free = np.where(distance >= gap, area, 0)
+        if free.any():
+            chosen.append(int(free.argmax()))
+        elif gap > 1:
+            gap //= 2
+        else:
+            nearness = size - np.abs(index - chosen[0])
+            chosen.append(int(np.where(distance > 0, nearness, 0).argmax()))
+    return sorted(chosen)
+
+
+def _draw_cell(
+    page: Image.Image, corner: tuple[int, int], scene: _Scene, plane: _Plane, index: int
+) -> None:
+    size = (scene.size_px(plane.across), scene.size_px(plane.up))
+    left, top = corner[0] + (CELL_PX - size[0]) // 2, corner[1]
+    low, high = scene.window
+    grey = (_flat(scene.scan, plane, index) - low) * (255.0 / (high - low))
+    image = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
+    page.paste(image.resize(size, Image.Resampling.BICUBIC).convert("RGB"), (left, top))
+    flat = _flat(scene.mask, plane, index)
+    if flat.any():
+        line, seam = _outline(flat, size)
+        page.paste(SEAM, (left, top), seam)
+        page.paste(OUTLINE, (left, top), line)
+    pen = ImageDraw.Draw(page)
+    middle = top + size[1] // 2
+    pen.text((left - 7, middle), plane.letters[0], QUIET, _font(15), anchor="rm")
+    pen.text((left + size[0] + 7, middle), plane.letters[1], QUIET, _font(15), anchor="lm")
+    centre = [(n - 1) / 2 for n in scene.scan.shape]
+    centre[plane.normal] = float(index)
+    position = round(float(scene.affine[plane.normal] @ [*centre, 1.0]))
+    below = (corner[0] + CELL_PX // 2, top + size[1] + 5)
+    pen.text(below, f"{plane.name} = {position} mm", QUIET, _font(13), anchor="mt")
+
+
+def _flat(volume: npt.NDArray[Any], plane: _Plane, index: int) -> npt.NDArray[Any]:
+    flat: npt.NDArray[Any] = np.moveaxis(volume, plane.normal, 0)[index]
+    # What is left of the axes is (across, up); rows run down the page and columns to the right.
+    return flat.T[::-1, ::-1]
+
+
+def _outline(flat: npt.NDArray[Any], size: tuple[int, int]) -> tuple[Image.Image, ...]:
+    # Just outside the lesion, so that it hides none of it; drawn larger and shrunk, for smooth
+    # edges.
+    fine = (size[0] * _SUPERSAMPLING, size[1] * _SUPERSAMPLING)
+    image = Image.fromarray(flat.astype(np.uint8) * 255).resize(fine, Image.Resampling.BILINEAR)
+    inside = np.asarray(image) >= 128
+    line = _grow(inside, 3)
+    seam = _grow(line, 2)
+    return tuple(
+        Image.fromarray((band * level).astype(np.uint8)).reduce(_SUPERSAMPLING)
+        for band, level in ((line & ~inside, 255), (seam & ~inside, 170))
+    )
+
+
+def _grow(mask: BoolArray, steps: int) -> BoolArray:
+    padded = np.pad(mask, steps)
+    out = mask.copy()
+    rows, columns = mask.shape
+    for down in range(-steps, steps + 1):
+        for right in range(-steps, steps + 1):
+            if down * down + right * right <= steps * steps:
+                out |= padded[
+                    steps + down : steps + down + rows, steps + right : steps + right + columns
+                ]
+    return out
+
+
+def _draw_text(page: Image.Image, title: str, subtitle: str, found: bool) -> None:
+    pen = ImageDraw.Draw(page)
+    room = page.width - 2 * MARGIN_PX
+    pen.text((MARGIN_PX, MARGIN_PX), _fit(title, 22, room), TEXT, _font(22), anchor="lt")
+    line = MARGIN_PX + 42
+    if found:
+        pen.line((MARGIN_PX, line, MARGIN_PX + 24, line), OUTLINE, 2)
+        pen.text(
+            (MARGIN_PX + 34, line), _fit(subtitle, 17, room - 34), TEXT, _font(17), anchor="lm"
+        )
+    else:
+        text = "No lesion found" + (f"; {subtitle}" if subtitle else "")
+        pen.text((MARGIN_PX, line), _fit(text, 17, room), OUTLINE, _font(17), anchor="lm")
+    note = "Radiological convention: the patient's right is on the left of the picture."
+    pen.text((MARGIN_PX, page.height - MARGIN_PX), note, QUIET, _font(13), anchor="ls")
+
+
+def _fit(text: str, size: int, room_px: int) -> str:
+    font = _font(size)
+    if font.getlength(text) <= room_px:
+        return text
+    while text and font.getlength(text + "...") > room_px:
+        text = text[:-1]
+    return text + "..."
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
