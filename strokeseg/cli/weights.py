@@ -1,0 +1,265 @@
+"""`strokeseg weights`: what models there are, and how they get here, are checked and carried on."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from strokeseg.models import FoundModel
+    from strokeseg.models.hub_settings import HubSettings
+    from strokeseg.models.registry import Registry, RegistryEntry
+    from strokeseg.models.verification import Verdict
+
+app = typer.Typer(
+    help="List, show, download, verify, export and import models.", no_args_is_help=True
+)
+
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="A registry name, a folder, or hub:owner/name[@rev].")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Make no network request.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+
+
+@app.command("list")
+def list_models(*, as_json: JsonOption = False) -> None:
+    """List the models known by name, and where each one is on this machine."""
+    from strokeseg.models.hub_settings import hub_settings
+    from strokeseg.models.registry import load_registry
+    from strokeseg.models.store import imported_models
+
+    settings, registry = hub_settings(offline=True), load_registry()
+    rows = [_row(entry, settings, registry) for entry in registry.entries.values()]
+    rows += [
+        {"name": manifest.name, "here": "imported", "summary": "Imported on this machine"}
+        for manifest in imported_models(settings)
+        if manifest.name not in registry.entries
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    width = max(len(row["name"]) for row in rows) + 2
+    for row in rows:
+        mark = "*" if row.get("default") else " "
+        typer.echo(f"{mark} {row['name']:<{width}}{row['here'] or '-':<10}{row['summary']}")
+    typer.echo("* is the default; - is not on this machine: strokeseg weights download", err=True)
+
+
+@app.command("show")
+def show(name: NameArgument, *, as_json: JsonOption = False) -> None:
+    """Show what is known of one model: origin, licence, citation, classes, checksums, files."""
+    from strokeseg.models import locate_model
+    from strokeseg.models.hub_settings import hub_settings
+    from strokeseg.models.registry import load_registry
+
+    settings, registry = hub_settings(offline=True), load_registry()
+    entry = registry.entries.get(name)
+    found = locate_model(name, settings, registry)
+    facts: dict[str, Any] = {"name": name}
+    if entry is not None:
+        facts |= dataclasses.asdict(entry)
+        facts["default"] = name == registry.default
+    if found is not None:
+        facts |= _described(found)
+    facts["here"] = None if found is None else found.origin
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2, default=str))
+        return
+    for key, value in facts.items():
+        if value not in (None, "", {}):
+            typer.echo(f"{key + ':':<16}{_text(value)}")
+    if found is None:
+        typer.echo(f"not on this machine: strokeseg weights download {name}", err=True)
+
+
+@app.command("download")
+def download_model(
+    name: NameArgument,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Fetch again what is there.")] = False,
+    offline: OfflineOption = False,
+) -> None:
+    """Fetch a model from the Hub, check its sha256, and write its folder to stdout."""
+    from strokeseg.models import fetch_model, locate_model
+    from strokeseg.models.hub_errors import offline_error
+    from strokeseg.models.hub_settings import hub_settings
+    from strokeseg.models.registry import load_registry
+
+    settings, registry = hub_settings(offline=offline), load_registry()
+    found = locate_model(name, settings, registry)
+    if found is None or (force and found.origin in ("cache", "imported")):
+        if settings.offline:
+            raise offline_error(name, settings)
+        found = fetch_model(name, settings, registry, force=force, say=_say)
+    else:
+        _say(f"{name} is here already ({found.origin})")
+    found.read()
+    typer.echo(str(found.folder))
+
+
+@app.command("verify")
+def verify(
+    name: Annotated[str | None, typer.Argument(help="All that are here if left out.")] = None,
+    *,
+    engine: Annotated[str, typer.Option(help="Engine for the golden check.")] = "auto",
+    device: Annotated[str, typer.Option(help="Device for the golden check.")] = "auto",
+    files_only: Annotated[
+        bool, typer.Option("--files-only", help="Check the files, run no network.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a model's sha256 and tensors, and that an engine reproduces its golden record."""
+    from strokeseg.models import find_model
+    from strokeseg.models.hub_settings import hub_settings
+    from strokeseg.models.registry import load_registry
+    from strokeseg.models.verification import models_here, summary_error, verify_model
+
+    settings, registry = hub_settings(offline=True), load_registry()
+    if name is None:
+        models = models_here(settings, registry)
+    else:
+        models = [find_model(name, allow_download=False)]
+    verdicts = []
+    for found in models:
+        verdict = verify_model(found, engine=engine, device=device, run=not files_only)
+        verdicts.append(verdict)
+        if not as_json:
+            typer.echo(_verdict_line(verdict))
+    if as_json:
+        typer.echo(json.dumps([_verdict_facts(verdict) for verdict in verdicts], indent=2))
+    error = summary_error(verdicts)
+    if error is not None:
+        raise error
+
+
+@app.command("export")
+def export(
+    name: NameArgument,
+    target: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Becomes the model's folder, or receives it.")
+    ],
+    *,
+    overwrite: OverwriteOption = False,
+    offline: OfflineOption = False,
+) -> None:
+    """Copy a model into one folder to carry to another machine; write its path to stdout.
+
+    Like `cp -r`: where DIR is a folder already, the model goes into a subfolder of its name.
+    A published model that is not here is fetched first.
+    """
+    from strokeseg.models import find_model
+    from strokeseg.models.carrying import export_checked
+
+    found = find_model(name, offline=offline, say=_say)
+    folder = export_checked(found, target, overwrite=overwrite)
+    _say(f"on the other machine: strokeseg weights import {folder.name}")
+    typer.echo(str(folder))
+
+
+@app.command("import")
+def import_folder(
+    source: Annotated[
+        Path, typer.Argument(metavar="DIR", help="What `export` wrote, or any model folder.")
+    ],
+    *,
+    name: Annotated[str | None, typer.Option(help="Give it this name.")] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Copy a model folder into this machine's store; write its name for --model to stdout."""
+    from strokeseg.models.carrying import import_checked
+    from strokeseg.models.hub_settings import hub_settings
+    from strokeseg.models.registry import load_registry
+
+    manifest, folder = import_checked(
+        source, hub_settings(offline=True), load_registry(), name=name, overwrite=overwrite
+    )
+    _say(f"imported into {folder}; use it with --model {manifest.name}")
+    typer.echo(manifest.name)
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _verdict_line(verdict: "Verdict") -> str:
+    if verdict.error is not None:
+        return f"{verdict.name}: FAILED: {verdict.error}"
+    known = "as expected" if verdict.checksum_known else "with nothing to compare it to"
+    if verdict.engine is None:
+        ran = "not run"
+    elif verdict.golden is None:
+        ran = f"no golden record, {verdict.engine}"
+    else:
+        ran = (
+            f"golden record met by {verdict.engine}: {verdict.golden.worst_difference:.1e} of the "
+            f"largest logit, tolerance {verdict.golden.tolerance:g}"
+        )
+    return f"{verdict.name}: ok: sha256 {verdict.sha256} {known}; {ran}"
+
+
+def _verdict_facts(verdict: "Verdict") -> dict[str, Any]:
+    golden = None if verdict.golden is None else dataclasses.asdict(verdict.golden)
+    return {
+        "name": verdict.name,
+        "ok": verdict.error is None,
+        "folder": str(verdict.folder),
+        "sha256": verdict.sha256 or None,
+        "checksum_known": verdict.checksum_known,
+        "engine": verdict.engine,
+        "golden": golden,
+        "problem": None if verdict.error is None else str(verdict.error),
+    }
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _row(entry: "RegistryEntry", settings: "HubSettings", registry: "Registry") -> dict[str, Any]:
+    from strokeseg.errors import StrokesegError
+    from strokeseg.models import locate_model
+
+    try:
+        found = locate_model(entry.name, settings, registry)
+    except StrokesegError:
+        found = None
+    return {
+        "name": entry.name,
+        "default": entry.name == registry.default,
+        "here": None if found is None else found.origin,
+        "folder": None if found is None else str(found.folder),
+        "classes": list(entry.classes),
+        "licence": entry.licence,
+        "repository": entry.repository,
+        "revision": entry.revision,
+        "summary": entry.summary,
+    }
+
+
+def _described(found: "FoundModel") -> dict[str, Any]:
+    """Describe the files of a model that is here, without reading its tensors."""
+    from strokeseg.models.config import ModelConfig
+    from strokeseg.models.folder import read_config
+
+    config = ModelConfig.from_config(read_config(found.folder), classes=found.classes)
+    return {
+        "folder": str(found.folder),
+        "repository": found.repository,
+        "revision": found.revision,
+        "classes": list(config.class_names),
+        "checksums": dict(found.checksums),
+        "voxel_size_mm": config.voxel_size_mm,
+        "window": config.window,
+        "normalisation": config.normalisation,
+        "threshold": config.threshold,
+        "min_volume_ml": config.min_volume_ml,
+        "brain_mask": config.brain_mask,
+        "training": dict(config.provenance),
+        "card": str(found.folder / "README.md") if (found.folder / "README.md").is_file() else None,
+    }

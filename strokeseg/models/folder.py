@@ -1,0 +1,188 @@
+"""A model as a folder: config.json, model.safetensors, and perhaps README.md and golden.json."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from strokeseg.arrays import FloatArray
+from strokeseg.errors import (
+    InputNotFoundError,
+    ModelFormatError,
+    ReadWriteError,
+    WeightsUnavailableError,
+)
+from strokeseg.hashing import sha256
+from strokeseg.models.config import ModelConfig
+from strokeseg.models.tensors import PICKLE_SUFFIXES, WEIGHTS_FILE, read_tensors
+from strokeseg.network import check_state, strip_prefix
+
+CONFIG_FILE = "config.json"
+REQUIRED_FILES = (CONFIG_FILE, WEIGHTS_FILE)
+OPTIONAL_FILES = ("README.md", "golden.json")
+
+_MAX_CONFIG_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model in memory.
+
+    Attributes
+    ----------
+    name
+        The name that it was asked for by.
+    folder
+        Where its files lie.
+    config
+        What its config says.
+    state
+        Tensors by MONAI's names, float32, without prefix.
+    sha256
+        Of model.safetensors, in hexadecimal.
+    revision
+        Commit on the Hub, or None.
+    """
+
+    name: str
+    folder: Path
+    config: ModelConfig
+    state: Mapping[str, FloatArray]
+    sha256: str
+    revision: str | None = None
+
+
+def read_model_folder(
+    folder: Path,
+    *,
+    name: str,
+    classes: tuple[str, ...] | None = None,
+    checksums: Mapping[str, str] | None = None,
+    revision: str | None = None,
+    remedy: str = "fetch it again",
+) -> Model:
+    """Read a model, and check it against its checksums and its config.
+
+    Parameters
+    ----------
+    folder
+        Holds config.json and model.safetensors.
+    name
+        The name to give it.
+    classes
+        Class names to take where the config gives none.
+    checksums
+        Expected sha256 by file name; files that are not named are not checked.
+    revision
+        Commit on the Hub, where it came from there.
+    remedy
+        What to do about a file that is not the expected one.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such folder.
+    ModelFormatError
+        A file is missing, damaged, a pickle, or the tensors do not fit the config.
+    WeightsUnavailableError
+        A file is not the one that is expected.
+    """
+    require_model_files(folder)
+    digest = check_files(folder, checksums or {}, remedy=remedy)
+    try:
+        config = ModelConfig.from_config(read_config(folder), classes=classes)
+        state = strip_prefix(read_tensors(folder / WEIGHTS_FILE))
+        check_state(config.spec, state)
+    except ModelFormatError as error:
+        if str(folder) in str(error):
+            raise
+        raise ModelFormatError(f"{folder}: {error}") from error
+    return Model(name, folder, config, state, digest, revision)
+
+
+def require_model_files(folder: Path) -> None:
+    """Check that a folder has the files of a model, without opening any.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such folder.
+    ModelFormatError
+        It is a file, or a required file is missing.
+    """
+    if folder.is_file():
+        if folder.suffix.lower() in PICKLE_SUFFIXES:
+            raise ModelFormatError(f"{folder}: is a {_no_pickle(folder.suffix)}")
+        raise ModelFormatError(f"{folder}: is a file; give the folder of the model")
+    if not folder.is_dir():
+        raise InputNotFoundError(f"{folder}: there is no such model folder")
+    if not (folder / WEIGHTS_FILE).is_file():
+        pickles = [item.name for item in sorted(folder.iterdir()) if is_pickle(item.name)]
+        if pickles:
+            raise ModelFormatError(f"{folder}: holds {pickles[0]}, a {_no_pickle('')}")
+        raise ModelFormatError(f"{folder}: has no {WEIGHTS_FILE}; it is not a model folder")
+    if not (folder / CONFIG_FILE).is_file():
+        raise ModelFormatError(
+            f"{folder}: has no {CONFIG_FILE}, which says what network the weights belong to"
+        )
+
+
+def is_pickle(filename: str) -> bool:
+    """Tell by its name whether a file is likely a pickle."""
+    return Path(filename).suffix.lower() in PICKLE_SUFFIXES
+
+
+def _no_pickle(suffix: str) -> str:
+    kind = f"pickle ({suffix})" if suffix else "pickle"
+    return f"{kind}, which can run code and is never read; save the weights as {WEIGHTS_FILE}"
+
+
+def check_files(
+    folder: Path, checksums: Mapping[str, str], *, remedy: str = "fetch it again"
+) -> str:
+    """Compare a folder's files with the expected sha256.
+
+    Returns
+    -------
+    str
+        sha256 of model.safetensors.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        A file differs; both checksums are named.
+    """
+    digest = sha256(folder / WEIGHTS_FILE)
+    for filename, expected in checksums.items():
+        found = digest if filename == WEIGHTS_FILE else sha256(folder / filename)
+        if found != expected:
+            raise WeightsUnavailableError(
+                f"{folder / filename}: sha256 is {found}, expected {expected}; the file is damaged "
+                f"or another model's: {remedy}"
+            )
+    return digest
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read config.json as a dictionary.
+
+    Raises
+    ------
+    ModelFormatError
+        It is over 1 MB, no JSON, or no JSON object.
+    ReadWriteError
+        The file system failed.
+    """
+    path = folder / CONFIG_FILE
+    try:
+        if path.stat().st_size > _MAX_CONFIG_BYTES:
+            raise ModelFormatError(f"{path}: is over 1 MB, which no config is")
+        config = json.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise ReadWriteError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelFormatError(f"{path}: is no valid JSON ({error}); fetch it again") from error
+    if not isinstance(config, dict):
+        raise ModelFormatError(f"{path}: is no JSON object; fetch it again")
+    return config

@@ -1,0 +1,1 @@
+"""The bundled models and the registry of the published ones; data only."""
