@@ -1,0 +1,96 @@
+"""The OpenVINO engine: the default on a CPU."""
+
+from typing import Any
+
+import numpy as np
+import openvino
+
+from strokeseg.arrays import FloatArray, Shape3
+from strokeseg.errors import EngineError
+
+PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+
+
+def devices() -> list[str]:
+    """List the devices that this engine can run on here."""
+    return ["cpu"]
+
+
+class OpenVINOEngine:
+    """A network compiled by OpenVINO for the CPU.
+
+    It is compiled when the first window comes, and again when the windows' shape changes: with a
+    fixed shape it runs a tenth faster.
+
+    Parameters
+    ----------
+    graph
+        The network, a serialised ONNX model.
+    classes
+        Number of classes.
+    threads
+        Threads to use, all cores if None.
+    precision
+        ``fp32``, or ``bf16`` on a CPU that has it.
+
+    Raises
+    ------
+    EngineError
+        If the CPU lacks the precision, or OpenVINO cannot read the network.
+    """
+
+    name = "openvino"
+    device = "cpu"
+
+    def __init__(self, graph: bytes, classes: int, threads: int | None, precision: str) -> None:
+        self.classes = classes
+        self.precision = precision
+        # By itself OpenVINO takes bf16 where the CPU has it, which is no parity with fp32.
+        self._options: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+            "NUM_STREAMS": 1,
+            # Pinned, the threads of several runs side by side would all sit on the same cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        if threads is not None:
+            self._options["INFERENCE_NUM_THREADS"] = threads
+        self._request: Any = None
+        self._shape: Shape3 | None = None
+        try:
+            self._core = openvino.Core()
+            able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+            if precision == "bf16" and "BF16" not in able:
+                raise EngineError("openvino: this CPU has no bf16; use precision fp32")
+            self._model = self._core.read_model(graph)
+        except RuntimeError as error:
+            raise _failure("could not read the network", error) from error
+
+    def logits(self, patch: FloatArray, out: FloatArray | None = None) -> FloatArray:
+        """Run the network on one window; see `strokeseg.engines.base.Engine`."""
+        if out is None:
+            out = np.empty((self.classes, *patch.shape), np.float32)
+        i, j, k = patch.shape
+        image = np.ascontiguousarray(patch, dtype=np.float32)[None, None]
+        try:
+            if self._shape != (i, j, k):
+                self._compile((i, j, k))
+            self._request.set_input_tensor(openvino.Tensor(image, shared_memory=True))
+            self._request.set_output_tensor(openvino.Tensor(out[None], shared_memory=True))
+            self._request.infer()
+        except (RuntimeError, MemoryError) as error:
+            raise _failure(f"failed on a window of {i}x{j}x{k}", error) from error
+        return out
+
+    def _compile(self, shape: Shape3) -> None:
+        # What was compiled before goes first: two networks in memory are one too many.
+        self._request, self._shape = None, None
+        self._model.reshape([1, 1, *shape])
+        compiled = self._core.compile_model(self._model, "CPU", self._options)
+        self._request, self._shape = compiled.create_infer_request(), shape
+
+
+def _failure(what: str, error: Exception) -> EngineError:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return EngineError(
+        f"openvino {what}: {lines[-1].strip()}; try a smaller --window or another --engine"
+    )

@@ -1,0 +1,211 @@
+"""The architecture of a U-Net, as the fields of a `config.json` say it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from strokeseg.arrays import Shape3
+from strokeseg.errors import ModelFormatError
+
+ACTIVATIONS = ("PRELU", "RELU", "LEAKYRELU")
+NORMS = ("INSTANCE",)
+LEAKY_SLOPE = 0.01
+NORM_EPSILON = 1e-5
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """The architecture of a 3D U-Net with residual units, as MONAI's ``UNet`` builds it.
+
+    Parameters
+    ----------
+    in_channels
+        Channels of the input; always 1 here.
+    out_channels
+        Number of classes; the lesion is the last one.
+    channels
+        Features of each level, from the finest to the bottom.
+    strides
+        Downsampling between one level and the next, per axis (I, J, K).
+    kernel_size, up_kernel_size
+        Odd kernel sizes of the convolutions and of the transposed convolutions.
+    num_res_units
+        Convolutions per residual unit; 0 means plain convolutions without a shortcut.
+    act, norm
+        Names from `ACTIVATIONS` and `NORMS`.
+    dropout
+        Probability of dropout while training.
+    bias
+        Whether convolutions have a bias.
+    adn_ordering
+        Order of norm (N), dropout (D) and activation (A) after a convolution.
+    """
+
+    in_channels: int
+    out_channels: int
+    channels: tuple[int, ...]
+    strides: tuple[Shape3, ...]
+    kernel_size: Shape3 = (3, 3, 3)
+    up_kernel_size: Shape3 = (3, 3, 3)
+    num_res_units: int = 1
+    act: str = "PRELU"
+    norm: str = "INSTANCE"
+    dropout: float = 0.0
+    bias: bool = True
+    adn_ordering: str = "NDA"
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "NetworkSpec":
+        """Read the architecture from the fields of a published ``config.json``.
+
+        Fields that are absent take the defaults of MONAI's ``UNet``; fields that say nothing about
+        the architecture are left alone.
+
+        Parameters
+        ----------
+        config
+            The parsed file.
+
+        Returns
+        -------
+        NetworkSpec
+            What the fields describe.
+
+        Raises
+        ------
+        ModelFormatError
+            If a field is missing, malformed, or asks for something that cannot be built.
+        """
+        if _integer(config, "spatial_dims", 3, low=1) != 3:
+            raise _refusal("spatial_dims", config["spatial_dims"], "only 3 can be built")
+        if _integer(config, "in_channels", None, low=1) != 1:
+            raise _refusal(
+                "in_channels",
+                config["in_channels"],
+                "only networks that take one image at a time (1) can be run",
+            )
+        channels = tuple(_integers(config, "channels"))
+        if len(channels) < 2:
+            raise _refusal("channels", config["channels"], "at least two levels are needed")
+        return cls(
+            in_channels=1,
+            out_channels=_integer(config, "out_channels", None, low=2),
+            channels=channels,
+            strides=_strides(config, len(channels) - 1),
+            kernel_size=_kernel(config, "kernel_size"),
+            up_kernel_size=_kernel(config, "up_kernel_size"),
+            num_res_units=_integer(config, "num_res_units", 0, low=0),
+            act=_choice(config, "act", "PRELU", ACTIVATIONS),
+            norm=_choice(config, "norm", "INSTANCE", NORMS),
+            dropout=_dropout(config),
+            bias=_flag(config, "bias", default=True),
+            adn_ordering=_ordering(config),
+        )
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the fields that `from_config` reads, ready for ``config.json``."""
+        return {
+            "spatial_dims": 3,
+            "in_channels": self.in_channels,
+            "out_channels": self.out_channels,
+            "channels": list(self.channels),
+            "strides": [_compact(stride) for stride in self.strides],
+            "kernel_size": _compact(self.kernel_size),
+            "up_kernel_size": _compact(self.up_kernel_size),
+            "num_res_units": self.num_res_units,
+            "act": self.act,
+            "norm": self.norm,
+            "dropout": self.dropout,
+            "bias": self.bias,
+            "adn_ordering": self.adn_ordering,
+        }
+
+    @property
+    def stride_product(self) -> Shape3:
+        """What the window's edges must be multiples of, per axis."""
+        i, j, k = (math.prod(s[axis] for s in self.strides) for axis in range(3))
+        return i, j, k
+
+
+def _refusal(field: str, value: object, why: str) -> ModelFormatError:
+    return ModelFormatError(f"config.json: {field} is {value!r}: {why}; choose another model")
+
+
+def _integer(config: Mapping[str, Any], field: str, default: int | None, low: int) -> int:
+    value = config.get(field, default)
+    if value is None:
+        raise ModelFormatError(
+            f"config.json has no {field}, so the network cannot be built; add it"
+        )
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise _refusal(field, value, f"it must be a whole number from {low}")
+    return value
+
+
+def _integers(config: Mapping[str, Any], field: str) -> list[int]:
+    value = config.get(field)
+    if not isinstance(value, list | tuple):
+        raise _refusal(field, value, "it must be a list of whole numbers")
+    return [_integer({field: item}, field, None, low=1) for item in value]
+
+
+def _triple(field: str, value: object) -> Shape3:
+    items = value if isinstance(value, list | tuple) else (value,) * 3
+    if len(items) != 3:
+        raise _refusal(field, value, "it must be one number or three")
+    i, j, k = (_integer({field: item}, field, None, low=1) for item in items)
+    return i, j, k
+
+
+def _strides(config: Mapping[str, Any], steps: int) -> tuple[Shape3, ...]:
+    value = config.get("strides")
+    if not isinstance(value, list | tuple) or len(value) < steps:
+        raise _refusal(
+            "strides", value, f"it must list a stride for each of the {steps} steps down"
+        )
+    # Strides beyond the last step are left unused, as MONAI leaves them.
+    return tuple(_triple("strides", item) for item in value[:steps])
+
+
+def _kernel(config: Mapping[str, Any], field: str) -> Shape3:
+    kernel = _triple(field, config.get(field, 3))
+    if any(edge % 2 == 0 for edge in kernel):
+        raise _refusal(field, config[field], "kernels must be odd")
+    return kernel
+
+
+def _choice(config: Mapping[str, Any], field: str, default: str, allowed: tuple[str, ...]) -> str:
+    value = config.get(field, default)
+    if not isinstance(value, str) or value.upper() not in allowed:
+        raise _refusal(field, value, f"only {', '.join(allowed)} can be built")
+    return value.upper()
+
+
+def _dropout(config: Mapping[str, Any]) -> float:
+    value = config.get("dropout", 0.0)
+    if value is None:
+        return 0.0
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise _refusal("dropout", value, "it must be a probability below 1")
+    return float(value)
+
+
+def _flag(config: Mapping[str, Any], field: str, *, default: bool) -> bool:
+    value = config.get(field, default)
+    if not isinstance(value, bool):
+        raise _refusal(field, value, "it must be true or false")
+    return value
+
+
+def _ordering(config: Mapping[str, Any]) -> str:
+    value = config.get("adn_ordering", "NDA")
+    if not isinstance(value, str) or len(set(value.upper())) != len(value):
+        raise _refusal("adn_ordering", value, "it must hold each of N, D and A at most once")
+    if not set(value.upper()) <= set("NDA"):
+        raise _refusal("adn_ordering", value, "only the letters N, D and A can be built")
+    return value.upper()
+
+
+def _compact(triple: Shape3) -> int | list[int]:
+    return triple[0] if len(set(triple)) == 1 else list(triple)

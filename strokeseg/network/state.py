@@ -1,0 +1,103 @@
+"""A state dict becomes an ONNX graph, without torch: its tensors are checked, the graph written."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from strokeseg.arrays import AnyArray
+from strokeseg.errors import ModelFormatError
+from strokeseg.network.blueprint import parameter_shapes
+from strokeseg.network.spec import NetworkSpec
+
+PREFIX = "unet."
+
+
+def strip_prefix(state: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+    """Drop the ``unet.`` that the published weights put before every name.
+
+    Parameters
+    ----------
+    state
+        Tensors by name, with or without the prefix.
+
+    Returns
+    -------
+    dict
+        The same tensors under MONAI's names.
+    """
+    return {name.removeprefix(PREFIX): tensor for name, tensor in state.items()}
+
+
+def check_state(spec: NetworkSpec, state: Mapping[str, AnyArray]) -> None:
+    """Check that the tensors are those of the network, in name, shape and value.
+
+    Parameters
+    ----------
+    spec
+        The architecture.
+    state
+        Tensors by MONAI's names, without prefix.
+
+    Raises
+    ------
+    ModelFormatError
+        If a tensor is missing, unknown, of another shape, not of a float type, or not finite.
+    """
+    shapes = parameter_shapes(spec)
+    for name, shape in shapes.items():
+        if name not in state:
+            raise ModelFormatError(
+                f"weights lack the tensor {name} that config.json asks for; "
+                "take config.json and model.safetensors from the same model"
+            )
+        tensor = state[name]
+        if tensor.shape != shape:
+            raise ModelFormatError(
+                f"weights: tensor {name} has shape {tuple(tensor.shape)}, config.json asks for "
+                f"{shape}; take config.json and model.safetensors from the same model"
+            )
+        if not np.issubdtype(tensor.dtype, np.floating):
+            raise ModelFormatError(
+                f"weights: tensor {name} is of type {tensor.dtype}; store it as float32 or float16"
+            )
+        if not np.isfinite(tensor).all():
+            raise ModelFormatError(
+                f"weights: tensor {name} holds values that are not finite; fetch the model again"
+            )
+    unknown = sorted(set(state) - set(shapes))
+    if unknown:
+        raise ModelFormatError(
+            f"weights hold the tensor {unknown[0]} that config.json has no place for; "
+            "take config.json and model.safetensors from the same model"
+        )
+
+
+def build_onnx(spec: NetworkSpec, state: Mapping[str, AnyArray], *, folded: bool = False) -> bytes:
+    """Write the network as an ONNX model with a free window shape.
+
+    Parameters
+    ----------
+    spec
+        The architecture.
+    state
+        Tensors by MONAI's names, without prefix.
+    folded
+        Whether the finest convolutions are written as `strokeseg.network.folding` says: the same
+        network, which OpenVINO runs faster and more exactly.
+
+    Returns
+    -------
+    bytes
+        A serialised ``ModelProto``: input ``patch`` (1, 1, I, J, K), output ``logits``
+        (1, C, I, J, K), both float32; I, J and K must be multiples of the spec's `stride_product`.
+
+    Raises
+    ------
+    ModelFormatError
+        If the tensors are not those of the network.
+    """
+    check_state(spec, state)
+    # onnx takes long to import, and those who only check tensors do without it.
+    from strokeseg.network.onnx_graph import write_graph
+
+    return write_graph(spec, state, folded=folded)

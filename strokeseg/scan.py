@@ -1,0 +1,145 @@
+"""One scan through the network: every flip and window, stitched, turned back and averaged."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from strokeseg.arrays import BoolArray, FloatArray
+from strokeseg.engines.base import DeviceEngine, Engine, FlipLesion, ScanLogits
+from strokeseg.flips import FLIPS, flip
+from strokeseg.stitching import Stitcher
+from strokeseg.windows import WindowPlan
+
+__all__ = ["FlipLesion", "ScanLogits", "lesion_maps", "scan_logits"]
+
+
+def scan_logits(
+    engine: Engine,
+    image: FloatArray,
+    plan: WindowPlan,
+    flips: tuple[tuple[int, ...], ...] = FLIPS,
+    on_window: Callable[[], None] | None = None,
+    threads: int | None = None,
+) -> ScanLogits:
+    """Run the network over a scan and its flips.
+
+    Each flip of the image goes through the same windows; overlapping windows are averaged with
+    Gaussian weights, the result is flipped back and averaged over the flips.
+
+    Parameters
+    ----------
+    engine
+        The network.
+    image : (I, J, K) float32 array
+        The normalised scan on the working grid.
+    plan
+        Its windows.
+    flips
+        Axes to mirror, one entry a pass; ``((),)`` is a single pass.
+    on_window
+        Called after each window.
+    threads
+        Threads for the work around the network; as many as the process may use if None. The result
+        does not depend on it.
+
+    Returns
+    -------
+    ScanLogits
+        Mean logits, and the lesion in each flip.
+
+    Raises
+    ------
+    EngineError
+        If the engine fails.
+    ValueError
+        If `flips` is empty.
+    """
+    if not flips:
+        raise ValueError("flips is empty; give at least one pass, such as ((),)")
+    report = on_window or _nothing
+    if isinstance(engine, DeviceEngine):
+        return engine.scan(image, plan, flips, report)
+    mean = np.empty((engine.classes, *plan.image_shape), np.float32)
+    per_flip = []
+    with ThreadPoolExecutor(threads or _usable_cores()) as pool:
+        stitcher = Stitcher(engine, plan, report, pool)
+        for index, axes in enumerate(flips):
+            lesion = FlipLesion(
+                np.empty(plan.image_shape, np.float32), np.empty(plan.image_shape, np.bool_)
+            )
+            stitcher.run(flip(image, axes))
+            _reduce(stitcher, mean, lesion, axes, (index, len(flips)))
+            per_flip.append(lesion)
+    return ScanLogits(mean, per_flip)
+
+
+def lesion_maps(logits: FloatArray) -> tuple[FloatArray, BoolArray]:
+    """Compare the lesion, the last class, with all the others.
+
+    Parameters
+    ----------
+    logits : (C, I, J, K) float32 array
+        At least two classes.
+
+    Returns
+    -------
+    log_odds : (I, J, K) float32 array
+        Logit of the lesion minus the log of the sum of the others' exponentials.
+    is_argmax : (I, J, K) bool array
+        Whether the lesion's logit is the highest.
+    """
+    others, lesion = logits[:-1], logits[-1]
+    highest = others.max(axis=0)
+    is_argmax: BoolArray = lesion > highest
+    if len(others) == 1:
+        return lesion - highest, is_argmax
+    total = np.zeros_like(highest)
+    term = np.empty_like(highest)
+    for other in others:
+        np.subtract(other, highest, out=term)
+        np.exp(term, out=term)
+        total += term
+    np.log(total, out=total)
+    total += highest
+    return np.subtract(lesion, total, out=total), is_argmax
+
+
+def _reduce(
+    stitcher: Stitcher,
+    mean: FloatArray,
+    lesion: FlipLesion,
+    axes: tuple[int, ...],
+    turn: tuple[int, int],
+) -> None:
+    """Add the flip that the stitcher last ran to `mean`, and fill in its `lesion`."""
+    index, count = turn
+    size = mean.shape[1]
+
+    def work(low: int, high: int) -> None:
+        # The slab is turned back rather than its target: numpy writes forwards much faster.
+        rows = slice(size - high, size - low) if 0 in axes else slice(low, high)
+        logits = stitcher.slab(low, high)
+        turned = flip(logits, axes)
+        if index == 0:
+            mean[:, rows] = turned
+        else:
+            mean[:, rows] += turned
+        if index == count - 1 and count > 1:
+            mean[:, rows] /= count
+        odds, is_argmax = lesion_maps(logits)
+        lesion.log_odds[rows] = flip(odds, axes)
+        lesion.is_argmax[rows] = flip(is_argmax, axes)
+
+    stitcher.each_slab(work)
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _nothing() -> None:
+    """Report to nobody."""
