@@ -1,5 +1,47 @@
-"""Find and measure stroke lesions in brain MRI of any contrast, orientation and resolution."""
+"""Find and measure stroke lesions in brain MRI of any contrast, orientation and resolution.
+
+>>> result = strokeseg.predict({"t1": "a.nii", "flair": "b.nii"})  # doctest: +SKIP
+>>> result.volume_ml, len(result.lesions)  # doctest: +SKIP
+
+What is exported here is loaded when it is first used, so that ``import strokeseg`` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from strokeseg._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from strokeseg.lesions import Lesion
+    from strokeseg.loaded import Hardware, LoadedModel, load_model
+    from strokeseg.options import Options
+    from strokeseg.pipeline import predict
+    from strokeseg.result import Result
+
+__all__ = [
+    "Hardware",
+    "Lesion",
+    "LoadedModel",
+    "Options",
+    "Result",
+    "__version__",
+    "load_model",
+    "predict",
+]
+
+_HOMES = {
+    "Hardware": "strokeseg.loaded",
+    "Lesion": "strokeseg.lesions",
+    "LoadedModel": "strokeseg.loaded",
+    "Options": "strokeseg.options",
+    "Result": "strokeseg.result",
+    "load_model": "strokeseg.loaded",
+    "predict": "strokeseg.pipeline",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load what is asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'strokeseg' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

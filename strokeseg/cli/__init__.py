@@ -1,0 +1,93 @@
+"""The command line: thin commands over the Python API, errors as one line and an exit code."""
+
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from strokeseg.cli import demo, doctor, predict, weights
+from strokeseg.errors import Interrupted, StrokesegError, UsageError
+
+app = typer.Typer(
+    help="Find and measure stroke lesions in brain MRI. Research software, not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("predict", no_args_is_help=True)(predict.predict)
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+app.add_typer(weights.app, name="weights")
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        from strokeseg import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    signal.signal(signal.SIGTERM, _stop)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; every error becomes one line on stderr and an exit code.
+
+    Parameters
+    ----------
+    arguments
+        What follows the program's name.
+
+    Returns
+    -------
+    int
+        0, or the exit code of `strokeseg.errors`.
+    """
+    debug = "--debug" in arguments
+    try:
+        code = app(arguments, prog_name="strokeseg", standalone_mode=False)
+    except StrokesegError as error:
+        return _fail(error.exit_code, str(error), debug)
+    except TyperException as error:
+        if not error.format_message():  # the help was shown, as there were no arguments
+            return error.exit_code
+        hint = "; see --help" if error.exit_code == UsageError.exit_code else ""
+        return _fail(error.exit_code, error.format_message().rstrip(".") + hint, debug)
+    except (typer.Abort, KeyboardInterrupt):
+        code = Interrupted.exit_code
+    except BrokenPipeError:
+        return _fail(74, "nobody reads the output any more", debug)
+    except MemoryError:
+        return _fail(1, "out of memory; close other programs, or try a smaller --window", debug)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for users
+        what = f"{type(error).__name__}: {error}"
+        return _fail(1, f"a fault of ours: {what}; please report it with --debug's output", debug)
+    if code == Interrupted.exit_code:  # what typer makes of Ctrl-C
+        return _fail(code, "interrupted; nothing was left half-written", debug)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(code: int, message: str, debug: bool) -> int:
+    """Say what went wrong, with a traceback if that was asked for."""
+    from strokeseg.console import say_error
+
+    if debug:
+        traceback.print_exc()
+    say_error(message)
+    return code
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    """End as Ctrl-C does when a scheduler asks, so that nothing is left half-written."""
+    raise KeyboardInterrupt

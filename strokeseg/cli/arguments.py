@@ -1,0 +1,124 @@
+"""The options of a prediction, each said once, for every command that predicts."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SCANS = "Scans (any number, any contrast)"
+RESULTS = "Results"
+METHOD = "Method"
+MACHINE = "Machine"
+
+
+def _scan(name: str, about: str | None = None) -> object:
+    return typer.Option(
+        f"--{name}", metavar="FILE", rich_help_panel=SCANS, show_default=False, help=about
+    )
+
+
+T1 = Annotated[Path | None, _scan("t1")]
+Flair = Annotated[Path | None, _scan("flair")]
+T2 = Annotated[Path | None, _scan("t2")]
+Dwi = Annotated[Path | None, _scan("dwi")]
+Adc = Annotated[Path | None, _scan("adc")]
+Pd = Annotated[Path | None, _scan("pd")]
+Ct = Annotated[Path | None, _scan("ct", "Clipped to 0 to 80 HU first.")]
+Image = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--image",
+        metavar="NAME=FILE",
+        rich_help_panel=SCANS,
+        help="Any other contrast; may be repeated.",
+    ),
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=SCANS,
+        help="The scan whose grid the results have, such as flair; else the first in this order.",
+    ),
+]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "-o", "--output", metavar="DIR", rich_help_panel=RESULTS, help="Made if it is not there."
+    ),
+]
+Prefix = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=RESULTS, help="Start of file names; else the reference's."),
+]
+Save = Annotated[
+    str,
+    typer.Option(
+        rich_help_panel=RESULTS,
+        help="Any of mask, probability, tissue, uncertainty, lesions, qc; or all.",
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", rich_help_panel=RESULTS, help="Replace earlier results."),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", rich_help_panel=RESULTS, help="Write the record to stdout.")
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="NAME|DIR",
+        rich_help_panel=METHOD,
+        help="From `strokeseg weights list`, a folder, or hub:owner/name; several are averaged.",
+    ),
+]
+Window = Annotated[
+    int | None,
+    typer.Option(rich_help_panel=METHOD, help="Edge of the window in voxels; else the model's."),
+]
+Overlap = Annotated[
+    float, typer.Option(rich_help_panel=METHOD, help="Share that windows overlap, 0 to below 1.")
+]
+Tta = Annotated[
+    bool, typer.Option("--tta/--no-tta", rich_help_panel=METHOD, help="Average over 8 flips.")
+]
+Fast = Annotated[bool, typer.Option("--fast", rich_help_panel=METHOD, help="One pass, no flips.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(rich_help_panel=METHOD, help="Lesion probability; else the model's own rule."),
+]
+MinVolume = Annotated[
+    float | None,
+    typer.Option(
+        "--min-volume-ml", rich_help_panel=METHOD, help="Leave out lesions smaller than this."
+    ),
+]
+BrainMask = Annotated[
+    bool | None,
+    typer.Option(
+        "--brain-mask/--no-brain-mask",
+        rich_help_panel=METHOD,
+        help="Whether a lesion must touch the model's own brain; else the model's own rule.",
+        show_default=False,
+    ),
+]
+EngineName = Annotated[
+    str,
+    typer.Option("--engine", rich_help_panel=MACHINE, help="auto, openvino, onnxruntime or torch."),
+]
+Device = Annotated[
+    str, typer.Option(rich_help_panel=MACHINE, help="auto, cpu, cuda, cuda:1 or mps.")
+]
+Precision = Annotated[
+    str, typer.Option(rich_help_panel=MACHINE, help="fp32, or bf16 where the engine has it.")
+]
+Threads = Annotated[
+    int | None, typer.Option(rich_help_panel=MACHINE, help="CPU threads; all if left out.")
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", rich_help_panel=MACHINE, help="Fetch no model.")
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no summary.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]

@@ -1,0 +1,164 @@
+"""`strokeseg predict`: one case, from scans to results."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from strokeseg.cli import arguments as a
+from strokeseg.console import Reporter, say_warning, show_facts, show_text
+from strokeseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from strokeseg.loaded import Hardware
+    from strokeseg.options import Options
+    from strokeseg.result import Result
+
+
+def predict(
+    *,
+    t1: a.T1 = None,
+    flair: a.Flair = None,
+    t2: a.T2 = None,
+    dwi: a.Dwi = None,
+    adc: a.Adc = None,
+    pd: a.Pd = None,
+    ct: a.Ct = None,
+    image: a.Image = None,
+    reference: a.Reference = None,
+    output: a.Output = Path(),
+    prefix: a.Prefix = None,
+    save: a.Save = "mask,lesions,qc",
+    overwrite: a.Overwrite = False,
+    as_json: a.AsJson = False,
+    model: a.Models = None,
+    window: a.Window = None,
+    overlap: a.Overlap = 0.5,
+    tta: a.Tta = True,
+    fast: a.Fast = False,
+    threshold: a.Threshold = None,
+    min_volume_ml: a.MinVolume = None,
+    brain_mask: a.BrainMask = None,
+    engine: a.EngineName = "auto",
+    device: a.Device = "auto",
+    precision: a.Precision = "fp32",
+    threads: a.Threads = None,
+    offline: a.Offline = False,
+    quiet: a.Quiet = False,
+    debug: a.Debug = False,  # noqa: ARG001 - read where errors are caught
+) -> None:
+    """Segment the stroke lesions of one case.
+
+    Give every scan of the session that shows the brain: strokeseg predict --t1 a.nii --flair b.nii.
+    The mask comes out on the grid of the first.
+    """
+    from strokeseg.loaded import Hardware
+    from strokeseg.options import Options
+    from strokeseg.outputs import parse_kinds
+
+    given = {"t1": t1, "flair": flair, "t2": t2, "dwi": dwi, "adc": adc, "pd": pd, "ct": ct}
+    images = {name: path for name, path in given.items() if path is not None}
+    kinds = parse_kinds(save)
+    options = Options(
+        reference=reference,
+        window=window,
+        overlap=overlap,
+        tta=tta and not fast,
+        threshold=threshold,
+        min_volume_ml=min_volume_ml,
+        brain_mask=brain_mask,
+        uncertainty="uncertainty" in kinds,
+    )
+    job = Job(
+        images=images | _named_images(image or [], images),
+        models=tuple(model or ()),
+        hardware=Hardware(engine, device, precision, threads),
+        options=options,
+        offline=offline,
+        output=Output(output, prefix, kinds, overwrite),
+    )
+    result, written = run_job(job, quiet=quiet)
+    if as_json:
+        show_text(written[-1].read_text())
+    elif not quiet:
+        show_summary(result, written)
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go, under which names, which of them, and whether they may replace others."""
+
+    directory: Path
+    prefix: str | None
+    kinds: frozenset[str]
+    overwrite: bool
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that one prediction needs to know."""
+
+    images: dict[str, Path]
+    models: tuple[str, ...]
+    hardware: "Hardware"
+    options: "Options"
+    offline: bool
+    output: Output
+
+
+def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
+    """Check where results go, predict, and save; returns the result and what was written."""
+    from strokeseg.options import choose_reference, order_modalities
+    from strokeseg.outputs import OutputNames, check_outputs, prefix_of
+    from strokeseg.pipeline import predict as predict_case
+
+    output = job.output
+    reference = choose_reference(order_modalities(job.images), job.options.reference)
+    prefix = output.prefix or prefix_of(job.images[reference])
+    names = OutputNames.for_prefix(output.directory, prefix)
+    check_outputs(names.chosen(output.kinds), job.images.values(), overwrite=output.overwrite)
+    with Reporter(quiet=quiet) as progress:
+        result = predict_case(
+            job.images,
+            model=job.models or None,
+            hardware=job.hardware,
+            options=job.options,
+            offline=job.offline,
+            progress=progress,
+        )
+        progress.on_stage("save")
+        written = result.save(
+            output.directory, prefix=prefix, kinds=output.kinds, overwrite=output.overwrite
+        )
+    for warning in result.warnings:
+        say_warning(warning)
+    return result, written
+
+
+def show_summary(result: "Result", written: tuple[Path, ...]) -> None:
+    """Write the main figures, and where the files are, to stdout."""
+    low, high = result.volume_range_ml
+    spread = f" (single flips: {low:.2f} to {high:.2f} ml)" if result.record["flips"] > 1 else ""
+    models = result.record["models"]
+    show_facts(
+        {
+            "lesion volume": f"{result.volume_ml:.2f} ml{spread}",
+            "lesions": str(len(result.lesions)),
+            "model": " + ".join(m["name"] for m in models)
+            + f" ({models[0]['engine']}, {models[0]['device']}, {models[0]['precision']})",
+            "written": ", ".join(path.name for path in written),
+            "in": str(written[-1].parent.resolve()),
+        }
+    )
+
+
+def _named_images(pairs: list[str], given: dict[str, Path]) -> dict[str, Path]:
+    """Read NAME=FILE pairs."""
+    images: dict[str, Path] = {}
+    for pair in pairs:
+        name, separator, file = pair.partition("=")
+        if not separator or not name or not file:
+            raise UsageError(f"--image {pair}: give NAME=FILE, such as --image swi=swi.nii.gz")
+        if name in given or name in images:
+            raise UsageError(f"--image {pair}: {name} was given already")
+        images[name] = Path(file)
+    return images

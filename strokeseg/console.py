@@ -1,0 +1,120 @@
+"""What a person sees: progress and warnings on stderr, results on stdout, errors in one line."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+NAME = "strokeseg"
+
+
+def say_error(message: str) -> None:
+    """Write an error to stderr, on one line."""
+    line = " ".join(message.split())
+    Console(stderr=True, soft_wrap=True).print(
+        f"[bold red]{NAME}: error:[/] {escape(line)}", highlight=False
+    )
+
+
+def say_warning(message: str) -> None:
+    """Write a warning to stderr, on one line."""
+    line = " ".join(message.split())
+    Console(stderr=True, soft_wrap=True).print(
+        f"[yellow]{NAME}: warning:[/] {escape(line)}", highlight=False
+    )
+
+
+def say(message: str) -> None:
+    """Write a line about what is going on to stderr."""
+    Console(stderr=True, soft_wrap=True).print(escape(message), highlight=False)
+
+
+def show_text(text: str) -> None:
+    """Write a result to stdout, as it is."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.flush()
+
+
+def show_facts(facts: Mapping[str, str]) -> None:
+    """Write names and values to stdout, one pair a line."""
+    width = max(len(name) for name in facts)
+    show_text("\n".join(f"{name:<{width}}  {value}" for name, value in facts.items()))
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+    """Write a table to stdout, as wide as it needs to be where stdout is no terminal."""
+    table = Table(*columns, title=title or None, title_justify="left")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)
+    console.print(table)
+
+
+class Reporter:
+    """Shows stages and windows as they pass: a bar on a terminal, else plain lines.
+
+    It is the `Progress` of a prediction. Quiet, it shows nothing.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True)
+        self._plain = not self._console.is_terminal
+        self._quiet = quiet
+        self._task: TaskID | None = None
+        self._bar = Progress(
+            TextColumn("{task.description:<14}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=quiet or self._plain,
+        )
+
+    def __enter__(self) -> Self:
+        """Start drawing."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Clear the bar away."""
+        self._bar.stop()
+
+    def on_stage(self, name: str, windows: int = 0) -> None:
+        """Begin a stage; `windows` is how many passes of the network it will take."""
+        if self._quiet:
+            return
+        if self._plain:
+            passes = f" ({windows} passes of the network)" if windows else ""
+            say(f"{name}{passes}")
+            return
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(name, total=windows or None)
+
+    def on_window(self) -> None:
+        """One pass of the network is done."""
+        if self._task is not None:
+            self._bar.advance(self._task)

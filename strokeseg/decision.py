@@ -1,0 +1,118 @@
+"""From probabilities to a lesion mask: threshold, the model's own brain, the smallest volume."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from strokeseg.arrays import BoolArray, LabelArray
+from strokeseg.brain import (
+    brain_mask,
+    brain_volume_ml,
+    is_hardly_any_brain,
+    keep_lesions_touching,
+)
+from strokeseg.ensemble import FlipSpread, Posterior
+from strokeseg.grid import Grid
+from strokeseg.lesions import lesion_volume_ml, remove_small, threshold_probability
+from strokeseg.models.config import ModelConfig
+from strokeseg.options import Options
+from strokeseg.resample import resample_labels
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What makes a voxel lesion.
+
+    Parameters
+    ----------
+    threshold
+        Lesion probability, or None for the most probable class.
+    min_volume_ml
+        Lesions below this are left out.
+    needs_brain
+        Whether a lesion must touch the model's own brain.
+    classes
+        Number of classes; with two, the model knows no tissues and has no brain to offer.
+    """
+
+    threshold: float | None
+    min_volume_ml: float
+    needs_brain: bool
+    classes: int
+
+    @property
+    def knows_tissues(self) -> bool:
+        """Whether there are classes between background and lesion."""
+        return self.classes > 2
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """The lesion and the brain on one grid; `brain` is None for a model without tissues."""
+
+    mask: BoolArray
+    brain: BoolArray | None
+
+
+def make_rule(config: ModelConfig, options: Options) -> Rule:
+    """Take each setting from the options, else from the model's config."""
+    classes = config.spec.out_channels
+    wanted = config.brain_mask if options.brain_mask is None else options.brain_mask
+    return Rule(
+        threshold=config.threshold if options.threshold is None else options.threshold,
+        min_volume_ml=(
+            config.min_volume_ml if options.min_volume_ml is None else options.min_volume_ml
+        ),
+        needs_brain=wanted and classes > 2,
+        classes=classes,
+    )
+
+
+def decide(answer: Posterior, grid: Grid, rule: Rule) -> Decision:
+    """Apply a rule to a posterior; the brain is found whether or not the rule needs it."""
+    found = (
+        answer.is_argmax
+        if rule.threshold is None
+        else threshold_probability(answer.probability, rule.threshold)
+    )
+    brain = None
+    if rule.knows_tissues:
+        lesion = rule.classes - 1
+        labels = label_map(answer.tissue, found, lesion)
+        brain = brain_mask(labels, grid, tuple(range(1, lesion)), lesion)
+    return Decision(_clean(found, _judge(brain, grid, rule), grid, rule), brain)
+
+
+def label_map(tissue: LabelArray, mask: BoolArray, lesion: int) -> LabelArray:
+    """Put the lesion class over the tissues."""
+    return np.where(mask, np.uint8(lesion), tissue)
+
+
+def flip_volumes_ml(
+    spread: FlipSpread, working: Grid, decision: Decision, native: Grid, rule: Rule
+) -> tuple[float, float]:
+    """Least and largest volume that one flip alone would give, by the same rule, on its grid."""
+    brain = _judge(decision.brain, native, rule)
+    if brain is not None:
+        brain = resample_labels(brain.view(np.uint8), native, working).view(np.bool_)
+    volumes = [
+        lesion_volume_ml(_clean(mask, brain, working, rule), working) for mask in spread.masks
+    ]
+    return min(volumes), max(volumes)
+
+
+def _judge(brain: BoolArray | None, grid: Grid, rule: Rule) -> BoolArray | None:
+    """Give the brain that lesions must touch, or None where they need not.
+
+    Where hardly any brain was recognised it is no judge of lesions, and all stay.
+    """
+    if brain is None or not rule.needs_brain or is_hardly_any_brain(brain_volume_ml(brain, grid)):
+        return None
+    return brain
+
+
+def _clean(found: BoolArray, brain: BoolArray | None, grid: Grid, rule: Rule) -> BoolArray:
+    """Leave out what does not touch the brain, and what is too small."""
+    if brain is not None:
+        found = keep_lesions_touching(found, brain)
+    return remove_small(found, rule.min_volume_ml, grid)

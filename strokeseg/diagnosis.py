@@ -1,0 +1,98 @@
+"""What `strokeseg doctor` finds out about an installation."""
+
+import importlib.metadata
+import os
+import platform
+import time
+from typing import Any
+
+from strokeseg._version import __version__
+from strokeseg.engines import EngineInfo, available_engines, open_engine
+from strokeseg.errors import StrokesegError
+from strokeseg.memory import available_memory_bytes
+from strokeseg.models import Model, load_model_files
+from strokeseg.models.golden import check_golden
+from strokeseg.models.hub_settings import hub_settings
+
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "nibabel",
+    "onnx",
+    "safetensors",
+    "huggingface-hub",
+    "typer",
+    "rich",
+    "pillow",
+)
+
+
+def diagnose() -> dict[str, Any]:
+    """Check the installation: system, packages, the default model, every engine and device.
+
+    Returns
+    -------
+    dict
+        Plain values: `system`, `packages`, `model` (with `error` where it cannot be loaded), and
+        `engines`, one entry per engine and device with the outcome of the golden check.
+    """
+    settings = hub_settings()
+    memory = available_memory_bytes()
+    report: dict[str, Any] = {
+        "system": {
+            "strokeseg": __version__,
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "cpu cores": os.cpu_count(),
+            "memory available": "unknown" if memory is None else f"{memory / 2**30:.1f} GiB",
+            "cache": str(settings.cache),
+            "offline": "yes" if settings.offline else "no",
+        },
+        "packages": {name: _version(name) for name in PACKAGES},
+        "model": {},
+        "engines": [],
+    }
+    try:
+        model = load_model_files(offline=True)
+    except StrokesegError as error:
+        report["model"] = {"error": str(error)}
+        return report
+    report["model"] = {"name": model.name, "sha256": model.sha256, "folder": str(model.folder)}
+    report["engines"] = [
+        check_engine(model, info, device) for info in available_engines() for device in info.devices
+    ]
+    return report
+
+
+def check_engine(model: Model, info: EngineInfo, device: str) -> dict[str, Any]:
+    """Run a model's golden check on one engine and device."""
+    outcome: dict[str, Any] = {
+        "engine": info.name,
+        "version": info.version,
+        "device": device,
+        "passed": False,
+        "worst_difference": None,
+        "seconds": None,
+        "problem": None,
+    }
+    started = time.perf_counter()
+    try:
+        engine = open_engine(model.config.spec, model.state, engine=info.name, device=device)
+        golden = check_golden(model, engine)
+    except StrokesegError as error:
+        return outcome | {"problem": str(error)}
+    if golden is None:
+        return outcome | {"problem": "the model has no golden.json"}
+    return outcome | {
+        "passed": golden.passed,
+        "worst_difference": golden.worst_difference,
+        "seconds": round(time.perf_counter() - started, 3),
+        "problem": None if golden.passed else f"{golden.worst} differs",
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"

@@ -1,0 +1,218 @@
+"""Several scans, one answer: logits meet on the reference's grid, and become classes there.
+
+Logits are averaged before the softmax, each scan counting only where its field of view reaches
+(Chalcroft et al., arXiv 2404.01946). The work goes slab by slab along the first axis, so that a
+large native grid never holds the logits of all its classes at once.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from strokeseg.arrays import BoolArray, FloatArray, LabelArray
+from strokeseg.engines.base import ScanLogits
+from strokeseg.grid import Grid
+from strokeseg.resample import coverage, resample_image, resample_logits
+
+SLAB_BYTES = 8 << 20
+MAX_THREADS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One scan's logits on its working grid, and where the scan itself reaches."""
+
+    logits: ScanLogits
+    working: Grid
+    native: Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """What the ensemble says of each voxel of the reference's grid.
+
+    Parameters
+    ----------
+    probability : (I, J, K) float32 array
+        Of the lesion class.
+    is_argmax : (I, J, K) bool array
+        Whether the lesion is the most probable class.
+    tissue : (I, J, K) uint8 array
+        The most probable of the other classes.
+    entropy : (I, J, K) float32 array or None
+        Of the posterior over all classes, in nat.
+    """
+
+    probability: FloatArray
+    is_argmax: BoolArray
+    tissue: LabelArray
+    entropy: FloatArray | None
+
+
+@dataclass(frozen=True, eq=False)
+class FlipSpread:
+    """How far the flips disagree, on the reference's working grid.
+
+    Parameters
+    ----------
+    std : (I, J, K) float32 array
+        Standard deviation of the lesion probability over the flips.
+    masks : list of (I, J, K) bool arrays
+        The lesion that each flip alone would give.
+    """
+
+    std: FloatArray
+    masks: list[BoolArray]
+
+
+def posterior(members: Sequence[Member], target: Grid, *, with_entropy: bool) -> Posterior:
+    """Average logits over members and classify every voxel of `target`.
+
+    Parameters
+    ----------
+    members
+        At least one, all with the same classes; the lesion is the last.
+    target
+        The reference's native grid.
+    with_entropy
+        Whether the entropy is wanted too.
+    """
+    shape = target.shape
+    result = Posterior(
+        np.empty(shape, np.float32),
+        np.empty(shape, np.bool_),
+        np.empty(shape, np.uint8),
+        np.empty(shape, np.float32) if with_entropy else None,
+    )
+
+    def work(slab: slice) -> None:
+        _classify(mean_logits(members, target, slab), slab, result)
+
+    classes = len(members[0].logits.mean)
+    _each_slab(shape, classes, work)
+    return result
+
+
+def mean_logits(members: Sequence[Member], target: Grid, slab: slice) -> FloatArray:
+    """Average the members' logits on some planes of `target`, each where its scan reaches.
+
+    Where no member reaches, all count alike. Returns (C, planes, J, K), not to be written to.
+    """
+    first = members[0]
+    if len(members) == 1:
+        return resample_logits(first.logits.mean, first.working, target, slab)
+    total: FloatArray | None = None
+    plain: FloatArray | None = None
+    count = np.zeros((slab.stop - slab.start, *target.shape[1:]), np.float32)
+    for member in members:
+        logits = resample_logits(member.logits.mean, member.working, target, slab)
+        reach = coverage(member.native, target, slab)
+        total = logits * reach if total is None else total + logits * reach
+        plain = logits if plain is None else plain + logits
+        count += reach
+    if total is None or plain is None:
+        raise ValueError("an ensemble needs at least one member")
+    nowhere = count == 0
+    count[nowhere] = 1
+    total /= count
+    return np.where(nowhere, plain / np.float32(len(members)), total)
+
+
+def flip_spread(members: Sequence[Member], working: Grid, threshold: float | None) -> FlipSpread:
+    """Compare the flips, on the reference's working grid.
+
+    The lesion's log-odds are averaged over the members; a flip's own lesion is where the
+    probability reaches `threshold`, or where the lesion is the most probable class if that is
+    None (0.5 where several members are averaged).
+    """
+    flips = len(members[0].logits.per_flip)
+    total = np.zeros(working.shape, np.float32)
+    squares = np.zeros(working.shape, np.float32)
+    masks = []
+    for index in range(flips):
+        probability = _flip_log_odds(members, working, index)
+        mask = np.empty(working.shape, np.bool_)
+
+        def work(
+            slab: slice, p: FloatArray = probability, mask: BoolArray = mask, index: int = index
+        ) -> None:
+            part = p[slab]
+            np.negative(part, out=part)
+            np.exp(part, out=part)
+            part += 1
+            np.reciprocal(part, out=part)
+            total[slab] += part
+            squares[slab] += part * part
+            if threshold is None and len(members) == 1:
+                mask[slab] = members[0].logits.per_flip[index].is_argmax[slab]
+            else:
+                np.greater_equal(part, 0.5 if threshold is None else threshold, out=mask[slab])
+
+        _each_slab(working.shape, 4, work)
+        masks.append(mask)
+    total /= flips
+    squares /= flips
+    np.square(total, out=total)
+    squares -= total
+    np.maximum(squares, 0, out=squares)
+    return FlipSpread(np.sqrt(squares, out=squares), masks)
+
+
+def _flip_log_odds(members: Sequence[Member], working: Grid, index: int) -> FloatArray:
+    """Average one flip's log-odds over the members, on `working`; held within +-80."""
+    total: FloatArray | None = None
+    count = np.zeros(working.shape, np.float32) if len(members) > 1 else None
+    for member in members:
+        odds = member.logits.per_flip[index].log_odds.astype(np.float32)
+        odds = resample_image(odds, member.working, working)
+        if count is not None:
+            reach = coverage(member.native, working, slice(0, working.shape[0]))
+            odds = odds * reach
+            count += reach
+        total = odds if total is None else total + odds
+    if total is None:
+        raise ValueError("an ensemble needs at least one member")
+    if count is not None:
+        total /= np.maximum(count, 1)
+    return np.clip(total, -80, 80, out=total)
+
+
+def _classify(logits: FloatArray, slab: slice, result: Posterior) -> None:
+    """Fill one slab of the result from its logits (C, planes, J, K)."""
+    others, lesion = logits[:-1], logits[-1]
+    best = others[0].copy()
+    tissue = result.tissue[slab]
+    tissue[...] = 0
+    for index in range(1, len(others)):
+        higher = others[index] > best
+        tissue[higher] = index
+        np.maximum(best, others[index], out=best)
+    np.greater(lesion, best, out=result.is_argmax[slab])
+    highest = np.maximum(best, lesion)
+    total = np.zeros_like(highest)
+    weighted = np.zeros_like(highest) if result.entropy is not None else None
+    term = np.empty_like(highest)
+    for channel in logits:
+        np.subtract(channel, highest, out=term)
+        if weighted is not None:
+            shifted = np.maximum(term, -80)
+            np.exp(term, out=term)
+            weighted += shifted * term
+        else:
+            np.exp(term, out=term)
+        total += term
+    np.divide(term, total, out=result.probability[slab])
+    if result.entropy is not None and weighted is not None:
+        np.subtract(np.log(total), weighted / total, out=result.entropy[slab])
+
+
+def _each_slab(shape: tuple[int, int, int], channels: int, work: Callable[[slice], None]) -> None:
+    """Call `work` for slabs along I; their bounds do not depend on the number of threads."""
+    thickness = max(1, SLAB_BYTES // (4 * channels * shape[1] * shape[2]))
+    slabs = [slice(low, min(low + thickness, shape[0])) for low in range(0, shape[0], thickness)]
+    with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
+        for _ in pool.map(work, slabs):
+            pass

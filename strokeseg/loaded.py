@@ -1,0 +1,107 @@
+"""A model with its engine, loaded once and kept for many calls."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from strokeseg.engines import open_engine
+from strokeseg.engines.base import Engine
+from strokeseg.errors import UsageError
+from strokeseg.models import Model, load_model_files
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model ready to run. `threads` is what the work around the network may use."""
+
+    model: Model
+    engine: Engine
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where to run; see `strokeseg.engines.open_engine`.
+
+    Parameters
+    ----------
+    engine
+        auto, openvino, onnxruntime or torch.
+    device
+        auto, cpu, cuda, cuda:1 or mps.
+    precision
+        fp32 or bf16.
+    threads
+        CPU threads; all if None.
+    """
+
+    engine: str = "auto"
+    device: str = "auto"
+    precision: str = "fp32"
+    threads: int | None = None
+
+
+def load_model(
+    name: str | None = None,
+    hardware: Hardware | None = None,
+    *,
+    offline: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> LoadedModel:
+    """Load a model and open an engine for it.
+
+    Parameters
+    ----------
+    name
+        Registry name, folder, or ``hub:owner/name[@revision]``; the bundled default if None.
+        A model of the Hub that is not in the cache yet is downloaded and checked.
+    hardware
+        Where to run; by default the best engine that is installed.
+    offline
+        Never reach for the network.
+    say
+        Takes a line when a download starts and ends.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        The model is not here and cannot be had.
+    ModelFormatError
+        Its files are damaged or of another architecture.
+    EngineError
+        The engine or device is missing.
+    UsageError
+        The number of threads is not positive.
+    """
+    hardware = hardware or Hardware()
+    if hardware.threads is not None and hardware.threads < 1:
+        raise UsageError(f"--threads is {hardware.threads}: give 1 or more")
+    model = load_model_files(name, offline=offline, say=say)
+    engine = open_engine(
+        model.config.spec,
+        model.state,
+        engine=hardware.engine,
+        device=hardware.device,
+        threads=hardware.threads,
+        precision=hardware.precision,
+    )
+    return LoadedModel(model, engine, hardware.threads)
+
+
+def check_compatible(models: Sequence[LoadedModel]) -> None:
+    """Check that models can be averaged: at least one, and all with the same classes.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or classes differ.
+    """
+    if not models:
+        raise UsageError("no model was given: name one with --model, or leave it out")
+    first = models[0].model
+    for other in (loaded.model for loaded in models[1:]):
+        if other.config.class_names != first.config.class_names:
+            raise UsageError(
+                f"models {first.name} and {other.name} have different classes and cannot be "
+                f"averaged: {', '.join(first.config.class_names)} against "
+                f"{', '.join(other.config.class_names)}"
+            )

@@ -1,0 +1,109 @@
+"""What a user can choose about a prediction, checked before any work is done."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from strokeseg.errors import UsageError
+
+MODALITIES = ("t1", "flair", "t2", "dwi", "adc", "pd", "ct")
+ENGINES = ("auto", "openvino", "onnxruntime", "torch")
+PRECISIONS = ("fp32", "bf16")
+
+
+class Progress(Protocol):
+    """Hears how a prediction gets on. `on_window` is called after each pass of the network."""
+
+    def on_stage(self, name: str, windows: int = 0) -> None:
+        """Begin a stage; `windows` is how many passes of the network it will take."""
+
+    def on_window(self) -> None:
+        """One pass of the network is done."""
+
+
+class Silence:
+    """The `Progress` that nobody listens to."""
+
+    def on_stage(self, name: str, windows: int = 0) -> None:
+        """Do nothing."""
+
+    def on_window(self) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to predict. None means what the model's config says.
+
+    Parameters
+    ----------
+    reference
+        The modality whose grid the results have; None for the first given, in the order of
+        `MODALITIES`, others last.
+    window
+        Edge of the sliding window, in voxels of the working grid.
+    overlap
+        Fraction of a window that the next covers again, 0 to below 1.
+    tta
+        Whether to average over the 8 flips.
+    threshold
+        Lesion probability from which a voxel is lesion, above 0 and below 1.
+    min_volume_ml
+        Lesions below this are left out.
+    brain_mask
+        Whether a lesion must touch the model's own brain.
+    uncertainty
+        Whether entropy and the standard deviation over the flips are wanted.
+
+    Raises
+    ------
+    UsageError
+        If a value is out of range.
+    """
+
+    reference: str | None = None
+    window: int | None = None
+    overlap: float = 0.5
+    tta: bool = True
+    threshold: float | None = None
+    min_volume_ml: float | None = None
+    brain_mask: bool | None = None
+    uncertainty: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        if self.window is not None and not 16 <= self.window <= 1024:
+            raise UsageError(f"--window is {self.window}: give 16 to 1024 voxels, such as 192")
+        if not 0 <= self.overlap < 1:
+            raise UsageError(f"--overlap is {self.overlap:g}: give 0 to below 1, such as 0.5")
+        if self.threshold is not None and not 0 < self.threshold < 1:
+            raise UsageError(f"--threshold is {self.threshold:g}: give above 0 and below 1")
+        if self.min_volume_ml is not None and not 0 <= self.min_volume_ml < 1e6:
+            raise UsageError(f"--min-volume-ml is {self.min_volume_ml:g}: give 0 or more")
+
+    def as_record(self) -> dict[str, Any]:
+        """Give the options as plain values."""
+        return asdict(self)
+
+
+def order_modalities(names: Mapping[str, object]) -> tuple[str, ...]:
+    """Sort the given modalities: those of `MODALITIES` in their order, others as they came."""
+    known = [name for name in MODALITIES if name in names]
+    return (*known, *(name for name in names if name not in MODALITIES))
+
+
+def choose_reference(names: tuple[str, ...], wanted: str | None) -> str:
+    """Give the modality whose grid the results have.
+
+    Raises
+    ------
+    UsageError
+        If no image was given, or the wanted one was not.
+    """
+    if not names:
+        raise UsageError("no image was given: pass at least one, such as --t1 FILE")
+    if wanted is None:
+        return names[0]
+    if wanted not in names:
+        raise UsageError(f"--reference {wanted} was not given: choose from {', '.join(names)}")
+    return wanted

@@ -1,0 +1,97 @@
+"""The record of a case: what went in, what made it, how long it took, what to mind."""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from strokeseg._version import __version__
+from strokeseg.brain import brain_warnings
+from strokeseg.hashing import sha256
+from strokeseg.lesions import Lesion
+from strokeseg.loaded import LoadedModel
+from strokeseg.memory import peak_memory_bytes
+from strokeseg.options import Options
+from strokeseg.volume import Volume
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Measures:
+    """The figures of a case: volumes in ml, the lesions, the brain (None if not known)."""
+
+    volume_ml: float
+    volume_range_ml: tuple[float, float]
+    tissue_volumes_ml: Mapping[str, float]
+    brain_volume_ml: float | None
+    lesions: tuple[Lesion, ...]
+    flips: int
+
+
+def case_warnings(volumes: Mapping[str, Volume], measures: Measures) -> tuple[str, ...]:
+    """Gather what a user should hear about, one line each."""
+    lines = [f"{name}: {line}" for name, volume in volumes.items() for line in volume.warnings]
+    if measures.brain_volume_ml is not None:
+        lines += brain_warnings(measures.brain_volume_ml, measures.volume_ml)
+    if not measures.lesions:
+        lines.append("no lesion found: the mask is empty")
+    at_border = [str(lesion.index) for lesion in measures.lesions if lesion.touches_border]
+    if at_border:
+        lines.append(
+            f"lesion {', '.join(at_border)} reaches the border of the field of view: part of it "
+            "may lie outside"
+        )
+    return tuple(lines)
+
+
+def make_record(
+    volumes: Mapping[str, Volume],
+    models: Sequence[LoadedModel],
+    options: Options,
+    measures: Measures,
+    rule: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Describe a case as plain values, ready for JSON; the caller adds seconds and warnings."""
+    low, high = measures.volume_range_ml
+    return {
+        "schema": SCHEMA,
+        "strokeseg": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "inputs": {name: _describe_input(volume) for name, volume in volumes.items()},
+        "models": [_describe_model(loaded) for loaded in models],
+        "options": options.as_record(),
+        "rule": dict(rule),
+        "flips": measures.flips,
+        "lesion_volume_ml": measures.volume_ml,
+        "lesion_volume_range_ml": [low, high],
+        "lesion_count": len(measures.lesions),
+        "tissue_volumes_ml": dict(measures.tissue_volumes_ml),
+        "brain_volume_ml": measures.brain_volume_ml,
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+
+
+def _describe_input(volume: Volume) -> dict[str, Any]:
+    path = volume.path
+    return {
+        "path": None if path is None else os.fspath(path),
+        "sha256": None if path is None or not Path(path).is_file() else sha256(path),
+        "shape": list(volume.grid.shape),
+        "voxel_size_mm": [round(size, 6) for size in volume.grid.voxel_size_mm],
+        "orientation": "".join(volume.grid.axcodes),
+    }
+
+
+def _describe_model(loaded: LoadedModel) -> dict[str, Any]:
+    return {
+        "name": loaded.model.name,
+        "revision": loaded.model.revision,
+        "sha256": loaded.model.sha256,
+        "engine": loaded.engine.name,
+        "device": loaded.engine.device,
+        "precision": loaded.engine.precision,
+    }

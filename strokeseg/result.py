@@ -1,0 +1,182 @@
+"""What a prediction gives: arrays, lesions, volumes, warnings, and how to save them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from strokeseg.arrays import BoolArray, FloatArray, LabelArray
+from strokeseg.grid import Grid
+from strokeseg.intensity import clip_hounsfield
+from strokeseg.lesions import Lesion
+from strokeseg.outputs import (
+    DEFAULT_KINDS,
+    KINDS,
+    OutputNames,
+    check_outputs,
+    lesion_table,
+    mask_sidecar,
+    prefix_of,
+    tissue_table,
+    uncertainty_sidecar,
+)
+from strokeseg.report.picture import draw
+from strokeseg.staging import Staging, write_json, write_text
+from strokeseg.volume import Volume, write
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A segmented case, everything on the reference's own grid.
+
+    Parameters
+    ----------
+    mask : (I, J, K) bool array
+        The lesion.
+    probability : (I, J, K) float32 array
+        Of the lesion, not masked by the brain.
+    tissue : (I, J, K) uint8 array
+        Index into `class_names`; the lesion where `mask` is.
+    entropy, flip_std : (I, J, K) float32 arrays or None
+        Uncertainty, where it was asked for: entropy of the posterior (nat), and standard deviation
+        of the lesion probability over the flips.
+    grid : Grid
+        Of all of them.
+    class_names : tuple of str
+        The model's classes, the lesion last.
+    lesions : tuple of Lesion
+        The largest first.
+    volume_ml : float
+        Of the lesion.
+    volume_range_ml : (float, float)
+        Least and largest volume that one flip alone would give; the volume twice without flips.
+    tissue_volumes_ml : mapping
+        Volume by class name.
+    brain_volume_ml : float or None
+        Of the model's own brain; None for a model without tissues.
+    warnings : tuple of str
+        One line each.
+    record : mapping
+        How it was made: inputs, models, engine, options, seconds, memory.
+    reference : Volume
+        The scan whose grid this is.
+    """
+
+    mask: BoolArray
+    probability: FloatArray
+    tissue: LabelArray
+    entropy: FloatArray | None
+    flip_std: FloatArray | None
+    grid: Grid
+    class_names: tuple[str, ...]
+    lesions: tuple[Lesion, ...]
+    volume_ml: float
+    volume_range_ml: tuple[float, float]
+    tissue_volumes_ml: Mapping[str, float]
+    brain_volume_ml: float | None
+    warnings: tuple[str, ...]
+    record: Mapping[str, Any] = field(repr=False)
+    reference: Volume = field(repr=False)
+
+    def save(
+        self,
+        directory: str | Path,
+        *,
+        prefix: str | None = None,
+        kinds: Iterable[str] = DEFAULT_KINDS,
+        overwrite: bool = False,
+    ) -> tuple[Path, ...]:
+        """Write the chosen files and the record, all of them or none.
+
+        Parameters
+        ----------
+        directory
+            Where to; made if it is not there.
+        prefix
+            Start of every name; the reference's name without its suffix if None.
+        kinds
+            From `strokeseg.outputs.KINDS`; the record is always written.
+        overwrite
+            Whether files of an earlier run may be replaced.
+
+        Returns
+        -------
+        tuple of Path
+            What was written, the record last.
+
+        Raises
+        ------
+        CannotCreateError
+            If a file exists and `overwrite` is false, or the folder cannot be written in.
+        ReadWriteError
+            If writing fails half-way.
+        """
+        names = OutputNames.for_prefix(Path(directory), prefix or prefix_of(self.reference.path))
+        chosen = frozenset(kinds)
+        check_outputs(names.chosen(chosen), self._input_paths(), overwrite=overwrite)
+        with Staging(names.directory, last=names.record.name) as staging:
+            for path in names.chosen(chosen):
+                self._write(path, staging.path_for(path.name), names)
+            written = staging.commit()
+        if overwrite:
+            _remove_stale(names, written)
+        return written
+
+    def picture(self) -> bytes:
+        """Draw the result over the reference scan, as a PNG."""
+        name = self.reference.path.name if self.reference.path else "image"
+        count = len(self.lesions)
+        low, high = self.volume_range_ml
+        subtitle = ""
+        if count:
+            noun = "lesion" if count == 1 else "lesions"
+            spread = f" (flips: {low:.2f} to {high:.2f} ml)" if high > low else ""
+            subtitle = f"{self.volume_ml:.2f} ml in {count} {noun}{spread}"
+        is_ct = self.record["reference"] == "ct"
+        scan = clip_hounsfield(self.reference.data) if is_ct else self.reference.data
+        return draw(scan, self.mask, self.grid, name, subtitle)
+
+    def _input_paths(self) -> list[Path]:
+        return [Path(i["path"]) for i in self.record["inputs"].values() if i["path"] is not None]
+
+    def _write(self, final: Path, where: Path, names: OutputNames) -> None:
+        """Write the file called `final` to `where`."""
+        sources = [i["path"] or "array" for i in self.record["inputs"].values()]
+        space = str(self.reference.path or "array")
+        model = " + ".join(m["name"] for m in self.record["models"])
+        if final == names.mask:
+            write(where, self.mask, self.reference)
+        elif final == names.mask_sidecar:
+            write_json(where, mask_sidecar(sources, space, model))
+        elif final == names.probability:
+            write(where, self.probability, self.reference)
+        elif final == names.tissue:
+            write(where, self.tissue, self.reference)
+        elif final == names.tissue_table:
+            volumes = [self.tissue_volumes_ml[name] for name in self.class_names]
+            write_text(where, tissue_table(self.class_names, volumes))
+        elif final == names.uncertainty:
+            write(where, self._uncertainty(), self.reference)
+        elif final == names.uncertainty_sidecar:
+            write_json(where, uncertainty_sidecar(sources, space, self.record["flips"]))
+        elif final == names.lesions:
+            write_text(where, lesion_table(self.lesions))
+        elif final == names.qc:
+            where.write_bytes(self.picture())
+        else:
+            write_json(where, self.record)
+
+    def _uncertainty(self) -> FloatArray:
+        """Stack entropy and flip deviation, (I, J, K, 2)."""
+        if self.entropy is None or self.flip_std is None:
+            raise ValueError("uncertainty was not computed: predict with uncertainty=True")
+        return np.stack([self.entropy, self.flip_std], axis=-1)
+
+
+def _remove_stale(names: OutputNames, written: tuple[Path, ...]) -> None:
+    """Remove files of an earlier run of this case that the new one did not replace."""
+    for path in names.chosen(KINDS):
+        if path not in written:
+            path.unlink(missing_ok=True)
