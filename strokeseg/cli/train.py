@@ -1,0 +1,143 @@
+"""`strokeseg train` and `strokeseg synthesise`: train models, and look at what they learn from."""
+
+import importlib.util
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from strokeseg.console import say, show_text
+from strokeseg.errors import EngineError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+SECONDS_BETWEEN_LINES = 30.0
+
+Config = Annotated[
+    str,
+    typer.Argument(
+        metavar="CONFIG",
+        help="A TOML file, or a bundled one: synth-open, synthstroke-v1, synthstroke-released, "
+        "baseline, smoke.",
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
+def train(
+    config: Config,
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="The run's folder; else runs/NAME."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")
+    ] = False,
+    device: Device = "auto",
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that make samples, where the device is the CPU.")
+    ] = 1,
+    limit_minutes: Annotated[
+        float | None, typer.Option(metavar="M", help="Stop after so long, with a checkpoint.")
+    ] = None,
+    debug: Debug = False,  # noqa: ARG001 - read where errors are caught
+) -> None:
+    """Train a model as a configuration says; checkpoints, losses and curves go into a folder."""
+    _require_torch()
+    from strokeseg.training.config import read_config
+    from strokeseg.training.curves import draw_curves
+    from strokeseg.training.loop import Session
+    from strokeseg.training.loop import train as run
+    from strokeseg.training.run import LAST
+
+    if limit_minutes is not None and limit_minutes <= 0:
+        raise UsageError(f"--limit-minutes is {limit_minutes:g}: give a number above 0")
+    settings = read_config(config)
+    folder = output or Path("runs") / settings.name
+    if (folder / LAST).exists() and not resume:
+        raise UsageError(f"{folder} holds a run: go on with --resume, or name another with -o")
+    session = Session(
+        device=choose_device(device),
+        workers=workers,
+        limit_s=None if limit_minutes is None else 60 * limit_minutes,
+        on_step=_Lines(settings.optimiser.steps),
+    )
+    say(f"training {settings.name} on {session.device} in {folder}: reading heads and lesions")
+    last = run(settings, folder, session, resume=resume)
+    draw_curves({settings.name: folder}, folder / "curves.png")
+    show_text(str(last))
+
+
+def synthesise(
+    config: Config,
+    *,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Made anew.")],
+    count: Annotated[int, typer.Option("-n", "--number", min=1, help="How many samples.")] = 8,
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the configuration's.")] = None,
+    device: Device = "cpu",
+    debug: Debug = False,  # noqa: ARG001 - read where errors are caught
+) -> None:
+    """Write training samples as NIfTI with their targets, and one picture of them all."""
+    _require_torch()
+    from strokeseg.training.config import read_config
+    from strokeseg.training.gallery import SHEET, write_samples
+
+    settings = read_config(config)
+    write_samples(settings, output, count, seed=seed, device=choose_device(device))
+    show_text(str(output / SHEET))
+
+
+def choose_device(name: str) -> "torch.device":
+    """Turn a name into a device that is here.
+
+    Raises
+    ------
+    EngineError
+        There is none of that name.
+    """
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"--device is {name!r}: give auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device is {name!r}: training runs on cpu and cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise EngineError(f"--device is {name!r} and torch sees no such GPU; use --device cpu")
+    return device
+
+
+def _require_torch() -> None:
+    missing = [name for name in ("torch", "matplotlib") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise EngineError(f"training needs {missing[0]}: pip install 'strokeseg[train]'")
+
+
+class _Lines:
+    """Says every half a minute where the run is."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._last: tuple[float, int] | None = None
+        self._losses: list[float] = []
+
+    def __call__(self, step: int, loss: float) -> None:
+        """Hear of a step."""
+        now = time.monotonic()
+        self._losses.append(loss)
+        if self._last is None:
+            self._last = (now, step)
+            return
+        then, before = self._last
+        if now - then >= SECONDS_BETWEEN_LINES or step == self._steps:
+            pace = (step - before) / max(now - then, 1e-9)
+            mean = sum(self._losses) / len(self._losses)
+            say(f"step {step} of {self._steps}: loss {mean:.4f}, {pace:.2f} steps a second")
+            self._last, self._losses = (now, step), []

@@ -1,0 +1,115 @@
+"""The model and the scan that come with the package."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from strokeseg import Hardware, Options, load_model, predict
+from strokeseg.cli import run
+from strokeseg.demo import demo_case, demo_truth, dice
+from strokeseg.engines import available_engines
+from strokeseg.grid import Grid
+from strokeseg.models import load_model_files
+from strokeseg.models.golden import check_golden
+from strokeseg.models.registry import load_registry
+from strokeseg.volume import read
+from tests.factories import ALL_AXCODES, SCANS
+from tests.monai_chain import Chain
+
+CHRONIC = SCANS / "sub-chronic_T2w.nii.gz"
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return load_model(hardware=Hardware(engine="openvino"))
+
+
+def test_the_default_is_bundled_and_is_what_the_registry_says():
+    registry = load_registry()
+    entry = registry.entries[registry.default]
+    model = load_model_files(offline=True)
+    assert model.sha256 == entry.checksums["model.safetensors"]
+    size = sum(file.stat().st_size for file in model.folder.iterdir())
+    assert size < 45e6
+    assert model.config.class_names == entry.classes
+    assert (model.folder / "README.md").is_file()
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime", "torch"])
+def test_every_engine_reproduces_the_golden_record(engine):
+    assert engine in {info.name for info in available_engines()}
+    loaded = load_model(hardware=Hardware(engine=engine, device="cpu"))
+    result = check_golden(loaded.model, loaded.engine)
+    assert result is not None
+    assert result.passed, result
+
+
+def test_engines_give_the_same_lesion(bundled):
+    case = demo_case()
+    first = predict({"flair": case.scan}, model=bundled, options=Options(tta=False))
+    assert first.volume_ml > 1
+    for engine in ("onnxruntime", "torch"):
+        other = load_model(hardware=Hardware(engine=engine, device="cpu"))
+        mask = predict({"flair": case.scan}, model=other, options=Options(tta=False)).mask
+        assert dice(mask, first.mask) >= 0.999, engine
+
+
+def test_one_scan_in_48_orientations_has_one_lesion_on_its_own_grid(bundled):
+    scan = read(demo_case().scan)
+    data, affine = scan.data[::2, ::2], scan.grid.affine @ np.diag([2, 2, 1, 1])
+    axes_of = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
+    first = None
+    for axcodes in ALL_AXCODES:
+        order = [axes_of[code] for code in axcodes]
+        turned, matrix = data.transpose(order), affine[:, [*order, 3]]
+        flips = [axis for axis, code in enumerate(axcodes) if code not in "LPS"]
+        moved = np.flip(turned, flips)
+        for axis in flips:
+            matrix = matrix.copy()
+            matrix[:3, 3] += matrix[:3, axis] * (turned.shape[axis] - 1)
+            matrix[:3, axis] *= -1
+        result = predict({"x": (moved, matrix)}, model=bundled, options=Options(tta=False))
+        assert result.grid.same_as(Grid(moved.shape, matrix)), axcodes
+        assert "".join(result.grid.axcodes) == axcodes
+        mask = np.flip(result.mask, flips).transpose(np.argsort(order))
+        first = mask if first is None else first
+        assert np.count_nonzero(first) > 100
+        assert dice(mask, first) >= 0.999, axcodes
+
+
+def test_the_whole_chain_gives_the_mask_of_the_published_one(bundled):
+    if not CHRONIC.exists():
+        pytest.skip("the real scans are not beside the project")
+    ours = predict({"t2": CHRONIC}, model=bundled, options=Options(brain_mask=False))
+    chain = Chain(bundled.model)
+    theirs = chain.mask(CHRONIC)
+    assert np.count_nonzero(theirs) > 100
+    assert dice(ours.mask, theirs) >= 0.999
+
+
+def test_the_demo_writes_everything_and_tells_the_dice(tmp_path, capsys):
+    assert run(["demo", "-o", str(tmp_path / "demo")]) == 0
+    out = capsys.readouterr().out
+    said = float(re.search(r"Dice +([0-9.]+)", out).group(1))
+    record = json.loads((tmp_path / "demo" / "sub-demo_strokeseg.json").read_text())
+    mask = read(tmp_path / "demo" / "sub-demo_label-L_mask.nii.gz").data > 0
+    assert said == pytest.approx(dice(mask, demo_truth(demo_case())), abs=1e-3)
+    assert f"{record['lesion_volume_ml']:.2f} ml" in out
+    assert len(list((tmp_path / "demo").iterdir())) == 10
+
+
+def test_doctor_passes_on_every_engine(capsys):
+    assert run(["doctor", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert {check["engine"] for check in report["engines"]} >= {"openvino", "onnxruntime", "torch"}
+    assert all(check["passed"] for check in report["engines"])
+
+
+def test_threads_change_nothing(bundled):
+    case = demo_case()
+    one = load_model(hardware=Hardware(engine="openvino", threads=1))
+    a = predict({"flair": case.scan}, model=bundled, options=Options(tta=False))
+    b = predict({"flair": case.scan}, model=one, options=Options(tta=False))
+    assert np.array_equal(a.mask, b.mask)

@@ -1,0 +1,95 @@
+"""Draw the scan of `strokeseg demo` again: ``python -m strokeseg.training.demo -o strokeseg/demo``.
+
+A FLAIR of a whole head with one lesion, 1 x 1 x 2 mm, stored with axes L, P, S; head and lesion
+mask are of the validation split, so that no bundled model has seen them.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from strokeseg.arrays import AffineArray, AnyArray
+from strokeseg.demo import SCAN, TRUTH
+from strokeseg.training.config import read_config
+from strokeseg.training.sample import LESION, Sample, SampleParams, make_sample
+from strokeseg.training.settings import TrainConfig
+from strokeseg.training.sources import load_sources
+from strokeseg.volume import read, write
+
+CROP_VOX = (160, 192, 160)
+VOLUME_ML = (15.0, 40.0)
+SLICE_VOX = 2
+BRIGHTEST = 1000.0
+SEED = 7
+
+
+def demo_config(config: TrainConfig) -> TrainConfig:
+    """Whole heads at 1 mm, upright, one lesion each, thin slices, little noise."""
+    return replace(
+        config,
+        seed=SEED,
+        data=replace(config.data, voxel_size_mm=1.0),
+        lesion=replace(config.lesion, count_weights=(1.0,), lesion_free_share=0.0),
+        contrast=replace(config.contrast, plausible_share=1.0),
+        spatial=replace(
+            config.spatial,
+            crop_vox=CROP_VOX,
+            flip_probability=(0.0, 0.0, 0.0),
+            wander_vox=(0.0, 0.0, 0.0),
+        ),
+        intensity=replace(config.intensity, thick_share=0.0, strip_share=0.0, snr_minimum=40.0),
+    )
+
+
+def first_fitting(config: TrainConfig) -> Sample:
+    """Draw samples by index until one is a FLAIR with a lesion of `VOLUME_ML`."""
+    sources = load_sources(config.data, held_out=True)
+    index = 0
+    while True:
+        sample = make_sample(index, sources, config)
+        params = sample.drawn.made_of
+        volume_ml = float((sample.target == LESION).sum()) / 1000
+        if (
+            isinstance(params, SampleParams)
+            and params.contrast.family == "FLAIR"
+            and VOLUME_ML[0] <= volume_ml <= VOLUME_ML[1]
+        ):
+            return sample
+        index += 1
+
+
+def as_stored(image: AnyArray) -> AnyArray:
+    """Average pairs of slices, and turn axes to L, P, S."""
+    i, j, k = image.shape
+    return image.reshape(i, j, k // SLICE_VOX, SLICE_VOX).mean(axis=3)[::-1, ::-1]
+
+
+def affine() -> AffineArray:
+    """Voxel to RAS+ mm of the stored scan, its middle at the origin."""
+    linear = np.diag([-1.0, -1.0, float(SLICE_VOX), 1.0])
+    shape = np.array([CROP_VOX[0], CROP_VOX[1], CROP_VOX[2] // SLICE_VOX])
+    linear[:3, 3] = -linear[:3, :3] @ ((shape - 1) / 2)
+    return linear
+
+
+def main() -> None:
+    """Write the scan and its true lesion."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--config", type=Path, default=Path("training/configs/synth-open.toml"))
+    arguments = parser.parse_args()
+    sample = first_fitting(demo_config(read_config(arguments.config)))
+    image = sample.image.numpy()
+    low, high = float(image.min()), float(np.percentile(image, 99.9))
+    scaled = np.clip((image - low) / (high - low), 0, 1.2) * BRIGHTEST
+    scan = np.round(as_stored(scaled)).astype(np.int16)
+    lesion = (as_stored((sample.target.numpy() == LESION).astype(np.float32)) >= 0.5).astype("u1")
+    like = read((scan, affine()))
+    write(arguments.output / SCAN, scan, like)
+    write(arguments.output / TRUTH, lesion, like)
+
+
+if __name__ == "__main__":
+    main()
