@@ -1,0 +1,88 @@
+import numpy as np
+
+from strokeseg.decision import Rule, decide, flip_volumes_ml, label_map, make_rule
+from strokeseg.ensemble import FlipSpread, Posterior
+from strokeseg.grid import Grid
+from strokeseg.models import ModelConfig
+from strokeseg.options import Options
+from tests.tiny_models import CONFIG, OWN
+
+SIZE_MM = 3.0
+GRID = Grid((60, 60, 60), np.diag([SIZE_MM, SIZE_MM, SIZE_MM, 1.0]))
+LESION = 5
+
+
+def ball(centre, radius):
+    index = np.indices(GRID.shape)
+    return sum((i - c) ** 2 for i, c in zip(index, centre, strict=True)) <= radius**2
+
+
+BRAIN = ball((30, 30, 30), 18)
+INSIDE = ball((30, 30, 38), 4)
+SKULL = ball((30, 30, 54), 2)
+
+
+def answer(brain, lesion):
+    probability = np.where(lesion, 0.8, 0.1).astype(np.float32)
+    return Posterior(probability, lesion, np.where(brain, 2, 0).astype(np.uint8), None)
+
+
+def rule(**changes):
+    fields = {"threshold": None, "min_volume_ml": 0.0, "needs_brain": True, "classes": 6}
+    return Rule(**(fields | changes))
+
+
+def test_a_lesion_must_touch_the_brain():
+    found = decide(answer(BRAIN & ~INSIDE, INSIDE | SKULL), GRID, rule())
+    assert np.array_equal(found.mask, INSIDE)
+    assert found.brain[INSIDE].all()
+    everything = decide(answer(BRAIN, INSIDE | SKULL), GRID, rule(needs_brain=False))
+    assert np.array_equal(everything.mask, INSIDE | SKULL)
+
+
+def test_hardly_any_brain_is_no_judge():
+    crumb = ball((30, 30, 30), 4)
+    assert crumb.sum() * SIZE_MM**3 / 1000 < 200
+    found = decide(answer(crumb, SKULL), GRID, rule())
+    assert np.array_equal(found.mask, SKULL)
+
+
+def test_small_lesions_are_left_out():
+    speck = np.zeros(GRID.shape, bool)
+    speck[20, 30, 30] = True
+    found = decide(answer(BRAIN, INSIDE | speck), GRID, rule(min_volume_ml=0.1))
+    assert np.array_equal(found.mask, INSIDE)
+
+
+def test_a_threshold_replaces_the_most_probable_class():
+    posterior = answer(BRAIN, INSIDE)
+    assert not decide(posterior, GRID, rule(threshold=0.9)).mask.any()
+    assert decide(posterior, GRID, rule(threshold=0.05, needs_brain=False)).mask.all()
+
+
+def test_a_model_without_tissues_finds_no_brain():
+    found = decide(answer(BRAIN, SKULL), GRID, rule(classes=2, needs_brain=False))
+    assert found.brain is None
+    assert np.array_equal(found.mask, SKULL)
+
+
+def test_flips_are_measured_by_the_same_rule():
+    decision = decide(answer(BRAIN, INSIDE), GRID, rule())
+    masks = [INSIDE, INSIDE | SKULL, np.zeros(GRID.shape, bool)]
+    spread = FlipSpread(np.zeros(GRID.shape, np.float32), masks)
+    low, high = flip_volumes_ml(spread, GRID, decision, GRID, rule())
+    assert low == 0
+    assert np.isclose(high, INSIDE.sum() * GRID.voxel_volume_ml)
+
+
+def test_options_win_over_the_config():
+    config = ModelConfig.from_config(CONFIG | {"strokeseg": OWN})
+    assert make_rule(config, Options()) == Rule(0.4, 0.05, True, 6)
+    changed = Options(threshold=0.7, min_volume_ml=0.0, brain_mask=False)
+    assert make_rule(config, changed) == Rule(0.7, 0.0, False, 6)
+
+
+def test_the_lesion_lies_over_the_tissues():
+    labels = label_map(np.full(GRID.shape, 3, np.uint8), INSIDE, LESION)
+    assert set(np.unique(labels)) == {3, 5}
+    assert np.array_equal(labels == LESION, INSIDE)
