@@ -1,155 +1,90 @@
-"""Configurations of training, read from TOML; unknown keys are refused."""
+"""Configurations of training, read from TOML; unknown keys and impossible values are refused."""
 
+import math
 import tomllib
 import types
 import typing
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from strokeseg.errors import UsageError
+from strokeseg.errors import InputNotFoundError, UsageError
+from strokeseg.intensity import Normalisation
+from strokeseg.training.settings import TrainConfig
+
+__all__ = ["TrainConfig", "as_document", "bundled_configs", "from_document", "read_config"]
+
+SHARES = (
+    *("data.real_share", "lesion.lesion_free_share", "lesion.anywhere_share", "lesion.fade_share"),
+    *("lesion.fade_minimum", "lesion.alpha", "contrast.plausible_share"),
+    *("contrast.uniform_lesion_share", "spatial.flip_probability", "intensity.blur_share"),
+    *("intensity.thick_share", "intensity.strip_share", "real.equalise_share", "real.shift_share"),
+    *("optimiser.dropout", "optimiser.average"),
+)
+AT_LEAST_ONE = (
+    *("optimiser.steps", "optimiser.batch", "checkpoint_steps", "contrast.texture_bank"),
+    *("validation.cases", "validation.cases_in_run"),
+)
+AT_LEAST_TWO_POINTS = (
+    *("lesion.fade_points", "spatial.elastic_points", "intensity.bias_points"),
+    *("intensity.g_factor_points", "real.shift_points"),
+)
+POSITIVE = ("data.voxel_size_mm", "optimiser.learning_rate", "lesion.volume_ml")
 
 
-@dataclass(frozen=True)
-class DataConfig:
-    """Where heads and lesions come from: folders of label maps and of lesion masks in MNI space.
+def bundled_configs() -> tuple[str, ...]:
+    """Name the configurations that come with the package."""
+    folder = resources.files("strokeseg.training").joinpath("configs")
+    names = (entry.name for entry in folder.iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
-    `held_out_*` are names (without extension) that training never sees; `held_out_every` holds
-    out every so-many-th mask of each lesion folder (0: none).
+
+def read_config(source: Path | str) -> TrainConfig:
+    """Read a configuration.
+
+    Parameters
+    ----------
+    source
+        A TOML file, or the name of a bundled configuration.
+
+    Raises
+    ------
+    InputNotFoundError
+        It is neither.
+    UsageError
+        It is not TOML, has a key that no dataclass has, or a value that is of another type or
+        makes no sense.
     """
-
-    label_maps: str = "../shared/data/label_maps"
-    lesions: tuple[str, ...] = ("../shared/data/lesions/lesymap", "../shared/data/lesions/soop")
-    held_out_maps: tuple[str, ...] = ("synthseg-15", "synthseg-16", "synthseg-17")
-    held_out_lesions: tuple[str, ...] = ()
-    held_out_every: tuple[int, ...] = (0, 10)
-    voxel_size_mm: float = 2.0
-
-
-@dataclass(frozen=True)
-class LesionConfig:
-    """How many lesions, how large, where, how faded, how softly stitched."""
-
-    lesion_free_share: float = 0.1
-    count_weights: tuple[float, ...] = (0.5, 0.2, 0.12, 0.08, 0.05, 0.05)
-    volume_ml: tuple[float, float] = (1.0, 150.0)
-    further_volume_ml: float = 20.0
-    scale_limit: float = 8.0
-    turn_deg: float = 15.0
-    shift_mm: float = 6.0
-    anywhere_share: float = 0.25
-    fade_share: float = 0.5
-    fade_minimum: float = 0.15
-    fade_points: int = 6
-    erode: int = 1
-    dilate: int = 1
-    alpha: float = 0.9
-    target_above: float = 0.2
-
-
-@dataclass(frozen=True)
-class ContrastConfig:
-    """How much of the paper's random mixture, how much of plausible sequences."""
-
-    plausible_share: float = 0.85
-    jitter: float = 0.25
-    plausible_std: float = 9.0
-    texture_std: float = 16.0
-    texture_fwhm_vox: float = 2.0
-    texture_bank: int = 3
-    uniform_lesion_share: float = 0.4
-
-
-@dataclass(frozen=True)
-class SpatialConfig:
-    """Affine, elastic, flips and the crop."""
-
-    crop_vox: tuple[int, int, int] = (96, 96, 96)
-    rotation_deg: float = 15.0
-    shear: float = 0.012
-    zoom: float = 0.15
-    elastic: float = 0.05
-    elastic_points: int = 10
-    flip_probability: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    wander_vox: tuple[float, float, float] = (8.0, 8.0, 8.0)
-
-
-@dataclass(frozen=True)
-class IntensityConfig:
-    """The scanner's imperfections, in voxels of the working grid."""
-
-    bias_points: int = 7
-    bias_strength: float = 0.25
-    gamma_std: float = 0.2
-    blur_share: float = 0.6
-    blur_fwhm_limit_vox: float = 1.6
-    thick_share: float = 0.4
-    thickness_limit_vox: float = 3.5
-    snr_minimum: float = 10.0
-    snr_maximum: float = 100.0
-    g_factor_points: int = 5
-    strip_share: float = 0.4
-    strip_erode_vox: int = 1
-    strip_dilate_vox: int = 2
-
-
-@dataclass(frozen=True)
-class LossConfig:
-    """Dice + cross-entropy; `tversky` weighs (false positives, false negatives) of the lesion."""
-
-    lesion_weight: float = 3.0
-    lesion_dice_weight: float = 2.0
-    tversky: tuple[float, float] = (0.5, 0.5)
-
-
-@dataclass(frozen=True)
-class OptimiserConfig:
-    """AdamW with polynomial decay, clipped gradients and an average of the weights."""
-
-    steps: int = 20000
-    warmup_steps: int = 200
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    decay_power: float = 0.9
-    clip_norm: float = 12.0
-    batch: int = 1
-    dropout: float = 0.0
-    precision: str = "bf16"
-    average: float = 0.999
-    compile: bool = False
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """One training run, whole."""
-
-    name: str = "synth-open"
-    seed: int = 20261120
-    channels: tuple[int, ...] = (32, 64, 128, 256, 320, 320)
-    data: DataConfig = field(default_factory=DataConfig)
-    lesion: LesionConfig = field(default_factory=LesionConfig)
-    contrast: ContrastConfig = field(default_factory=ContrastConfig)
-    spatial: SpatialConfig = field(default_factory=SpatialConfig)
-    intensity: IntensityConfig = field(default_factory=IntensityConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
-    checkpoint_steps: int = 500
-    validation_steps: int = 2000
-
-
-def read_config(path: Path) -> TrainConfig:
-    """Read a TOML file; a key that no dataclass has, or a value of another type, is refused."""
+    name = str(source)
+    if name in bundled_configs():
+        entry = resources.files("strokeseg.training").joinpath(f"configs/{name}.toml")
+        text = entry.read_text(encoding="utf-8")
+    else:
+        text = _read_file(Path(source))
     try:
-        document = tomllib.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise UsageError(f"{path}: no such configuration") from error
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: not TOML: {error}") from error
-    return typing.cast(TrainConfig, _build(TrainConfig, document, str(path)))
+        raise UsageError(f"{name}: not TOML: {error}") from error
+    config = typing.cast(TrainConfig, _build(TrainConfig, document, name))
+    check(config, name)
+    return config
+
+
+def _read_file(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not a text file; give a TOML configuration") from error
+    except OSError as error:
+        raise InputNotFoundError(
+            f"{path}: cannot be read ({error.strerror}); give a TOML file or one of "
+            f"{', '.join(bundled_configs())}"
+        ) from error
 
 
 def as_document(config: TrainConfig) -> dict[str, Any]:
-    """The configuration as plain values, for checkpoints and records."""
+    """Give a configuration as plain values, for checkpoints and records."""
     return asdict(config)
 
 
@@ -158,17 +93,87 @@ def from_document(document: dict[str, Any]) -> TrainConfig:
     return typing.cast(TrainConfig, _build(TrainConfig, document, "configuration"))
 
 
+def check(config: TrainConfig, where: str) -> None:
+    """Check values that a type cannot tell apart.
+
+    Raises
+    ------
+    UsageError
+        The first that is out of range, by its key.
+    """
+    for key, numbers in ((key, _numbers(config, key)) for key in SHARES):
+        if not all(0 <= number <= 1 for number in numbers):
+            raise UsageError(f"{where}: {key} is {numbers[0]:g}; give a share from 0 to 1")
+    limits = [(key, 1.0) for key in AT_LEAST_ONE] + [(key, 2.0) for key in AT_LEAST_TWO_POINTS]
+    for key, least in limits:
+        if min(_numbers(config, key)) < least:
+            raise UsageError(
+                f"{where}: {key} is {_numbers(config, key)[0]:g}; give {least:g} or more"
+            )
+    for key in POSITIVE:
+        if not all(math.isfinite(number) and number > 0 for number in _numbers(config, key)):
+            raise UsageError(f"{where}: {key} must be above 0")
+    _check_shapes(config, where)
+    if config.intensity.normalisation not in typing.get_args(Normalisation):
+        known = ", ".join(typing.get_args(Normalisation))
+        raise UsageError(f"{where}: intensity.normalisation must be one of {known}")
+    if config.optimiser.precision not in ("bf16", "fp32"):
+        raise UsageError(f"{where}: optimiser.precision must be bf16 or fp32")
+    low, high = config.intensity.clip_percentiles
+    if not 0 <= low < high <= 100:
+        raise UsageError(f"{where}: intensity.clip_percentiles must rise within 0 to 100")
+    if config.loss.soft_target and config.data.real_share > 0:
+        raise UsageError(
+            f"{where}: loss.soft_target needs tissue maps, which real pairs lack; set "
+            "data.real_share = 0"
+        )
+
+
+def _check_shapes(config: TrainConfig, where: str) -> None:
+    if len(config.channels) < 2 or min(config.channels) < 1:
+        raise UsageError(f"{where}: channels must be at least two numbers above 0")
+    stride = 2 ** (len(config.channels) - 1)
+    crops = {"spatial.crop_vox": config.spatial.crop_vox}
+    crops["validation.crop_vox"] = config.validation.crop_vox
+    for key, crop in crops.items():
+        if any(edge < stride or edge % stride for edge in crop):
+            raise UsageError(
+                f"{where}: {key} is {crop}; the network's stride asks for multiples of {stride}"
+            )
+    canvas = config.spatial.canvas_vox
+    if any(canvas) and any(a < b for a, b in zip(canvas, config.spatial.crop_vox, strict=True)):
+        raise UsageError(f"{where}: spatial.canvas_vox is {canvas}, smaller than the crop")
+    data = config.data
+    if len(data.lesions) != len(data.held_out_every):
+        raise UsageError(
+            f"{where}: data.held_out_every has {len(data.held_out_every)} entries for "
+            f"{len(data.lesions)} folders of lesions; give one for each (0: hold out none)"
+        )
+
+
+def _numbers(config: TrainConfig, key: str) -> tuple[float, ...]:
+    """Give the value of a dotted key as a tuple of numbers."""
+    value: Any = config
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value if isinstance(value, tuple) else (value,)
+
+
 def _build(cls: type, document: dict[str, Any], where: str) -> object:
     """Build a dataclass from a table, section by section."""
     hints = typing.get_type_hints(cls)
     known = {f.name for f in fields(cls)}
     unknown = sorted(set(document) - known)
     if unknown:
-        raise UsageError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")
+        raise UsageError(
+            f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}"
+        )
     values = {}
     for key, value in document.items():
         kind = hints[key]
         if is_dataclass(kind):
+            if not isinstance(value, dict):
+                raise UsageError(f"{where}: {key} must be a table, got {value!r}")
             values[key] = _build(typing.cast(type, kind), value, f"{where} [{key}]")
         else:
             values[key] = _plain(kind, value, f"{where}: {key}")
@@ -186,6 +191,7 @@ def _plain(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - a TOML v
         return tuple(_plain(arguments[0], item, where) for item in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(kind, types.UnionType) or not isinstance(value, kind):
+    wrong = isinstance(kind, types.UnionType) or not isinstance(value, kind)
+    if wrong or (kind is not bool and isinstance(value, bool)):
         raise UsageError(f"{where}: expected {kind.__name__}, got {value!r}")
     return value

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from strokeseg.arrays import FloatArray
-from strokeseg.errors import DataError
-from strokeseg.training.config import ContrastConfig
+from strokeseg.errors import InputNotFoundError, UsageError
+from strokeseg.training.settings import ContrastConfig
 
 Range = tuple[float, float]
 RANDOM_FAMILY = "random"
@@ -56,25 +57,40 @@ def read_sequences(class_names: Sequence[str], path: Path | None = None) -> tupl
 
     Raises
     ------
-    DataError
-        A sequence lacks a class.
+    UsageError
+        It is not TOML, or a sequence lacks a class or something else.
+    InputNotFoundError
+        There is no such file.
     """
-    if path is None:
-        text = resources.files("strokeseg.training").joinpath("tables/contrasts.toml").read_text()
-    else:
-        text = path.read_text()
-    sequences = []
-    for name, entry in tomllib.loads(text)["sequences"].items():
-        missing = [c for c in class_names if c not in entry]
-        if missing:
-            raise DataError(f"contrast table: sequence {name} has no range for {missing[0]!r}")
-        stages = tuple(
-            LesionStage(s["stage"], s["share"], tuple(s["core"]), tuple(s["rim"]))
-            for s in entry["lesion"]
-        )
-        ranges = tuple((float(entry[c][0]), float(entry[c][1])) for c in class_names)
-        sequences.append(Sequence3D(name, float(entry["share"]), ranges, stages))
-    return tuple(sequences)
+    source = path or resources.files("strokeseg.training").joinpath("tables/contrasts.toml")
+    try:
+        entries = tomllib.loads(source.read_text(encoding="utf-8"))["sequences"]
+        return tuple(_sequence(name, entry, class_names) for name, entry in entries.items())
+    except OSError as error:
+        raise InputNotFoundError(f"{path}: cannot be read ({error.strerror})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"contrast table {path}: not TOML: {error}") from error
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise UsageError(
+            f"contrast table {path}: {error} is missing or malformed; the bundled table shows "
+            "what is needed"
+        ) from error
+
+
+def _sequence(name: str, entry: Mapping[str, Any], class_names: Sequence[str]) -> Sequence3D:
+    missing = [c for c in class_names if c not in entry]
+    if missing:
+        raise UsageError(f"contrast table: sequence {name} has no range for {missing[0]!r}")
+    stages = tuple(
+        LesionStage(s["stage"], float(s["share"]), _range(s["core"]), _range(s["rim"]))
+        for s in entry["lesion"]
+    )
+    ranges = tuple(_range(entry[c]) for c in class_names)
+    return Sequence3D(name, float(entry["share"]), ranges, stages)
+
+
+def _range(values: Sequence[float]) -> Range:
+    return float(values[0]), float(values[1])
 
 
 def draw_contrast(
@@ -90,6 +106,8 @@ def draw_contrast(
         means = rng.uniform(0, 255, class_count + 2).astype(np.float32)
         stds = rng.uniform(0, config.texture_std, class_count + 2).astype(np.float32)
         return Contrast(RANDOM_FAMILY, "random", means, stds, fwhm, seed)
+    if config.families:
+        sequences = [s for s in sequences if s.name in config.families]
     shares = np.asarray([s.share for s in sequences])
     sequence = sequences[int(rng.choice(len(sequences), p=shares / shares.sum()))]
     return _draw_plausible(rng, sequence, fwhm, seed, config)
@@ -115,5 +133,3 @@ def _draw_plausible(
     return Contrast(
         sequence.name, stage.name, means.astype(np.float32), stds.astype(np.float32), fwhm, seed
     )
-
-

@@ -63,7 +63,8 @@ def first_fitting(config: TrainConfig) -> Sample:
 def as_stored(image: AnyArray) -> AnyArray:
     """Average pairs of slices, and turn axes to L, P, S."""
     i, j, k = image.shape
-    return image.reshape(i, j, k // SLICE_VOX, SLICE_VOX).mean(axis=3)[::-1, ::-1]
+    slices = image.reshape(i, j, k // SLICE_VOX, SLICE_VOX).mean(axis=3)
+    return np.asarray(slices[::-1, ::-1])
 
 
 def affine() -> AffineArray:

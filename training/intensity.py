@@ -4,12 +4,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from strokeseg.arrays import FloatArray
-from strokeseg.training.config import IntensityConfig
-from strokeseg.training.filters import dilate, erode, gaussian_smooth
-from strokeseg.training.softcp import smooth_field
+from strokeseg.training.filters import (
+    apply_along,
+    dilate,
+    erode,
+    fill_holes,
+    gaussian_matrix,
+    slice_matrix,
+    smooth_field,
+)
+from strokeseg.training.settings import IntensityConfig
+
+CLOSING_VOX = 3
+THINNEST_VOX = 1.2
+PERCENTILE_SAMPLE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -53,13 +63,15 @@ def _draw_blur(rng: np.random.Generator, config: IntensityConfig) -> tuple[float
     return float(widths[0]), float(widths[1]), float(widths[2])
 
 
-def apply_scanner(image: torch.Tensor, brain: torch.Tensor, scanner: Scanner) -> torch.Tensor:
+def apply_scanner(
+    image: torch.Tensor, brain: torch.Tensor, scanner: Scanner, config: IntensityConfig
+) -> torch.Tensor:
     """Degrade an image (I, J, K); `brain` (bool) is what skull-stripping keeps."""
-    image = image * smooth_field(scanner.bias, image)
+    image = image * smooth_field(scanner.bias, tuple(image.shape), image.device)
     image = apply_gamma(image, scanner.gamma)
-    image = gaussian_smooth(image, scanner.blur_fwhm_vox)
-    image = thicken(image, scanner.thick_axis, scanner.thickness_vox)
+    image = apply_psf(image, scanner)
     image = add_noise(image, brain, scanner)
+    image = clip_to_percentiles(image, config.clip_percentiles)
     if scanner.strip:
         image = image * strip_mask(brain, scanner.strip_dilation_vox)
     return image
@@ -71,38 +83,47 @@ def apply_gamma(image: torch.Tensor, gamma: float) -> torch.Tensor:
     return ((image - low) / (high - low).clamp_min(1e-6)).pow(gamma)
 
 
-def thicken(image: torch.Tensor, axis: int, thickness_vox: float) -> torch.Tensor:
-    """Average slices of `thickness_vox` along an axis, and interpolate back to the voxels."""
-    if thickness_vox < 1.2:
-        return image
-    widths = [0.0, 0.0, 0.0]
-    widths[axis] = 0.8 * thickness_vox
-    smooth = gaussian_smooth(image, (widths[0], widths[1], widths[2]))[None, None]
-    shape = list(image.shape)
-    shape[axis] = max(4, round(shape[axis] / thickness_vox))
-    coarse = functional.interpolate(smooth, size=shape, mode="trilinear", align_corners=False)
-    back = functional.interpolate(
-        coarse, size=tuple(image.shape), mode="trilinear", align_corners=False
-    )
-    return back[0, 0]
+def apply_psf(image: torch.Tensor, scanner: Scanner) -> torch.Tensor:
+    """Blur (motion, point spread), and average slices of the drawn thickness along an axis."""
+    for axis, width in enumerate(scanner.blur_fwhm_vox):
+        size = image.shape[axis]
+        matrix = gaussian_matrix(size, width)
+        if axis == scanner.thick_axis and scanner.thickness_vox >= THINNEST_VOX:
+            matrix = slice_matrix(size, scanner.thickness_vox) @ matrix
+        elif width == 0:
+            continue
+        image = apply_along(image, matrix, axis)
+    return image
 
 
 def add_noise(image: torch.Tensor, brain: torch.Tensor, scanner: Scanner) -> torch.Tensor:
-    """Add complex Gaussian noise of a drawn SNR, its level varying as a g-factor map; magnitude."""
+    """Add complex Gaussian noise of a drawn SNR, its level varying as a g-factor map; magnitude.
+
+    The signal is the brain's mean, or the image's where no brain is in view.
+    """
     generator = torch.Generator(image.device).manual_seed(scanner.seed)
-    inside = image[brain]
-    signal = inside.mean() if inside.numel() else image.mean()
-    level = signal / scanner.snr * smooth_field(scanner.g_factor, image)
-    real = image + level * torch.randn(image.shape, generator=generator, device=image.device)
-    imaginary = level * torch.randn(image.shape, generator=generator, device=image.device)
-    return torch.hypot(real, imaginary)
+    count = brain.sum()
+    signal = torch.where(count > 0, (image * brain).sum() / count.clamp_min(1), image.mean())
+    level = smooth_field(scanner.g_factor, tuple(image.shape), image.device)
+    level *= signal / scanner.snr
+    real = torch.randn(image.shape, generator=generator, device=image.device)
+    imaginary = torch.randn(image.shape, generator=generator, device=image.device)
+    return torch.hypot(image + level * real, level * imaginary)
+
+
+def clip_to_percentiles(image: torch.Tensor, percentiles: tuple[float, float]) -> torch.Tensor:
+    """Clip an image to its percentiles, found on an even sample of 262,144 voxels or all."""
+    if percentiles == (0.0, 100.0):
+        return image
+    flat = image.reshape(-1)
+    step = -(-flat.numel() // PERCENTILE_SAMPLE)
+    low, high = (torch.quantile(flat[::step], share / 100) for share in percentiles)
+    return image.clamp(low, high)
 
 
 def strip_mask(brain: torch.Tensor, dilation_vox: int) -> torch.Tensor:
-    """Close a brain mask, then grow (positive) or shrink it; float32 (I, J, K)."""
-    mask = erode(dilate(brain.float(), 3), 3)
+    """Close a brain mask (bool), fill it, then grow (positive) or shrink it."""
+    mask = fill_holes(erode(dilate(brain, CLOSING_VOX), CLOSING_VOX))
     if dilation_vox > 0:
-        mask = dilate(mask, dilation_vox)
-    elif dilation_vox < 0:
-        mask = erode(mask, -dilation_vox)
-    return mask
+        return dilate(mask, dilation_vox)
+    return erode(mask, -dilation_vox) if dilation_vox < 0 else mask

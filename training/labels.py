@@ -3,25 +3,32 @@
 A voxel of a head holds one class, or two where tissues meet; `Subject` keeps the two strongest
 and the share of the first, three bytes a voxel, from which any soft mixture is one look-up.
 The GM/WM partial volume class, which hard labels lack, is made from smoothed one-hot maps:
-where grey and white shares g and w meet, 2 min(g, w) goes to it and min(g, w) leaves each.
+where grey and white shares g and w meet, 2 min(g, w) goes to it and min(g, w) leaves each. So it
+is a shell of mixed voxels along the border; the deep nuclei that mix grey and white matter
+(thalamus, pallidum, ventral diencephalon, brain stem) join it through the label table.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from strokeseg.arrays import AffineArray, FloatArray, LabelArray
-from strokeseg.errors import DataError
+from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.grid import working_grid
+from strokeseg.resample import resample_labels
+from strokeseg.training.alignment import fit_landmarks, fit_moments
 from strokeseg.volume import read
 
 TISSUES = ("background", "GM", "GM/WM", "WM", "CSF")
+MARGIN_VOX = 4
+TRUNCATE = 3.0
 
 
 @dataclass(frozen=True)
@@ -57,102 +64,119 @@ class Subject:
 
 
 def read_table(path: Path | None = None) -> LabelTable:
-    """Read a label table from TOML (the bundled FreeSurfer/SynthSeg one without `path`)."""
-    if path is None:
-        text = resources.files("strokeseg.training").joinpath("tables/freesurfer.toml").read_text()
-    else:
-        text = path.read_text()
-    document = tomllib.loads(text)
-    classes = document["classes"]
-    border = document["partial_volume"]
-    names = (*classes, border["name"])
+    """Read a label table from TOML (the bundled FreeSurfer/SynthSeg one without `path`).
+
+    Raises
+    ------
+    UsageError
+        It is not TOML, lacks a part, or names an unknown tissue or class.
+    InputNotFoundError
+        There is no such file.
+    """
+    source = path or resources.files("strokeseg.training").joinpath("tables/freesurfer.toml")
+    try:
+        document = tomllib.loads(source.read_text(encoding="utf-8"))
+        return _table(document)
+    except OSError as error:
+        raise InputNotFoundError(
+            f"label table {path}: cannot be read ({error.strerror})"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"label table {path}: not TOML: {error}") from error
+    except (KeyError, ValueError, TypeError) as error:
+        raise UsageError(
+            f"label table {path}: {error} is missing or unknown; tissues are "
+            f"{', '.join(TISSUES)}, and the bundled table shows what else is needed"
+        ) from error
+
+
+def _table(content: Mapping[str, Any]) -> LabelTable:
+    classes, border = content["classes"], content["partial_volume"]
+    names = (*classes, str(border["name"]))
     index = {name: i for i, name in enumerate(names)}
     tissues = [entry["tissue"] for entry in classes.values()] + [border["tissue"]]
-    unknown = sorted(set(tissues) - set(TISSUES))
-    if unknown:
-        raise DataError(f"label table {path}: unknown tissue {unknown[0]!r}, use one of {TISSUES}")
     return LabelTable(
         class_names=names,
-        tissue_of_class=tuple(TISSUES.index(t) for t in tissues),
+        tissue_of_class=tuple(TISSUES.index(str(t)) for t in tissues),
         class_of_label={
-            label: index[name] for name, entry in classes.items() for label in entry["labels"]
+            int(label): index[name] for name, entry in classes.items() for label in entry["labels"]
         },
         grey=tuple(index[name] for name in border["grey"]),
         white=tuple(index[name] for name in border["white"]),
-        border=index[border["name"]],
+        border=index[str(border["name"])],
         sigma_mm=float(border["sigma_mm"]),
-        landmarks_mm={int(k): tuple(v) for k, v in document["landmarks_mm"].items()},
+        landmarks_mm={
+            int(k): (float(v[0]), float(v[1]), float(v[2]))
+            for k, v in content.get("landmarks_mm", {}).items()
+        },
     )
 
 
-def fit_affine_to_mni(
-    labels: npt.NDArray[np.int16], affine: AffineArray, table: LabelTable
-) -> AffineArray:
-    """Affine (4x4, map's mm to MNI152 mm) from the centres of mass of known structures.
-
-    Twelve parameters, least squares over the landmarks that the map has (at least six).
-    """
-    present = [label for label in table.landmarks_mm if np.any(labels == label)]
-    if len(present) < 6:
-        raise DataError(f"only {len(present)} landmark structures in the label map, 6 are needed")
-    centres = np.asarray(ndimage.center_of_mass(np.ones_like(labels), labels, present))
-    here = np.c_[centres, np.ones(len(present))] @ affine.T
-    there = np.asarray([table.landmarks_mm[label] for label in present], dtype=np.float64)
-    solution, *_ = np.linalg.lstsq(here, there, rcond=None)
-    fitted = np.eye(4)
-    fitted[:3] = solution.T
-    return fitted
-
-
 def prepare_subject(path: Path, table: LabelTable, voxel_size_mm: float) -> Subject:
-    """Read a label map (any orientation) and bring it to a RAS grid of `voxel_size_mm`.
+    """Read a label map (any orientation and spacing) and bring it to a RAS grid.
 
-    The label map is smoothed class by class, so that a coarser grid keeps partial volumes;
+    The map is smoothed class by class at 1 mm, so that a coarser grid keeps partial volumes;
     the head is cut out with a margin of 4 voxels.
 
     Raises
     ------
     DataError
-        A label is in the map and not in the table.
+        A label is in the map and not in the table, or nothing but background is.
+    UsageError
+        The voxel size is not a whole number of mm.
     """
+    step = round(voxel_size_mm)
+    if step < 1 or abs(step - voxel_size_mm) > 1e-6:
+        raise UsageError(f"data.voxel_size_mm is {voxel_size_mm:g}; label maps need a whole number")
     volume = read(path)
+    labels = _whole_numbers(volume.data, path)
+    classes = _to_classes(labels, table, path)
     fine = working_grid(volume.grid, 1.0)
-    labels = _onto_ras(volume.data.astype(np.int16), volume.grid.affine)
-    unknown = sorted(set(np.unique(labels).tolist()) - set(table.class_of_label))
+    affine = volume.grid.affine
+    to_mni = fit_landmarks(labels, affine, table.landmarks_mm)
+    if to_mni is None:
+        tissue = np.asarray(table.tissue_of_class)[classes]
+        brain = np.isin(tissue, (1, 2, 3)).astype(np.float32)
+        to_mni = fit_moments(brain, affine, str(path))
+    classes = resample_labels(classes, volume.grid, fine)
+    box = _head_box(classes, MARGIN_VOX, path)
+    first, second, share = _two_strongest(classes[box], table, step)
+    origin = fine.affine[:3, :3] @ [s.start + (step - 1) / 2 for s in box] + fine.affine[:3, 3]
+    coarse = fine.affine.copy()
+    coarse[:3, :3] *= step
+    coarse[:3, 3] = origin
+    return Subject(path.name.split(".")[0], first, second, share, coarse, to_mni)
+
+
+def _whole_numbers(data: FloatArray, path: Path) -> npt.NDArray[np.int32]:
+    labels = data.astype(np.int32)
+    if labels.min() < 0 or not np.array_equal(labels, data):
+        raise DataError(f"{path}: not a label map: labels must be whole numbers from 0")
+    return labels
+
+
+def _to_classes(labels: npt.NDArray[np.int32], table: LabelTable, path: Path) -> LabelArray:
+    """Turn labels into generation classes, every one by the table."""
+    present = np.flatnonzero(np.bincount(labels.reshape(-1))).tolist()
+    unknown = sorted(set(present) - set(table.class_of_label))
     if unknown:
         raise DataError(f"{path}: label {unknown[0]} is not in the label table; add it to a class")
-    lookup = np.zeros(int(labels.max()) + 1, dtype=np.uint8)
-    for label, class_index in table.class_of_label.items():
-        if label < lookup.size:
-            lookup[label] = class_index
-    classes = lookup[labels]
-    box = _head_box(classes, margin=4)
-    to_mni = fit_affine_to_mni(labels, fine.affine, table)
-    affine = fine.affine.copy()
-    affine[:3, 3] = fine.affine[:3, :3] @ [s.start for s in box] + fine.affine[:3, 3]
-    step = round(voxel_size_mm)
-    first, second, share = _two_strongest(classes[box], table, step)
-    affine[:3, 3] += affine[:3, :3] @ np.full(3, (step - 1) / 2)
-    affine[:3, :3] *= step
-    return Subject(path.name.split(".")[0], first, second, share, affine, to_mni)
+    lookup = np.zeros(max(present) + 1, dtype=np.uint8)
+    for label in present:
+        lookup[label] = table.class_of_label[label]
+    return np.asarray(lookup[labels], dtype=np.uint8)
 
 
-def _onto_ras(labels: npt.NDArray[np.int16], affine: AffineArray) -> npt.NDArray[np.int16]:
-    """Permute and flip the axes of a label map to R, A, S."""
-    axes = [int(np.argmax(np.abs(affine[world, :3]))) for world in range(3)]
-    turned = labels.transpose(axes)
-    flips = tuple(slice(None, None, -1 if affine[w, axes[w]] < 0 else 1) for w in range(3))
-    return np.ascontiguousarray(turned[flips])
-
-
-def _head_box(classes: LabelArray, margin: int) -> tuple[slice, slice, slice]:
+def _head_box(classes: LabelArray, margin: int, path: Path) -> tuple[slice, slice, slice]:
     """Give the box around everything that is not air, `margin` voxels wider."""
-    found = ndimage.find_objects((classes > 0).astype(np.uint8))[0]
-    bounds = [
+    found = ndimage.find_objects((classes > 0).astype(np.uint8))
+    if not found:
+        raise DataError(f"{path}: the label map holds nothing but background")
+    i, j, k = (
         slice(max(s.start - margin, 0), min(s.stop + margin, n))
-        for s, n in zip(found, classes.shape, strict=True)
-    ]
-    return bounds[0], bounds[1], bounds[2]
+        for s, n in zip(found[0], classes.shape, strict=True)
+    )
+    return i, j, k
 
 
 def _two_strongest(
@@ -160,24 +184,54 @@ def _two_strongest(
 ) -> tuple[LabelArray, LabelArray, LabelArray]:
     """Soften each class, give the border its share, keep the two strongest per voxel."""
     shape = tuple(n // step for n in classes.shape)
-    soft = np.zeros((len(table.class_names), *shape), dtype=np.float32)
-    for index in np.unique(classes).tolist():
-        one_hot = (classes == index).astype(np.float32)
-        smooth = ndimage.gaussian_filter(one_hot, table.sigma_mm, truncate=3.0)
-        soft[index] = _block_mean(smooth, step)
-    grey = soft[list(table.grey)].sum(axis=0)
-    white = soft[list(table.white)].sum(axis=0)
+    ranking = Ranking(shape)
+    mixing: dict[int, tuple[tuple[slice, ...], FloatArray]] = {}
+    grey, white = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    for index, box, soft in _soft_classes(classes, table.sigma_mm, step):
+        if index not in table.grey and index not in table.white:
+            ranking.add(index, box, soft)
+            continue
+        mixing[index] = (box, soft)
+        total = grey if index in table.grey else white
+        total[box] += soft
     shared = np.minimum(grey, white)
-    soft[list(table.grey)] *= 1 - shared / np.maximum(grey, 1e-6)
-    soft[list(table.white)] *= 1 - shared / np.maximum(white, 1e-6)
-    soft[table.border] = 2 * shared
-    first = soft.argmax(axis=0).astype(np.uint8)
-    strongest = np.take_along_axis(soft, first[None], axis=0)[0]
-    np.put_along_axis(soft, first[None], -1.0, axis=0)
-    second = soft.argmax(axis=0).astype(np.uint8)
-    runner_up = np.take_along_axis(soft, second[None], axis=0)[0]
-    share = strongest / np.maximum(strongest + np.maximum(runner_up, 0), 1e-6)
-    return first, second, np.round(share * 255).astype(np.uint8)
+    for index, (box, soft) in mixing.items():
+        total = grey if index in table.grey else white
+        kept = 1 - shared[box] / np.maximum(total[box], np.float32(1e-6))
+        ranking.add(index, box, (soft * kept).astype(np.float32))
+    ranking.add(table.border, (slice(None),) * 3, shared + shared)
+    return ranking.result()
+
+
+def _soft_classes(
+    classes: LabelArray, sigma_mm: float, step: int
+) -> Iterator[tuple[int, tuple[slice, ...], FloatArray]]:
+    """Smooth each class's one-hot map at 1 mm within its own box, and average it over blocks.
+
+    Gives the class, its box of the coarse grid, and its share there.
+    """
+    margin = int(np.ceil(TRUNCATE * sigma_mm)) + 1
+    whole = tuple(n // step for n in classes.shape)
+    found_boxes: list[tuple[slice, ...] | None] = ndimage.find_objects(classes.astype(np.int32) + 1)  # type: ignore[assignment]
+    for index, found in enumerate(found_boxes):
+        if found is None:
+            continue
+        coarse = tuple(
+            slice(max(s.start - margin, 0) // step, min(-(-(s.stop + margin) // step), n))
+            for s, n in zip(found, whole, strict=True)
+        )
+        fine = tuple(slice(s.start * step, s.stop * step) for s in coarse)
+        # The margin beyond the blocks lets the filter see what lies around them.
+        wide = tuple(
+            slice(max(s.start - margin, 0), min(s.stop + margin, n))
+            for s, n in zip(fine, classes.shape, strict=True)
+        )
+        one_hot = (classes[wide] == index).astype(np.float32)
+        smooth = ndimage.gaussian_filter(one_hot, sigma_mm, truncate=TRUNCATE)
+        inner = tuple(
+            slice(f.start - w.start, f.stop - w.start) for f, w in zip(fine, wide, strict=True)
+        )
+        yield index, coarse, _block_mean(smooth[inner], step)
 
 
 def _block_mean(image: FloatArray, step: int) -> FloatArray:
@@ -185,6 +239,31 @@ def _block_mean(image: FloatArray, step: int) -> FloatArray:
     if step == 1:
         return image
     i, j, k = (n // step for n in image.shape)
-    trimmed = image[: i * step, : j * step, : k * step]
-    blocks = trimmed.reshape(i, step, j, step, k, step)
-    return blocks.mean(axis=(1, 3, 5), dtype=np.float32)
+    blocks = image.reshape(i, step, j, step, k, step)
+    return np.asarray(blocks.mean(axis=(1, 3, 5)), dtype=np.float32)
+
+
+class Ranking:
+    """The two strongest classes of each voxel so far, and their strengths."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.first = np.zeros(shape, np.uint8)
+        self.second = np.zeros(shape, np.uint8)
+        self.strongest = np.zeros(shape, np.float32)
+        self.runner_up = np.zeros(shape, np.float32)
+
+    def add(self, index: int, box: tuple[slice, ...], share: FloatArray) -> None:
+        """Let a class (its share within a box) compete."""
+        first, second = self.first[box], self.second[box]
+        strongest, runner_up = self.strongest[box], self.runner_up[box]
+        wins = share > strongest
+        places = ~wins & (share > runner_up)
+        second[...] = np.where(wins, first, np.where(places, np.uint8(index), second))
+        runner_up[...] = np.where(wins, strongest, np.where(places, share, runner_up))
+        first[wins] = index
+        strongest[wins] = share[wins]
+
+    def result(self) -> tuple[LabelArray, LabelArray, LabelArray]:
+        """Give first class, second class, and the share of the first in 1/255."""
+        share = self.strongest / np.maximum(self.strongest + self.runner_up, 1e-6)
+        return self.first, self.second, np.round(share * 255).astype(np.uint8)

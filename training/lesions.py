@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from strokeseg.arrays import AffineArray, LabelArray
 from strokeseg.errors import DataError
-from strokeseg.training.config import LesionConfig
+from strokeseg.training.filters import carry
+from strokeseg.training.settings import LesionConfig
 from strokeseg.volume import read
 
 MARGIN_VOX = 2
@@ -46,9 +47,7 @@ def read_bank(paths: Sequence[Path]) -> tuple[LesionMask, ...]:
         if not mask.any():
             continue
         found = ndimage.find_objects(mask.astype(np.uint8))[0]
-        box = tuple(
-            slice(max(s.start - MARGIN_VOX, 0), s.stop + MARGIN_VOX) for s in found
-        )
+        box = tuple(slice(max(s.start - MARGIN_VOX, 0), s.stop + MARGIN_VOX) for s in found)
         affine = volume.grid.affine.copy()
         affine[:3, 3] += affine[:3, :3] @ [s.start for s in box]
         centre = np.argwhere(mask[box]).mean(axis=0) @ affine[:3, :3].T + affine[:3, 3]
@@ -73,12 +72,16 @@ def draw_placements(
 
     The count comes from `config.count_weights`; one head in `1 / lesion_free_share` has none.
     Volumes are log-uniform; a mask of within `scale_limit` (in volume) is scaled to the drawn one.
+    Without `config.rescale` any mask is as likely, and keeps its size.
     """
     if rng.random() < config.lesion_free_share:
         return ()
     weights = np.asarray(config.count_weights, dtype=np.float64)
     count = 1 + int(rng.choice(len(weights), p=weights / weights.sum()))
     volumes_ml = np.asarray([lesion.volume_ml for lesion in bank])
+    if not config.rescale:
+        indices = [int(index) for index in rng.integers(len(bank), size=count)]
+        return tuple(_draw_placement(rng, bank[i], i, bank[i].volume_ml, config) for i in indices)
     placements = []
     low, high = np.log(config.volume_ml)
     for rank in range(count):
@@ -109,10 +112,14 @@ def _draw_placement(
     forward = np.eye(4)
     forward[:3, :3] = mirror @ turn * scale
     forward[:3, 3] = destination - forward[:3, :3] @ centre
-    return Placement(index, np.linalg.inv(forward @ lesion.affine), target_ml)
+    return Placement(index, _inverse(forward @ lesion.affine), target_ml)
 
 
-def _rotation(angles_rad: np.ndarray[tuple[int], np.dtype[np.float64]]) -> AffineArray:
+def _inverse(affine: AffineArray) -> AffineArray:
+    return np.asarray(np.linalg.inv(affine), dtype=np.float64)
+
+
+def _rotation(angles_rad: AffineArray) -> AffineArray:
     """Rotation (3x3) about x, then y, then z."""
     (cx, cy, cz), (sx, sy, sz) = np.cos(angles_rad), np.sin(angles_rad)
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
@@ -132,12 +139,12 @@ def place_lesions(
     for placement in placements:
         mask = bank[placement.index].mask
         voxel_to_mask = placement.mni_to_voxel @ voxel_to_mni
-        box = _reach(np.linalg.inv(voxel_to_mask), mask.shape, brain.shape)
+        box = _reach(_inverse(voxel_to_mask), mask.shape, brain.shape)
         if box is None:
             continue
         drawn = _sample_mask(mask, voxel_to_mask, box, brain.device)
         torch.maximum(lesion[box], drawn, out=lesion[box])
-    return lesion * brain
+    return lesion.clamp_(max=1).mul_(brain)
 
 
 def _reach(
@@ -162,12 +169,15 @@ def _sample_mask(
 ) -> torch.Tensor:
     """Sample a mask linearly on the voxels of `box`."""
     axes = [torch.arange(s.start, s.stop, dtype=torch.float32, device=device) for s in box]
-    points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
-    matrix = torch.as_tensor(voxel_to_mask[:3], dtype=torch.float32, device=device)
-    points = points @ matrix[:, :3].T + matrix[:, 3]
-    extent = torch.tensor(mask.shape, dtype=torch.float32, device=device) - 1
-    points = (points / extent * 2 - 1).flip(-1)
-    source = torch.as_tensor(mask, dtype=torch.float32, device=device)[None, None]
+    coordinates = []
+    for row in range(3):
+        # From voxels of the mask to what grid_sample counts in: -1 to 1 from end to end.
+        scale = 2 / (mask.shape[row] - 1)
+        i, j, k = (axes[axis] * float(voxel_to_mask[row, axis] * scale) for axis in range(3))
+        offset = float(voxel_to_mask[row, 3] * scale - 1)
+        coordinates.append((i + offset)[:, None, None] + j[:, None] + k)
+    points = torch.stack(coordinates[::-1], dim=-1)
+    source = carry(mask, device).float()[None, None]
     return functional.grid_sample(
         source, points[None], mode="bilinear", padding_mode="zeros", align_corners=True
     )[0, 0]

@@ -1,167 +1,178 @@
-"""The training loop: samples in, steps, checkpoints, a log of losses."""
+"""The training loop: samples in, steps, checkpoints, logs of losses and validation."""
 
 import csv
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+import io
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch.utils.data import DataLoader, Dataset
 
+from strokeseg.atomic import write_atomically
 from strokeseg.engines.torch_network import UNet
-from strokeseg.errors import StrokesegError
-from strokeseg.network_spec import NetworkSpec
-from strokeseg.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
-from strokeseg.training.config import OptimiserConfig, TrainConfig, as_document
-from strokeseg.training.labels import TISSUES
+from strokeseg.errors import CannotCreateError, Interrupted, StrokesegError
+from strokeseg.training.batches import Batch, Generation, make_batches
+from strokeseg.training.curves import LOSS_FILE, VALIDATION_FILE
 from strokeseg.training.losses import segmentation_loss
-from strokeseg.training.sample import Sources, load_sources, make_sample
+from strokeseg.training.run import (
+    LAST,
+    Run,
+    averaged_model,
+    learning_rate,
+    save_run,
+    start_run,
+    update_average,
+)
+from strokeseg.training.settings import TrainConfig
+from strokeseg.training.sources import Sources, load_sources
+from strokeseg.training.stopping import Stop
+from strokeseg.training.tables import COLUMNS, summarise
+from strokeseg.training.validation import module_logits, validate
 
-LAST = "last.pt"
 LOG_STEPS = 20
+LOSS_COLUMNS = ("step", "loss", "learning_rate", "seconds")
 
 
-class SampleDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Samples by index, so that a resumed run sees what an unbroken one would."""
+@dataclass(frozen=True)
+class Session:
+    """How a run is run here, which says nothing about what it computes.
 
-    def __init__(self, sources: Sources, config: TrainConfig, start: int) -> None:
-        self.sources = sources
-        self.config = config
-        self.start = start
+    `on_step` hears of each step and its loss.
+    """
 
-    def __len__(self) -> int:
-        """Count what is left of the run."""
-        return self.config.optimiser.steps * self.config.optimiser.batch - self.start
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return image (1, I, J, K) float32 and target (I, J, K) uint8."""
-        sample = make_sample(self.start + index, self.sources, self.config)
-        return sample.image[None], sample.target
+    device: torch.device
+    workers: int = 1
+    limit_s: float | None = None
+    on_step: Callable[[int, float], None] = field(default=lambda _step, _loss: None)
 
 
-@dataclass
-class Run:
-    """A run's moving parts."""
+def train(config: TrainConfig, folder: Path, session: Session, *, resume: bool = False) -> Path:
+    """Train to the configured number of steps or to the time limit.
 
-    model: UNet
-    average: dict[str, torch.Tensor]
-    optimiser: torch.optim.Optimizer
-    step: int
+    Parameters
+    ----------
+    config
+        The run.
+    folder
+        Gets `last.pt`, `loss.tsv` and, where the configuration asks for it, `validation.tsv`.
+    session
+        Device, workers, time limit.
+    resume
+        Go on from the folder's last checkpoint; start anew where there is none.
 
+    Returns
+    -------
+    Path
+        The last checkpoint.
 
-def network_spec(config: TrainConfig) -> NetworkSpec:
-    """Give the architecture that a configuration trains: one image in, tissues and lesion out."""
-    return NetworkSpec(
-        in_channels=1,
-        out_channels=len(TISSUES) + 1,
-        channels=config.channels,
-        strides=((2, 2, 2),) * (len(config.channels) - 1),
-        num_res_units=1,
-        dropout=config.optimiser.dropout,
-    )
-
-
-def learning_rate(step: int, config: OptimiserConfig) -> float:
-    """Polynomial decay after a linear warm-up."""
-    warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))
-    decay = max(1 - step / config.steps, 0.0) ** config.decay_power
-    return float(config.learning_rate * warm * decay)
-
-
-def start_run(config: TrainConfig, folder: Path, resume: bool, device: torch.device) -> Run:
-    """Build the model and optimiser, or take them from the folder's last checkpoint."""
-    torch.manual_seed(config.seed)
-    model = UNet(network_spec(config)).to(device)
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=config.optimiser.learning_rate,
-        weight_decay=config.optimiser.weight_decay, fused=True,
-    )
-    average = {k: v.detach().clone() for k, v in model.state_dict().items()}
-    step = 0
-    if resume and (folder / LAST).exists():
-        state = load_checkpoint(folder / LAST)
-        model.load_state_dict(state.model)
-        optimiser.load_state_dict(state.optimiser)
-        average = {k: v.to(device) for k, v in state.average.items()}
-        step = state.step
-    return Run(model, average, optimiser, step)
-
-
-def train(
-    config: TrainConfig, folder: Path, *, resume: bool, device: torch.device,
-    limit_s: float | None = None, workers: int = 1,
-) -> Path:
-    """Train to the configured number of steps or to the time limit; return the last checkpoint."""
-    folder.mkdir(parents=True, exist_ok=True)
-    sources = load_sources(config.data)
-    run = start_run(config, folder, resume, device)
-    dataset = SampleDataset(sources, config, run.step * config.optimiser.batch)
-    loader = DataLoader(
-        dataset, batch_size=config.optimiser.batch, num_workers=workers,
-        prefetch_factor=4 if workers else None, worker_init_fn=_one_thread,
-    )
-    started = time.monotonic()
-    with (folder / "loss.tsv").open("a" if run.step else "w", newline="") as stream:
-        log = csv.writer(stream, delimiter="\t")
-        if not run.step:
-            log.writerow(["step", "loss", "learning_rate", "seconds"])
-        for loss, rate in _steps(run, loader, config, device):
-            log.writerow([run.step, f"{loss:.5f}", f"{rate:.3e}", f"{time.monotonic() - started:.1f}"])
-            if run.step % LOG_STEPS == 0:
-                stream.flush()
-            if run.step % config.checkpoint_steps == 0:
-                _save(run, config, folder)
-            if limit_s is not None and time.monotonic() - started > limit_s:
-                break
-    _save(run, config, folder)
+    Raises
+    ------
+    Interrupted
+        Ctrl-C; the checkpoint is written.
+    StrokesegError
+        The gradient is not finite, with the samples that caused it.
+    CannotCreateError
+        The folder cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotCreateError(f"{folder}: cannot be created ({error.strerror})") from error
+    with Stop(session.limit_s) as stop:
+        sources = load_sources(config.data, families=config.contrast.families)
+        held_out = load_sources(config.data, held_out=True) if config.validation_steps else None
+        run = start_run(config, folder, resume=resume, device=session.device)
+        _cut_log(folder / LOSS_FILE, run.step)
+        _cut_log(folder / VALIDATION_FILE, run.step)
+        first = run.step * config.optimiser.batch
+        generation = Generation(session.device, session.workers)
+        batches = make_batches(sources, config, first, generation)
+        _go(run, batches, config, _Place(folder, session, stop, held_out))
+        save_run(run, config, folder / LAST)
+    if stop.interrupted:
+        raise Interrupted(f"stopped at step {run.step}; go on with --resume ({folder / LAST})")
     return folder / LAST
 
 
-def _one_thread(_worker: int) -> None:
-    torch.set_num_threads(1)
+@dataclass(frozen=True)
+class _Place:
+    """Where a run writes, what stops it, and what it is measured on."""
+
+    folder: Path
+    session: Session
+    stop: Stop
+    held_out: Sources | None
 
 
-def _save(run: Run, config: TrainConfig, folder: Path) -> None:
-    save_checkpoint(
-        folder / LAST,
-        TrainState(
-            run.step, run.model.state_dict(), run.average, run.optimiser.state_dict(),
-            as_document(config),
-        ),
-    )
+def _go(run: Run, batches: Iterator[Batch], config: TrainConfig, place: _Place) -> None:
+    """Take steps until the batches or the time are over, and write down what happens."""
+    if run.step >= config.optimiser.steps or place.stop.now():
+        return
+    log_path = place.folder / LOSS_FILE
+    fresh = not log_path.exists()
+    with log_path.open("a", newline="") as stream:
+        log = csv.writer(stream, delimiter="\t", lineterminator="\n")
+        if fresh:
+            log.writerow(LOSS_COLUMNS)
+        for loss, rate in _steps(run, batches, config, place.session.device):
+            seconds = f"{place.stop.elapsed_s:.1f}"
+            log.writerow([run.step, f"{loss:.6f}", f"{rate:.3e}", seconds])
+            place.session.on_step(run.step, loss)
+            if run.step % LOG_STEPS == 0:
+                stream.flush()
+            if run.step % config.checkpoint_steps == 0:
+                save_run(run, config, place.folder / LAST)
+            if config.validation_steps and run.step % config.validation_steps == 0:
+                _measure(run, config, place)
+            if place.stop.now():
+                return
 
 
 def _steps(
-    run: Run, loader: DataLoader[tuple[torch.Tensor, torch.Tensor]], config: TrainConfig,
-    device: torch.device,
+    run: Run, batches: Iterator[Batch], config: TrainConfig, device: torch.device
 ) -> Iterator[tuple[float, float]]:
-    """Take one optimiser step per batch; yields loss and learning rate."""
+    """Take one optimiser step per batch; yields loss and learning rate.
+
+    The next batch is asked for before the loss is waited for, so that a GPU has work meanwhile.
+    """
     settings = config.optimiser
     run.model.train()
-    if settings.precision == "bf16" and device.type == "cpu":
+    half = settings.precision == "bf16"
+    if half and device.type == "cpu":
         _keep_bottom_in_fp32(run.model)
     network = torch.compile(run.model) if settings.compile else run.model
-    for image, target in loader:
+    partly_known = config.data.real_share > 0 and not config.lesion_only
+    batch = next(batches, None)
+    while batch is not None:
+        image, target = batch
         rate = learning_rate(run.step, settings)
         for group in run.optimiser.param_groups:
             group["lr"] = rate
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-            logits = network(image.to(device))
-        loss = segmentation_loss(logits, target.to(device), config.loss)
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            logits = network(image)
+        loss = segmentation_loss(
+            logits, target, config.loss, step=run.step, partly_known=partly_known
+        )
         run.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), settings.clip_norm)
-        if not bool(torch.isfinite(norm)):
-            first = run.step * settings.batch
-            raise StrokesegError(
-                f"the gradient is not finite at step {run.step}: samples {first} to "
-                f"{first + settings.batch - 1} of seed {config.seed}; nothing was changed by them"
-            )
+        batch = next(batches, None)
+        value, size = torch.stack((loss.detach(), norm.detach())).tolist()
+        if not (math.isfinite(value) and math.isfinite(size)):
+            raise _not_finite(run.step, config)
         run.optimiser.step()
         run.step += 1
-        _update_average(run, settings)
-        yield float(loss.detach()), rate
+        update_average(run, settings)
+        yield value, rate
+
+
+def _not_finite(step: int, config: TrainConfig) -> StrokesegError:
+    first = step * config.optimiser.batch
+    return StrokesegError(
+        f"the loss or its gradient is not finite at step {step}: samples {first} to "
+        f"{first + config.optimiser.batch - 1} of seed {config.seed}; nothing was changed by them"
+    )
 
 
 def _keep_bottom_in_fp32(model: UNet) -> None:
@@ -171,9 +182,9 @@ def _keep_bottom_in_fp32(model: UNet) -> None:
     reads memory that nothing wrote (seen with torch 2.13 on a CPU with AVX-512: NaN, now and
     then). In fp32 it is right, and costs nothing.
     """
-    block: torch.nn.Module = model.model
+    block = model.model
     while isinstance(block, torch.nn.Sequential) and len(block) == 3:
-        block = block[1].submodule
+        block = block[1].get_submodule("submodule")
     inside = block.forward
 
     def forward(features: torch.Tensor) -> torch.Tensor:
@@ -181,11 +192,40 @@ def _keep_bottom_in_fp32(model: UNet) -> None:
             result: torch.Tensor = inside(features.float())
             return result
 
-    block.forward = forward  # type: ignore[method-assign]
+    block.forward = forward
 
 
-def _update_average(run: Run, settings: OptimiserConfig) -> None:
-    """Exponential moving average of the weights, quicker at the start."""
-    keep = min(settings.average, (1 + run.step) / (10 + run.step))
-    for name, value in run.model.state_dict().items():
-        run.average[name].lerp_(value, 1 - keep)
+def _measure(run: Run, config: TrainConfig, place: _Place) -> None:
+    """Measure the averaged weights on a part of the validation set, and write it down."""
+    if place.held_out is None:
+        return
+    model = averaged_model(run, config, place.session.device)
+    scores = validate(
+        module_logits(model, place.session.device),
+        place.held_out,
+        config,
+        count=config.validation.cases_in_run,
+    )
+    whole = summarise(scores)[0]
+    numbers = (whole.lesion_dice, whole.lf1, *whole.tissue_dice, whole.free, whole.false_ml)
+    path = place.folder / VALIDATION_FILE
+    fresh = not path.exists()
+    with path.open("a") as stream:
+        if fresh:
+            stream.write("\t".join(("step", *COLUMNS)) + "\n")
+        fields = (str(run.step), str(whole.count), *(f"{number:.4f}" for number in numbers))
+        stream.write("\t".join(fields) + "\n")
+
+
+def _cut_log(path: Path, step: int) -> None:
+    """Remove what a broken run logged after its last checkpoint; all of it for a fresh run."""
+    if not path.exists():
+        return
+    if step == 0:
+        path.unlink()
+        return
+    header, *rows = path.read_text().splitlines()
+    kept = [row for row in rows if row.split("\t")[0].isdigit() and int(row.split("\t")[0]) <= step]
+    text = io.StringIO()
+    text.writelines(f"{line}\n" for line in (header, *kept))
+    write_atomically(path, [text.getvalue().encode()])

@@ -1,15 +1,22 @@
-"""Dice and cross-entropy over tissues and lesion, in float32."""
+"""Dice and cross-entropy over tissues and lesion, in float32, on hard or soft targets."""
 
 import torch
 from torch.nn import functional
 
-from strokeseg.training.config import LossConfig
+from strokeseg.training.real import UNKNOWN
+from strokeseg.training.settings import LossConfig
 
 SMOOTH = 1.0
+SPATIAL = (2, 3, 4)
 
 
 def segmentation_loss(
-    logits: torch.Tensor, target: torch.Tensor, config: LossConfig
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    config: LossConfig,
+    *,
+    step: int = 0,
+    partly_known: bool = False,
 ) -> torch.Tensor:
     """Dice + cross-entropy of a batch; background is left out of Dice.
 
@@ -17,31 +24,77 @@ def segmentation_loss(
     ----------
     logits : (N, C, I, J, K)
         The lesion is the last class.
-    target : (N, I, J, K) integer
-        Class per voxel.
+    target : (N, I, J, K) integer, or (N, C, I, J, K) float
+        Class per voxel, or shares that sum to 1.
     config
         `lesion_weight` multiplies the lesion's share of the cross-entropy, `lesion_dice_weight`
         its share of Dice, and `tversky` are its weights of false positives and negatives
-        (0.5, 0.5 is Dice).
+        (0.5, 0.5 is Dice). Before `l2_steps` the loss is the squared distance of the logits.
+    step
+        Steps done so far.
+    partly_known
+        Whether voxels may be `real.UNKNOWN`: not lesion, of any other class. There the classes
+        but the lesion count together, and a sample that has such voxels says nothing of tissues.
     """
     logits = logits.float()
     classes = logits.shape[1]
-    weights = torch.ones(classes, device=logits.device)
-    weights[-1] = config.lesion_weight
-    crossed = functional.cross_entropy(logits, target.long(), weight=weights)
-    probability = torch.softmax(logits, dim=1)
-    one_hot = functional.one_hot(target.long(), classes).movedim(-1, 1).to(probability.dtype)
-    axes = (2, 3, 4)
-    hit = (probability * one_hot).sum(axes)[:, 1:]
-    predicted = probability.sum(axes)[:, 1:]
-    true = one_hot.sum(axes)[:, 1:]
-    false_positive = torch.full((classes - 1,), 0.5, device=logits.device)
-    false_negative = false_positive.clone()
-    false_positive[-1], false_negative[-1] = config.tversky
+    if target.ndim == logits.ndim:
+        share = target.float()
+    else:
+        numbers = torch.arange(classes, device=logits.device).reshape(1, -1, 1, 1, 1)
+        share = (target[:, None].long() == numbers).float()
+    unknown = (target == UNKNOWN)[:, None] if partly_known else None
+    if step < config.l2_steps:
+        return _distance(logits, share, unknown, config.l2_target)
+    log_probability = functional.log_softmax(logits, dim=1)
+    crossed = _cross_entropy(log_probability, share, unknown, config.lesion_weight)
+    return crossed + _dice_loss(log_probability.exp(), share, unknown, config)
+
+
+def _distance(
+    logits: torch.Tensor, share: torch.Tensor, unknown: torch.Tensor | None, size: float
+) -> torch.Tensor:
+    """Mean squared distance of the logits to +-size."""
+    squares = (logits - (2 * share - 1) * size) ** 2
+    if unknown is not None:
+        squares = torch.cat((squares[:, :-1] * ~unknown, squares[:, -1:]), dim=1)
+    return squares.mean()
+
+
+def _cross_entropy(
+    log_probability: torch.Tensor,
+    share: torch.Tensor,
+    unknown: torch.Tensor | None,
+    lesion_weight: float,
+) -> torch.Tensor:
+    """Weighted mean of the cross-entropy; weight 1, and `lesion_weight` for the lesion."""
+    weighted = torch.cat((share[:, :-1], share[:, -1:] * lesion_weight), dim=1)
+    total, weight = -(weighted * log_probability).sum(), weighted.sum()
+    if unknown is not None:
+        together = torch.logsumexp(log_probability[:, :-1], dim=1, keepdim=True)
+        total = total - (together * unknown).sum()
+        weight = weight + unknown.sum()
+    return total / weight
+
+
+def _dice_loss(
+    probability: torch.Tensor,
+    share: torch.Tensor,
+    unknown: torch.Tensor | None,
+    config: LossConfig,
+) -> torch.Tensor:
+    """1 - Dice, averaged over classes (the lesion weighed) and samples."""
+    hit = (probability * share).sum(SPATIAL)[:, 1:]
+    predicted = probability.sum(SPATIAL)[:, 1:]
+    true = share.sum(SPATIAL)[:, 1:]
+    false_positive = torch.full_like(hit[:1], 0.5)
+    false_negative = torch.full_like(hit[:1], 0.5)
+    false_positive[:, -1], false_negative[:, -1] = config.tversky
     overlap = (hit + SMOOTH) / (
         hit + false_positive * (predicted - hit) + false_negative * (true - hit) + SMOOTH
     )
-    importance = torch.ones(classes - 1, device=logits.device)
-    importance[-1] = config.lesion_dice_weight
-    dice = 1 - (overlap * importance).sum(1) / importance.sum()
-    return crossed + dice.mean()
+    importance = torch.ones_like(hit)
+    importance[:, -1] = config.lesion_dice_weight
+    if unknown is not None:
+        importance[:, :-1] *= ~unknown.flatten(1).any(dim=1, keepdim=True)
+    return (1 - (overlap * importance).sum(1) / importance.sum(1)).mean()

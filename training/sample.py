@@ -1,52 +1,49 @@
 """A training sample as a function of (seed, index)."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 
-from strokeseg.training.config import DataConfig, TrainConfig
-from strokeseg.training.contrasts import (
-    Contrast,
-    Sequence3D,
-    draw_contrast,
-    read_sequences,
-)
+from strokeseg.arrays import AffineArray, FloatArray, Shape3
+from strokeseg.intensity import Normalisation
+from strokeseg.training.contrasts import Contrast, draw_contrast
+from strokeseg.training.filters import carry
 from strokeseg.training.intensity import Scanner, apply_scanner, draw_scanner
-from strokeseg.training.labels import LabelTable, Subject, prepare_subject, read_table
-from strokeseg.training.lesions import (
-    LesionMask,
-    Placement,
-    draw_placements,
-    place_lesions,
-    read_bank,
-)
+from strokeseg.training.labels import TISSUES, Subject
+from strokeseg.training.lesions import Placement, draw_placements, place_lesions
+from strokeseg.training.normalising import normalise
+from strokeseg.training.real import RealParams, build_real, draw_real
+from strokeseg.training.settings import TrainConfig
 from strokeseg.training.softcp import Fade, apply_fade, draw_fade, soften
-from strokeseg.training.spatial import Warp, apply_warp, draw_warp
+from strokeseg.training.sources import Heads, Sources
+from strokeseg.training.spatial import (
+    Box,
+    Warp,
+    canvas_vox,
+    draw_warp,
+    reach,
+    sample_linear,
+    sample_nearest,
+    sampling_grid,
+    within,
+)
 from strokeseg.training.synthesis import (
     LesionTexture,
+    Mixture,
     draw_lesion_texture,
     paint,
     paint_lesion,
 )
 
-LESION = 5
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Everything that samples are drawn from, ready in memory."""
-
-    table: LabelTable
-    sequences: tuple[Sequence3D, ...]
-    subjects: tuple[Subject, ...]
-    bank: tuple[LesionMask, ...]
+LESION = len(TISSUES)
+BRAIN_MIDDLE_MM = (0.0, -18.0, 5.0)
 
 
 @dataclass(frozen=True)
 class SampleParams:
-    """All that was drawn for one sample; `build` makes it from this alone."""
+    """All that was drawn for one synthetic sample; `build_sample` makes it from this alone."""
 
     subject: int
     placements: tuple[Placement, ...]
@@ -58,52 +55,41 @@ class SampleParams:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A sample before it is made: synthetic or real, and where its crop lies in the canvas."""
+
+    made_of: SampleParams | RealParams
+    cut: Shape3
+
+
+@dataclass(frozen=True)
 class Sample:
-    """`image` float32 (I, J, K), normalised; `target` uint8 (I, J, K), lesion 5; what was drawn."""
+    """`image` float32 (I, J, K), normalised, and what the network shall say of it.
+
+    `target` is uint8 (I, J, K), the strongest class with the lesion last (`real.UNKNOWN` where
+    nothing is known), or, where the run trains on shares, float32 (C, I, J, K) of sum 1.
+    """
 
     image: torch.Tensor
     target: torch.Tensor
-    params: SampleParams
+    drawn: Drawn
 
 
-def split_paths(data: DataConfig, held_out: bool) -> tuple[list[Path], list[Path]]:
-    """Label maps and lesion masks of training, or those that training never sees.
-
-    Held out are the maps and lesions named in the config, and of each lesion folder every
-    `held_out_every`-th file in order of its number.
-    """
-    maps = [
-        p
-        for p in sorted(Path(data.label_maps).glob("*.nii*"))
-        if (p.name.split(".")[0] in data.held_out_maps) == held_out
-    ]
-    lesions = []
-    for folder, every in zip(data.lesions, data.held_out_every, strict=True):
-        names = sorted(Path(folder).glob("*.nii*"), key=_number)
-        for rank, path in enumerate(names, start=1):
-            name = path.name.split(".")[0]
-            out = name in data.held_out_lesions or (every > 0 and rank % every == 0)
-            if out == held_out:
-                lesions.append(path)
-    return maps, lesions
-
-
-def _number(path: Path) -> tuple[int, str]:
-    digits = "".join(c for c in path.name.split(".")[0] if c.isdigit())
-    return (int(digits) if digits else 0, path.name)
-
-
-def load_sources(data: DataConfig, held_out: bool = False) -> Sources:
-    """Read and prepare the label maps and the lesion bank."""
-    table = read_table()
-    maps, lesions = split_paths(data, held_out)
-    subjects = tuple(prepare_subject(path, table, data.voxel_size_mm) for path in maps)
-    return Sources(table, read_sequences(table.class_names), subjects, read_bank(lesions))
-
-
-def draw_sample(index: int, sources: Sources, config: TrainConfig) -> SampleParams:
+def draw_sample(index: int, sources: Sources, config: TrainConfig) -> Drawn:
     """Draw everything for sample `index` of the run's seed."""
     rng = np.random.default_rng([config.seed, index])
+    made_of: SampleParams | RealParams
+    if config.data.real_share > 0 and rng.random() < config.data.real_share:
+        made_of = draw_real(rng, sources.pairs, config)
+    else:
+        made_of = draw_synthetic(rng, sources, config)
+    room = np.subtract(canvas_vox(config.spatial), config.spatial.crop_vox)
+    i, j, k = (int(rng.integers(spare + 1)) if spare else 0 for spare in room)
+    return Drawn(made_of, (i, j, k))
+
+
+def draw_synthetic(rng: np.random.Generator, sources: Sources, config: TrainConfig) -> SampleParams:
+    """Draw a head, its lesions, a contrast, a warp and a scanner."""
     subject_index = int(rng.integers(len(sources.subjects)))
     subject = sources.subjects[subject_index]
     return SampleParams(
@@ -119,49 +105,100 @@ def draw_sample(index: int, sources: Sources, config: TrainConfig) -> SamplePara
     )
 
 
-def _brain_centre(subject: Subject) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """Voxel of the head where MNI has the middle of the brain (0, -18, 5 mm)."""
+def _brain_centre(subject: Subject) -> FloatArray:
+    """Voxel of the head where MNI has the middle of the brain."""
     to_voxel = np.linalg.inv(subject.to_mni @ subject.affine)
-    return (to_voxel @ [0.0, -18.0, 5.0, 1.0])[:3].astype(np.float32)
+    return np.asarray((to_voxel @ [*BRAIN_MIDDLE_MM, 1.0])[:3], dtype=np.float32)
 
 
 def build_sample(
+    drawn: Drawn, sources: Sources, config: TrainConfig, heads: Heads | None = None
+) -> Sample:
+    """Make the image and target that were drawn, on the device of `heads` (the CPU without)."""
+    heads = heads or Heads(sources.subjects, torch.device("cpu"))
+    if isinstance(drawn.made_of, RealParams):
+        image, target = build_real(drawn.made_of, sources.pairs, config, heads.device)
+    else:
+        image, target = build_synthetic(drawn.made_of, sources, config, heads)
+    edges = zip(drawn.cut, config.spatial.crop_vox, strict=True)
+    i, j, k = (slice(first, first + size) for first, size in edges)
+    return Sample(image[i, j, k].contiguous(), target[..., i, j, k].contiguous(), drawn)
+
+
+def build_synthetic(
+    params: SampleParams, sources: Sources, config: TrainConfig, heads: Heads
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Make a synthetic image (float32) and its target, on the whole canvas."""
+    subject = sources.subjects[params.subject]
+    canvas = canvas_vox(config.spatial)
+    box = reach(params.warp, canvas, subject.first.shape)
+    first, second, share = heads[params.subject][:, *box]
+    mixture = Mixture(first.long(), second.long(), share.float() / 255)
+    tissue_of_class = carry(np.array(sources.table.tissue_of_class, np.uint8), heads.device)
+    tissue = tissue_of_class[mixture.first]
+    weight = lesion_weight(params, sources, config, tissue > 0, voxel_to_mni(subject, box))
+    image, noise = paint(mixture, params.contrast, config.contrast)
+    if params.placements:
+        image = paint_lesion(image, weight, noise, params.contrast, params.texture)
+    where = sampling_grid(within(params.warp, box), canvas, image.shape, heads.device)
+    image = sample_linear(image[None], where)[0]
+    unfaded = params.fade.points is None
+    above = config.lesion.target_above_unfaded if unfaded else config.lesion.target_above
+    hard = sample_nearest(torch.where(weight > above, LESION, tissue), where)
+    image = apply_scanner(image, hard > 0, params.scanner, config.intensity)
+    image = normalise(image, cast(Normalisation, config.intensity.normalisation))
+    if config.loss.soft_target:
+        return image, soft_target(mixture, weight, tissue_of_class, where, config)
+    return image, (hard == LESION).to(torch.uint8) if config.lesion_only else hard
+
+
+def voxel_to_mni(subject: Subject, box: Box) -> AffineArray:
+    """Affine (4x4) from voxels of a box of the head to MNI152 mm."""
+    affine = subject.to_mni @ subject.affine
+    affine[:3, 3] += affine[:3, :3] @ [s.start for s in box]
+    return affine
+
+
+def lesion_weight(
     params: SampleParams,
     sources: Sources,
     config: TrainConfig,
-    device: torch.device | None = None,
+    brain: torch.Tensor,
+    to_mni: AffineArray,
+) -> torch.Tensor:
+    """Place, soften and fade the lesions: their weight (I, J, K) in [0, 1], 0 outside `brain`."""
+    mask = place_lesions(params.placements, sources.bank, to_mni, brain)
+    settings = config.lesion
+    softened = soften(mask, settings.erode, settings.dilate, settings.alpha)
+    return apply_fade(softened, params.fade) * brain
+
+
+def soft_target(
+    mixture: Mixture,
+    weight: torch.Tensor,
+    tissue_of_class: torch.Tensor,
+    where: torch.Tensor,
+    config: TrainConfig,
+) -> torch.Tensor:
+    """Carry the share of each tissue and of the lesion onto the canvas; (C, I, J, K) of sum 1."""
+    first = tissue_of_class[mixture.first]
+    second = tissue_of_class[mixture.second]
+    rest = 1 - weight
+    # The background (0) is what the others leave over, outside the head too.
+    shares = [
+        rest * (mixture.share * (first == tissue) + (1 - mixture.share) * (second == tissue))
+        for tissue in range(1, LESION)
+    ]
+    if config.lesion_only:
+        shares = []
+    carried = sample_linear(torch.stack([*shares, weight]), where)
+    background = (1 - carried.sum(dim=0, keepdim=True)).clamp_min(0)
+    whole = torch.cat((background, carried))
+    return whole / whole.sum(dim=0, keepdim=True)
+
+
+def make_sample(
+    index: int, sources: Sources, config: TrainConfig, heads: Heads | None = None
 ) -> Sample:
-    """Make the image and target that were drawn, on `device`."""
-    device = device or torch.device("cpu")
-    subject = sources.subjects[params.subject]
-    first = torch.as_tensor(subject.first, device=device).long()
-    second = torch.as_tensor(subject.second, device=device).long()
-    share = torch.as_tensor(subject.share, device=device).float() / 255
-    tissue_of_class = torch.as_tensor(sources.table.tissue_of_class, device=device)
-    tissue = tissue_of_class[first].to(torch.uint8)
-    mask = place_lesions(
-        params.placements, sources.bank, subject.to_mni @ subject.affine, tissue > 0
-    )
-    softened = soften(mask, config.lesion.erode, config.lesion.dilate, config.lesion.alpha)
-    weight = apply_fade(softened, params.fade) * (tissue > 0)
-    image, noise = paint(first, second, share, params.contrast, config.contrast.texture_bank)
-    image = paint_lesion(image, weight, noise, params.contrast, params.texture)
-    target = torch.where(weight > config.lesion.target_above, LESION, tissue)
-    image, target = apply_warp(image, target, params.warp, config.spatial.crop_vox)
-    image = apply_scanner(image, target > 0, params.scanner)
-    return Sample(normalise_foreground(image), target, params)
-
-
-def normalise_foreground(image: torch.Tensor) -> torch.Tensor:
-    """Z-score by the voxels brighter than the image's mean, clipped to [-5, 10]."""
-    bright = image[image > image.mean()]
-    mean = bright.mean()
-    std = ((bright - mean) ** 2).mean().sqrt()
-    return ((image - mean) / std.clamp_min(1e-6)).clamp(-5, 10)
-
-
-def make_sample(index: int, sources: Sources, config: TrainConfig) -> Sample:
     """Draw and build sample `index`."""
-    return build_sample(draw_sample(index, sources, config), sources, config)
-
-
+    return build_sample(draw_sample(index, sources, config), sources, config, heads)

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from strokeseg.arrays import FloatArray
-from strokeseg.training.config import LesionConfig
-from strokeseg.training.filters import dilate, erode
+from strokeseg.training.filters import dilate, erode, smooth_field
+from strokeseg.training.settings import LesionConfig
 
 
 @dataclass(frozen=True)
@@ -34,20 +33,11 @@ def apply_fade(lesion: torch.Tensor, fade: Fade) -> torch.Tensor:
     """Multiply a lesion (I, J, K) by the field."""
     if fade.points is None:
         return lesion
-    return lesion * smooth_field(fade.points, lesion)
+    return lesion * smooth_field(fade.points, tuple(lesion.shape), lesion.device)
 
 
-def smooth_field(points: FloatArray, like: torch.Tensor) -> torch.Tensor:
-    """Spread control points linearly over the last three axes of `like`."""
-    grid = torch.as_tensor(points, dtype=torch.float32, device=like.device)[None, None]
-    shape = tuple(like.shape[-3:])
-    return functional.interpolate(grid, size=shape, mode="trilinear", align_corners=True)[0, 0]
-
-
-def soften(
-    lesion: torch.Tensor, erode_rings: int, dilate_rings: int, alpha: float
-) -> torch.Tensor:
-    """Soft-CP weights of a binary lesion: 1 in the eroded core, alpha^j in the j-th ring around.
+def soften(lesion: torch.Tensor, erode_rings: int, dilate_rings: int, alpha: float) -> torch.Tensor:
+    """Soft-CP weights of a lesion: 1 in the eroded core, alpha^j in the j-th ring around.
 
     Rings grow by 3x3x3 boxes from the core, `erode_rings + dilate_rings` of them (none: the
     lesion stays as it was sampled, right for voxels as large as the rings); a lesion that
@@ -55,13 +45,12 @@ def soften(
     """
     if erode_rings + dilate_rings == 0:
         return lesion
-    mask = (lesion > 0.5).float()
-    core = erode(mask, erode_rings) if erode_rings else mask
-    if not bool(core.any()):
-        core = mask
-    weight, reached = core, core
+    mask = lesion > 0.5
+    reached = erode(mask, erode_rings) if erode_rings else mask
+    reached = torch.where(reached.any(), reached, mask)
+    weight = reached.float()
     for ring in range(1, erode_rings + dilate_rings + 1):
         grown = dilate(reached, 1)
-        weight = weight + alpha**ring * (grown - reached)
+        weight += alpha**ring * (grown & ~reached)
         reached = grown
     return weight

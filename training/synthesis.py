@@ -1,5 +1,6 @@
 """Paint a head: a Gaussian mixture over its classes, with the lesion as a class of its own."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,8 +8,8 @@ import torch
 
 from strokeseg.arrays import FloatArray
 from strokeseg.training.contrasts import Contrast
-from strokeseg.training.filters import gaussian_smooth
-from strokeseg.training.softcp import smooth_field
+from strokeseg.training.filters import carry, gaussian_smooth, smooth_field
+from strokeseg.training.settings import ContrastConfig
 
 
 @dataclass(frozen=True)
@@ -25,45 +26,64 @@ def draw_lesion_texture(rng: np.random.Generator) -> LesionTexture:
     return LesionTexture(points, float(rng.uniform(0.0, 2.5)))
 
 
+@dataclass(frozen=True)
+class Mixture:
+    """A head's classes as tensors (I, J, K): int64 indices and the float32 share of `first`."""
+
+    first: torch.Tensor
+    second: torch.Tensor
+    share: torch.Tensor
+
+
 def paint(
-    first: torch.Tensor, second: torch.Tensor, share: torch.Tensor, contrast: Contrast, bank: int
+    head: Mixture, contrast: Contrast, config: ContrastConfig
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Paint healthy tissue: image and texture noise, both float32 (I, J, K).
+    """Paint healthy tissue: image, and the unit noise that a lesion is textured with.
 
-    `first`, `second` (int64 class indices) and `share` (float32 in [0, 1]) as in `Subject`.
-    The texture of a class is unit noise smoothed to the class's FWHM; `bank` noise fields of
-    evenly spread FWHMs serve all classes (each takes the nearest), which is what makes a
-    sample cheap.
+    The texture of a class is unit noise smoothed to the class's FWHM. A bank of noise fields of
+    evenly spread FWHMs serves all classes (each takes the nearest) unless the configuration asks
+    for a field per class. Both results are float32 (I, J, K).
     """
-    device = first.device
-    noise = noise_bank(tuple(first.shape), contrast, bank, device)
-    which = torch.as_tensor(_nearest_texture(contrast.fwhm_vox, bank), device=device)
-    means = torch.as_tensor(contrast.means, device=device)
-    stds = torch.as_tensor(contrast.stds, device=device)
-    mean = means[first] * share + means[second] * (1 - share)
-    std = stds[first] * share + stds[second] * (1 - share)
-    texture = torch.gather(noise, 0, which[first][None])[0]
-    return mean + std * texture, noise[-1]
+    device = head.first.device
+    count = contrast.means.size if config.texture_per_class else config.texture_bank
+    widths, which = _texture_widths(contrast.fwhm_vox, count, exact=config.texture_per_class)
+    field_of_voxel = carry(which, device)[head.first]
+    texture = lesion_noise = torch.zeros((), device=device)
+    for number, field in enumerate(noise_fields(head.share.shape, contrast.seed, widths, device)):
+        texture = torch.where(field_of_voxel == number, field, texture)
+        if number == which[-2]:
+            lesion_noise = field
+    means = carry(contrast.means, device)
+    stds = carry(contrast.stds, device)
+    rest = 1 - head.share
+    mean = means[head.first] * head.share + means[head.second] * rest
+    std = stds[head.first] * head.share + stds[head.second] * rest
+    return mean + std * texture, lesion_noise
 
 
-def noise_bank(
-    shape: tuple[int, ...], contrast: Contrast, bank: int, device: torch.device
-) -> torch.Tensor:
-    """`bank` fields of unit variance, smoothed to FWHMs from 0 to the largest drawn."""
-    generator = torch.Generator(device).manual_seed(contrast.seed)
-    widest = float(contrast.fwhm_vox.max())
+def noise_fields(
+    shape: tuple[int, ...], seed: int, fwhm_vox: tuple[float, ...], device: torch.device
+) -> Iterator[torch.Tensor]:
+    """Give a field (I, J, K) of unit variance for each FWHM, all from one white noise.
+
+    One after the other: a field per class at 1 mm would fill memory.
+    """
+    generator = torch.Generator(device).manual_seed(seed)
     white = torch.randn(shape, generator=generator, device=device)
-    fields = [white]
-    for step in range(1, bank):
-        smooth = gaussian_smooth(white, widest * step / (bank - 1))
-        fields.append(smooth / smooth.std().clamp_min(1e-6))
-    return torch.stack(fields)
+    for width in fwhm_vox:
+        smooth = gaussian_smooth(white, width)
+        yield smooth / smooth.std().clamp_min(1e-6)
 
 
-def _nearest_texture(fwhm_vox: FloatArray, bank: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """For each class the index of the field with the nearest FWHM."""
-    scaled = fwhm_vox / max(float(fwhm_vox.max()), 1e-6) * (bank - 1)
-    return np.round(scaled).astype(np.int64)
+def _texture_widths(
+    fwhm_vox: FloatArray, count: int, *, exact: bool
+) -> tuple[tuple[float, ...], np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    """Give the FWHMs of the noise fields, and for each class the index of its own."""
+    if exact:
+        return tuple(float(width) for width in fwhm_vox), np.arange(count)
+    widest = max(float(fwhm_vox.max()), 1e-6)
+    widths = tuple(widest * step / max(count - 1, 1) for step in range(count))
+    return widths, np.round(fwhm_vox / widest * (count - 1)).astype(np.int64)
 
 
 def paint_lesion(
@@ -74,13 +94,9 @@ def paint_lesion(
     texture: LesionTexture,
 ) -> torch.Tensor:
     """Replace `weight` (0 to 1) of the tissue by the lesion, core inside and rim around."""
-    if not bool(weight.any()):
-        return image
     depth = gaussian_smooth(weight, 2 * texture.rim_depth_vox)
-    ragged = depth + smooth_field(texture.points, image)
+    ragged = depth + smooth_field(texture.points, tuple(image.shape), image.device)
     core = torch.clamp((ragged - 0.55) * 5, 0, 1)
     mean = float(contrast.means[-2]) * core + float(contrast.means[-1]) * (1 - core)
     std = float(contrast.stds[-2]) * core + float(contrast.stds[-1]) * (1 - core)
-    return image * (1 - weight) + weight * (mean + std * noise)
-
-
+    return image + weight * (mean + std * noise - image)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from strokeseg.cli import demo, doctor, predict, weights
+from strokeseg.cli import demo, doctor, predict, train, weights
 from strokeseg.errors import Interrupted, StrokesegError, UsageError
 
 app = typer.Typer(
@@ -22,6 +22,8 @@ app.command("predict", no_args_is_help=True)(predict.predict)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(weights.app, name="weights")
+app.command("train", no_args_is_help=True)(train.train)
+app.command("synthesise", no_args_is_help=True)(train.synthesise)
 
 
 @app.callback(invoke_without_command=True)

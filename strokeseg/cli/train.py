@@ -3,15 +3,12 @@
 import importlib.util
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from strokeseg.console import say, show_text
 from strokeseg.errors import EngineError, UsageError
-
-if TYPE_CHECKING:
-    import torch
 
 SECONDS_BETWEEN_LINES = 30.0
 
@@ -50,6 +47,7 @@ def train(
     _require_torch()
     from strokeseg.training.config import read_config
     from strokeseg.training.curves import draw_curves
+    from strokeseg.training.devices import choose_device
     from strokeseg.training.loop import Session
     from strokeseg.training.loop import train as run
     from strokeseg.training.run import LAST
@@ -84,34 +82,12 @@ def synthesise(
     """Write training samples as NIfTI with their targets, and one picture of them all."""
     _require_torch()
     from strokeseg.training.config import read_config
+    from strokeseg.training.devices import choose_device
     from strokeseg.training.gallery import SHEET, write_samples
 
     settings = read_config(config)
     write_samples(settings, output, count, seed=seed, device=choose_device(device))
     show_text(str(output / SHEET))
-
-
-def choose_device(name: str) -> "torch.device":
-    """Turn a name into a device that is here.
-
-    Raises
-    ------
-    EngineError
-        There is none of that name.
-    """
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"--device is {name!r}: give auto, cpu, cuda or cuda:N") from error
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"--device is {name!r}: training runs on cpu and cuda")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise EngineError(f"--device is {name!r} and torch sees no such GPU; use --device cpu")
-    return device
 
 
 def _require_torch() -> None:

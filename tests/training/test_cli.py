@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from strokeseg.cli.train import synthesise, train
+from strokeseg.errors import EngineError, StrokesegError, UsageError
+from strokeseg.training.checkpoint import load_checkpoint
+from strokeseg.training.devices import choose_device
+from strokeseg.training.gallery import contact_sheet, sample_row
+from strokeseg.volume import read
+from tests.training.heads import config_text
+
+app = typer.Typer()
+app.command("train")(train)
+app.command("synthesise")(synthesise)
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def config_file(data_folder, tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_text(config_text(data_folder, optimiser="steps = 3\n"))
+    return path
+
+
+def test_train_writes_a_run_and_resumes_it(config_file, tmp_path):
+    folder = tmp_path / "run"
+    result = run("train", config_file, "-o", folder, "--workers", 0, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert load_checkpoint(folder / "last.pt").step == 3
+    assert (folder / "curves.png").is_file()
+    with pytest.raises(UsageError, match="go on with --resume"):
+        run("train", config_file, "-o", folder)
+    assert run("train", config_file, "-o", folder, "--workers", 0, "--resume").exit_code == 0
+
+
+def test_synthesise_writes_images_targets_and_a_sheet(config_file, tmp_path):
+    folder = tmp_path / "samples"
+    assert run("synthesise", config_file, "-n", 5, "-o", folder, "--seed", 9).exit_code == 0
+    names = {path.name for path in folder.iterdir()}
+    assert len(names) == 11
+    image = read(folder / "sample-004_image.nii.gz")
+    target = read(folder / "sample-004_target.nii.gz")
+    assert image.grid.same_as(target.grid)
+    assert image.grid.voxel_size_mm == (4, 4, 4)
+    assert set(np.unique(target.data)) <= set(range(6))
+    with Image.open(folder / "contact_sheet.png") as sheet:
+        assert sheet.mode == "RGB"
+        assert np.asarray(sheet).std() > 10
+    again = tmp_path / "again"
+    run("synthesise", config_file, "-n", 1, "-o", again, "--seed", 9)
+    first = "sample-000_image.nii.gz"
+    assert (again / first).read_bytes() == (folder / first).read_bytes()
+
+
+def test_the_sheet_shows_the_lesion_in_its_colour():
+    image = np.random.default_rng(0).normal(0, 1, (20, 24, 18)).astype(np.float32)
+    target = np.zeros(image.shape, np.uint8)
+    target[4:9, 5:9, 6:10] = 5
+    row = sample_row(image, target)
+    assert row.shape == (24, 6 * 24, 3)
+    red = row[..., 0].astype(int) - row[..., 2]
+    assert (red[:, 24:48] > 50).sum() > 10
+    assert not (red[:, :24] > 0).any()
+    assert contact_sheet([row] * 5).shape == (3 * 28, 2 * (6 * 24 + 4), 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "none.toml"), "cannot be read"),
+        (("train", "smoke", "--limit-minutes", "0"), "above 0"),
+        (("train", "smoke", "-o", "x", "--device", "tpu"), "--device is 'tpu'"),
+        (("synthesise", "none.toml", "-o", "x"), "cannot be read"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StrokesegError, match=message) as caught:
+        run(*arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_gpu_that_is_not_here_is_refused():
+    with pytest.raises(EngineError, match="no such GPU"):
+        choose_device("cuda:63")
+    assert choose_device("cpu").type == "cpu"

@@ -1,0 +1,111 @@
+import json
+import tomllib
+
+import numpy as np
+import pytest
+import torch
+
+import strokeseg.pipeline
+from strokeseg.engines import open_engine
+from strokeseg.errors import UsageError
+from strokeseg.loaded import Hardware, load_model
+from strokeseg.models import load_model_files
+from strokeseg.models.golden import check_golden
+from strokeseg.training.checkpoint import load_checkpoint
+from strokeseg.training.export import ExportSettings, export_model, main
+from strokeseg.training.loop import Session, train
+from tests.training.heads import points_of
+
+
+@pytest.fixture(scope="module")
+def checkpoint(config, tmp_path_factory):
+    torch.set_num_threads(1)
+    return train(config, tmp_path_factory.mktemp("run"), Session(torch.device("cpu"), workers=0))
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoint, held_out, tmp_path_factory):
+    settings = ExportSettings(
+        name="tiny",
+        window=48,
+        threshold=0.3,
+        provenance={"hours": 0.1},
+        sections={"Limits": "All."},
+    )
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    return export_model(checkpoint, folder, settings, held_out=held_out, cases=10, engine="torch")
+
+
+def test_the_folder_is_a_model_of_half_precision(exported, checkpoint):
+    model = load_model_files(str(exported.folder))
+    assert model.config.voxel_size_mm == 4
+    assert model.config.window == 48
+    assert model.config.normalisation == "foreground"
+    assert model.config.threshold == 0.3
+    assert model.config.class_names[-1] == "lesion"
+    assert model.config.provenance["steps"] == 12
+    assert model.config.provenance["hours"] == 0.1
+    assert model.sha256 == exported.sha256
+    average = load_checkpoint(checkpoint).average
+    for name, value in model.state.items():
+        np.testing.assert_array_equal(value, average[name].half().float().numpy())
+
+
+def test_the_golden_record_is_met_by_every_engine(exported):
+    model = load_model_files(str(exported.folder))
+    for engine in ("torch", "openvino"):
+        opened = open_engine(
+            model.config.spec, model.state, engine=engine, device="cpu", threads=1, precision="fp32"
+        )
+        assert check_golden(model, opened).passed
+
+
+def test_parity_is_measured_and_stated(exported):
+    assert exported.parity.cases == 10
+    assert exported.parity.agreement > 0.95
+    card = (exported.folder / "README.md").read_text()
+    assert str(exported.parity) in card
+    assert "## Limits" in card
+    assert "| all |" in card
+    assert (exported.folder / "validation.tsv").is_file()
+    assert len((exported.folder / "validation-cases.tsv").read_text().splitlines()) == 11
+
+
+def test_the_registry_entry_names_what_was_written(exported):
+    entry = tomllib.loads(exported.registry_entry)["models"]["tiny"]
+    assert entry["sha256"] == exported.sha256
+    assert entry["size_bytes"] == (exported.folder / "model.safetensors").stat().st_size
+    assert entry["classes"][-1] == "lesion"
+
+
+def test_predict_uses_the_model(exported):
+    affine = np.diag([4.0, 4.0, 4.0, 1.0])
+    points = points_of((36, 44, 36), affine)
+    image = (np.linalg.norm(points - [70, 86, 70], axis=-1) < 60).astype(np.float32) * 100
+    image += np.random.default_rng(0).normal(0, 3, image.shape).astype(np.float32)
+    model = load_model(str(exported.folder), Hardware(engine="torch", device="cpu", threads=1))
+    result = strokeseg.pipeline.predict({"t1": (image, affine)}, model=model)
+    assert result.mask.shape == image.shape
+
+
+def test_two_classes_are_exported_too(make_config, tmp_path):
+    config = make_config(top="lesion_only = true\n", optimiser="steps = 1\n")
+    last = train(config, tmp_path / "run", Session(torch.device("cpu"), workers=0))
+    made = export_model(last, tmp_path / "model", ExportSettings("two"), engine="torch")
+    own = json.loads((made.folder / "config.json").read_text())["strokeseg"]
+    assert own["class_names"] == ["background", "lesion"]
+    assert own["brain_mask"] is False
+    assert own["window"] == 48
+
+
+def test_a_window_that_the_network_cannot_take_is_refused(checkpoint, tmp_path):
+    with pytest.raises(UsageError, match="window is 50"):
+        export_model(checkpoint, tmp_path, ExportSettings(window=50), engine="torch")
+
+
+def test_the_command_exports(checkpoint, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(checkpoint), "-o", str(tmp_path / "m"), "--name", "mine", "--engine", "torch"])
+    assert stopped.value.code == 0
+    assert "[models.mine]" in "".join(capsys.readouterr())
+    assert load_model_files(str(tmp_path / "m")).config.window == 48

@@ -1,0 +1,92 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from strokeseg.training.losses import segmentation_loss
+from strokeseg.training.real import UNKNOWN
+from strokeseg.training.settings import LossConfig
+
+PLAIN = LossConfig(lesion_weight=1, lesion_dice_weight=1)
+
+
+@pytest.fixture
+def logits():
+    return torch.randn((2, 4, 6, 6, 6), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def target():
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 4, (2, 6, 6, 6), generator=generator).to(torch.uint8)
+
+
+def one_hot(target):
+    return functional.one_hot(target.long(), 4).movedim(-1, 1).float()
+
+
+def test_cross_entropy_is_torchs_with_the_lesions_weight(logits, target):
+    config = LossConfig(lesion_weight=3, lesion_dice_weight=1)
+    weight = torch.tensor([1.0, 1, 1, 3])
+    expected = functional.cross_entropy(logits, target.long(), weight=weight)
+    dice = segmentation_loss(logits, target, PLAIN) - functional.cross_entropy(
+        logits, target.long()
+    )
+    torch.testing.assert_close(segmentation_loss(logits, target, config), expected + dice)
+
+
+def test_dice_leaves_the_background_out(target):
+    perfect = 50 * one_hot(target)
+    assert segmentation_loss(perfect, target, PLAIN) < 1e-3
+    background = torch.zeros_like(target)
+    wrong = segmentation_loss(50 * one_hot(background), target, PLAIN)
+    assert wrong > 10
+
+
+def test_a_hard_target_and_its_one_hot_give_the_same_loss(logits, target):
+    hard = segmentation_loss(logits, target, LossConfig())
+    soft = segmentation_loss(logits, one_hot(target), LossConfig())
+    torch.testing.assert_close(hard, soft)
+
+
+def test_tversky_weighs_false_positives_of_the_lesion(target):
+    everything = one_hot(torch.full_like(target, 3)) * 50
+    nothing = one_hot(torch.zeros_like(target)) * 50
+    strict = LossConfig(lesion_weight=1, lesion_dice_weight=1, tversky=(0.7, 0.3))
+    assert segmentation_loss(everything, target, strict) > segmentation_loss(
+        everything, target, PLAIN
+    )
+    assert segmentation_loss(nothing, target, strict) <= segmentation_loss(nothing, target, PLAIN)
+
+
+def test_the_distance_of_the_warm_up_ends(logits, target):
+    config = LossConfig(l2_steps=10, l2_target=5)
+    early = segmentation_loss(logits, target, config, step=9)
+    expected = ((logits - (2 * one_hot(target) - 1) * 5) ** 2).mean()
+    torch.testing.assert_close(early, expected)
+    late = segmentation_loss(logits, target, config, step=10)
+    torch.testing.assert_close(late, segmentation_loss(logits, target, LossConfig()))
+
+
+@pytest.mark.parametrize("step", [0, 100])
+def test_unknown_tissue_does_not_pull_on_the_tissues(logits, target, step):
+    config = LossConfig(l2_steps=50)
+    known = torch.where(target == 3, 3, UNKNOWN).to(torch.uint8)
+    logits = logits.requires_grad_()
+    loss = segmentation_loss(logits, known, config, step=step, partly_known=True)
+    assert loss.isfinite()
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert gradient[:, 3].abs().max() > 0
+    if step < 50:
+        other = (known == UNKNOWN)[:, None].expand(-1, 3, -1, -1, -1)
+        assert not gradient[:, :3][other].any()
+    swapped = logits[:, [1, 0, 2, 3]]
+    same = segmentation_loss(swapped, known, config, step=step, partly_known=True)
+    if step > 50:
+        torch.testing.assert_close(loss, same)
+
+
+def test_a_fully_known_batch_is_not_changed_by_partial_knowledge(logits, target):
+    torch.testing.assert_close(
+        segmentation_loss(logits, target, LossConfig()),
+        segmentation_loss(logits, target, LossConfig(), partly_known=True),
+    )

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from strokeseg.training.scores import LesionCounts, count_lesions, dice, drop_small
+
+
+def mask(*boxes):
+    out = np.zeros((12, 12, 12), bool)
+    for first, size in boxes:
+        out[tuple(slice(a, a + size) for a in first)] = True
+    return out
+
+
+A, B, C = ((1, 1, 1), 2), ((6, 6, 6), 3), ((1, 9, 9), 1)
+
+
+def test_dice_by_hand():
+    assert dice(mask(A), mask(A, C)) == pytest.approx(16 / 17)
+    assert dice(mask(A), mask(B)) == 0
+    assert dice(mask(), mask()) == 1
+    assert dice(mask(A), mask()) == 0
+
+
+def test_one_shared_voxel_is_a_hit():
+    found = count_lesions(mask(((2, 2, 2), 3), C), mask(A, B))
+    assert found == LesionCounts(hit=1, missed=1, false=1)
+    assert found.f1 == pytest.approx(0.5)
+
+
+def test_corners_connect_a_lesion():
+    corner = mask(((1, 1, 1), 1), ((2, 2, 2), 1))
+    assert count_lesions(corner, corner) == LesionCounts(1, 0, 0)
+
+
+def test_nothing_found_where_nothing_is_counts_as_right():
+    assert count_lesions(mask(), mask()).f1 == 1
+    assert count_lesions(mask(A), mask()).f1 == 0
+    assert count_lesions(mask(), mask(A)).f1 == 0
+
+
+def test_small_components_are_dropped():
+    np.testing.assert_array_equal(drop_small(mask(A, B, C), 8), mask(A, B))
+    np.testing.assert_array_equal(drop_small(mask(A, B, C), 9), mask(B))
+    np.testing.assert_array_equal(drop_small(mask(A, C), 0), mask(A, C))

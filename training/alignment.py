@@ -1,0 +1,78 @@
+"""The affine from a head's own mm to MNI152 mm: from landmarks, or from the brain's moments."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from strokeseg.arrays import AffineArray, FloatArray
+from strokeseg.errors import DataError
+
+LEAST_LANDMARKS = 6
+# Mean and standard deviation along R, A, S of the brain's voxels (grey and white matter) in MNI,
+# averaged over the heads that the bundled model was trained on.
+BRAIN_CENTRE_MM = (0.0, -24.5, 8.0)
+BRAIN_SPREAD_MM = (32.0, 40.7, 30.7)
+
+
+def fit_landmarks(
+    labels: npt.NDArray[np.integer],
+    affine: AffineArray,
+    landmarks_mm: Mapping[int, tuple[float, float, float]],
+) -> AffineArray | None:
+    """Fit an affine (4x4, map's mm to MNI152 mm) to centres of mass of known structures.
+
+    Twelve parameters, least squares over the landmarks that the map (I, J, K) has; None where
+    it has fewer than six.
+    """
+    flat = labels.reshape(-1)
+    counts = np.bincount(flat)
+    present = [label for label in landmarks_mm if label < counts.size and counts[label] > 0]
+    if len(present) < LEAST_LANDMARKS:
+        return None
+    sums = np.stack(
+        [
+            np.bincount(flat, weights=np.broadcast_to(index, labels.shape).reshape(-1))[present]
+            for index in np.ogrid[tuple(slice(n) for n in labels.shape)]
+        ],
+        axis=1,
+    )
+    centres = sums / counts[present][:, None]
+    here = np.c_[centres, np.ones(len(present))] @ affine.T
+    there = np.asarray([landmarks_mm[label] for label in present], dtype=np.float64)
+    solution, *_ = np.linalg.lstsq(here, there, rcond=None)
+    fitted = np.eye(4)
+    fitted[:3] = solution.T
+    return fitted
+
+
+def fit_moments(brain: FloatArray, affine: AffineArray, name: str) -> AffineArray:
+    """Fit shift and scale along R, A, S so that the brain's mean and spread are those of MNI.
+
+    Knows nothing of rotation: for upright heads whose structures are not labelled.
+
+    Parameters
+    ----------
+    brain : (I, J, K) float32
+        Weight of grey and white matter.
+    affine
+        Voxel to the map's own RAS+ mm.
+    name
+        Of the head, for the message.
+
+    Raises
+    ------
+    DataError
+        There is no brain.
+    """
+    total = float(brain.sum(dtype=np.float64))
+    if total <= 0:
+        raise DataError(f"{name}: no grey or white matter in the map, so it cannot be aligned")
+    places = np.argwhere(brain > 0.5)[:: max(1, int(total) // 200_000)]
+    points = places @ affine[:3, :3].T + affine[:3, 3]
+    if len(points) < 8 or points.std(axis=0).min() < 1e-3:
+        raise DataError(f"{name}: too little grey and white matter to align the map")
+    scale = np.asarray(BRAIN_SPREAD_MM) / points.std(axis=0)
+    fitted = np.diag([*scale, 1.0])
+    fitted[:3, 3] = np.asarray(BRAIN_CENTRE_MM) - scale * points.mean(axis=0)
+    return fitted

@@ -1,0 +1,86 @@
+"""Batches by index, so that a resumed run sees what an unbroken one would."""
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from strokeseg.training.sample import make_sample
+from strokeseg.training.settings import TrainConfig
+from strokeseg.training.sources import Heads, Sources
+
+PREFETCH = 4
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Where samples are made: on the device itself (CUDA), or by workers on the CPU."""
+
+    device: torch.device
+    workers: int = 1
+
+
+class SampleDataset(Dataset[Batch]):
+    """Samples of a run from its `start`-th on, made on the CPU."""
+
+    def __init__(self, sources: Sources, config: TrainConfig, start: int) -> None:
+        self.sources = sources
+        self.config = config
+        self.start = start
+        self.heads = Heads(sources.subjects, torch.device("cpu"))
+
+    def __len__(self) -> int:
+        """Count what is left of the run."""
+        return self.config.optimiser.steps * self.config.optimiser.batch - self.start
+
+    def __getitem__(self, index: int) -> Batch:
+        """Return image (1, I, J, K) float32 and target."""
+        sample = make_sample(self.start + index, self.sources, self.config, self.heads)
+        return sample.image[None], sample.target
+
+
+def make_batches(
+    sources: Sources, config: TrainConfig, start: int, generation: Generation
+) -> Iterator[Batch]:
+    """Give the batches that are left from sample `start` on, on the device.
+
+    On CUDA they are made there, in this process: kernels are queued, and what waits is the host.
+    Elsewhere they come from worker processes of one thread each.
+    """
+    if generation.device.type == "cuda":
+        yield from _on_device(sources, config, start, generation.device)
+        return
+    dataset = SampleDataset(sources, config, start)
+    # A generator of its own: the loader draws seeds for its workers, which must not move the
+    # global one that dropout draws from.
+    loader = DataLoader(
+        dataset,
+        batch_size=config.optimiser.batch,
+        num_workers=generation.workers,
+        prefetch_factor=PREFETCH if generation.workers else None,
+        worker_init_fn=_prepare_worker,
+        generator=torch.Generator(),
+    )
+    for image, target in loader:
+        yield image.to(generation.device), target.to(generation.device)
+
+
+def _on_device(
+    sources: Sources, config: TrainConfig, start: int, device: torch.device
+) -> Iterator[Batch]:
+    heads = Heads(sources.subjects, device)
+    size = config.optimiser.batch
+    for first in range(start, config.optimiser.steps * size, size):
+        samples = [make_sample(first + i, sources, config, heads) for i in range(size)]
+        images = torch.stack([sample.image for sample in samples])[:, None]
+        yield images, torch.stack([sample.target for sample in samples])
+
+
+def _prepare_worker(_worker: int) -> None:
+    torch.set_num_threads(1)
+    # Ctrl-C is the parent's to answer: it still wants to save.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

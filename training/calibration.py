@@ -1,0 +1,133 @@
+"""The threshold and least volume that the validation set asks for, and what a probability is worth.
+
+Every case goes through the network once; all rules are judged on what came out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from strokeseg.arrays import BoolArray, FloatArray
+from strokeseg.training.labels import TISSUES
+from strokeseg.training.sample import LESION
+from strokeseg.training.settings import TrainConfig
+from strokeseg.training.sources import Sources
+from strokeseg.training.tables import GroupScore, summarise
+from strokeseg.training.validation import (
+    CaseScore,
+    LogitsFunction,
+    Rule,
+    Scoring,
+    lesion_probability,
+    score_case,
+    validation_samples,
+)
+
+THRESHOLDS = (None, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+MIN_VOLUMES_ML = (0.0, 0.1, 0.3, 1.0)
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Lesion probability in bins of a tenth: mean said, share that was lesion, voxels.
+
+    NaN where a bin holds no voxel.
+    """
+
+    said: FloatArray
+    true: FloatArray
+    voxels: FloatArray
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Scores over the whole set under each rule, the best rule, and the reliability."""
+
+    by_rule: tuple[tuple[Rule, GroupScore], ...]
+    best: Rule
+    reliability: Reliability
+
+
+def calibrate(
+    logits_fn: LogitsFunction,
+    sources: Sources,
+    config: TrainConfig,
+    rules: Sequence[Rule] | None = None,
+    count: int | None = None,
+) -> Calibration:
+    """Judge rules on the validation set; the best has the highest lesion Dice plus LF1.
+
+    Parameters
+    ----------
+    logits_fn
+        Image (I, J, K) to logits (C, I, J, K).
+    sources
+        The held-out heads and lesions.
+    config
+        The run's.
+    rules
+        Which; every pair of `THRESHOLDS` and `MIN_VOLUMES_ML` without.
+    count
+        How many cases, where not as the configuration says.
+    """
+    rules = rules or [Rule(t, v) for t in THRESHOLDS for v in MIN_VOLUMES_ML]
+    names = [subject.name for subject in sources.subjects]
+    scores: list[list[CaseScore]] = [[] for _ in rules]
+    sums = np.zeros((3, BINS))
+    for index, sample in validation_samples(sources, config, count):
+        logits = logits_fn(sample.image.numpy())
+        for rule, found in zip(rules, scores, strict=True):
+            scoring = Scoring(rule, config.data.voxel_size_mm)
+            found.append(score_case(index, sample, logits, names, scoring))
+        target = sample.target.numpy()
+        # Judged within the head alone: of the air around it nobody doubts anything.
+        inside = (target > 0) & (target <= len(TISSUES))
+        sums += _binned(lesion_probability(logits)[inside], target[inside] == LESION)
+    by_rule = tuple((rule, summarise(found)[0]) for rule, found in zip(rules, scores, strict=True))
+    best = max(by_rule, key=lambda entry: float(np.nan_to_num(entry[1].lesion_dice + entry[1].lf1)))
+    with np.errstate(invalid="ignore"):
+        said, true = (row / sums[2] for row in sums[:2])
+    reliability = Reliability(
+        said.astype(np.float32), true.astype(np.float32), sums[2].astype(np.float32)
+    )
+    return Calibration(by_rule, best[0], reliability)
+
+
+def _binned(probability: FloatArray, lesion: BoolArray) -> FloatArray:
+    """Sum probabilities, lesion voxels and voxels up in bins; (3, BINS)."""
+    bins = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
+    weights = (probability, lesion.astype(np.float64), np.ones(bins.size))
+    return np.stack([np.bincount(bins, w, minlength=BINS) for w in weights]).astype(np.float32)
+
+
+def rules_table(calibration: Calibration) -> str:
+    """Give the rules as a Markdown table, for a model card; the best is marked."""
+    head = "| threshold | least ml | lesion Dice | LF1 | false ml, no lesion |"
+    lines = [head, "|---|---|---|---|---|"]
+    for rule, score in calibration.by_rule:
+        name = "largest class" if rule.threshold is None else f"{rule.threshold:g}"
+        mark = " (best)" if rule == calibration.best else ""
+        numbers = f"{score.lesion_dice:.3f} | {score.lf1:.3f} | {score.false_ml:.2f}"
+        lines.append(f"| {name}{mark} | {rule.min_volume_ml:g} | {numbers} |")
+    return "\n".join(lines)
+
+
+def draw_reliability(reliability: Reliability, path: Path) -> None:
+    """Draw the share of lesion over the probability that was said, as PNG."""
+    # Imported here: it is slow, and only pictures need it.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.5, 4.2), dpi=120, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle="--", label="perfect")
+    known = reliability.voxels > 0
+    axes.plot(reliability.said[known], reliability.true[known], marker="o", label="model")
+    axes.set(xlabel="lesion probability", ylabel="share that is lesion", xlim=(0, 1), ylim=(0, 1))
+    axes.legend()
+    axes.grid(visible=True, alpha=0.3)
+    canvas.print_png(str(path))  # type: ignore[no-untyped-call]

@@ -1,0 +1,90 @@
+"""The skeleton of a model card, filled with what was measured."""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from strokeseg.training.config import from_document
+from strokeseg.training.tables import GroupScore, markdown
+
+DATA_CREDITS = """\
+- Label maps: SynthSeg's training label maps (Apache-2.0).
+- Lesion masks: LESYMAP example data (Apache-2.0); Stroke Outcome Optimization Project demo
+  (BSD-2-Clause, data CC0)."""
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card says: the model's name and settings, how it was trained, what was measured.
+
+    `own` is the table `strokeseg` of its config.json. `sections` are further parts by heading.
+    """
+
+    name: str
+    licence: str
+    own: Mapping[str, Any]
+    training: Mapping[str, Any]
+    groups: Sequence[GroupScore] = ()
+    parity: str = ""
+    sections: Mapping[str, str] = field(default_factory=dict)
+
+
+def model_card(facts: CardFacts) -> str:
+    """Write the card in Markdown, with the Hub's front matter."""
+    own = facts.own
+    rule = "the most probable class"
+    if own["threshold"] is not None:
+        rule = f"lesion probability above {own['threshold']:g}"
+    parts = [
+        f"---\nlicense: {facts.licence.lower()}\ntags: [stroke, lesion, segmentation, MRI]\n---",
+        f"# {facts.name}",
+        "Segments stroke lesions and brain tissue in a brain scan of any contrast. "
+        f"Classes: {', '.join(own['class_names'])}.",
+        "## Use\n\n"
+        f"Works on {own['voxel_size_mm']:g} mm voxels in windows of {own['window']}^3, intensities "
+        f"normalised by `{own['normalisation']}`. Lesion is {rule}, in components of at least "
+        f"{own['min_volume_ml']:g} ml{', within the brain' if own['brain_mask'] else ''}. "
+        "For research. Not a medical device; nothing here replaces a radiologist.",
+        f"## Training\n\n{_training(facts.training)}\n\nData:\n\n{DATA_CREDITS}",
+    ]
+    if facts.groups:
+        parts.append(
+            "## Validation\n\nSynthetic images of heads and lesions that training never saw; means "
+            f"over cases.\n\n{markdown(facts.groups)}"
+        )
+    if facts.parity:
+        parts.append(f"## Precision\n\n{facts.parity}")
+    parts += [f"## {heading}\n\n{text.strip()}" for heading, text in facts.sections.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def read_sections(text: str) -> dict[str, str]:
+    """Read further sections from TOML: a text for each heading."""
+    return {str(heading): str(body) for heading, body in tomllib.loads(text).items()}
+
+
+def training_facts(config: Mapping[str, Any], step: int, revision: str) -> dict[str, Any]:
+    """Give what a model's config says of its training."""
+    run = from_document(dict(config))
+    return {
+        "configuration": run.name,
+        "steps": step,
+        "samples": step * run.optimiser.batch,
+        "batch": run.optimiser.batch,
+        "crop_vox": list(run.spatial.crop_vox),
+        "voxel_size_mm": run.data.voxel_size_mm,
+        "precision": run.optimiser.precision,
+        "seed": run.seed,
+        "code": revision,
+    }
+
+
+def _training(facts: Mapping[str, Any]) -> str:
+    lines = [f"- {key.replace('_', ' ')}: {_shown(value)}" for key, value in facts.items() if value]
+    return "Synthetic images, after Chalcroft et al. (arXiv 2404.01946).\n\n" + "\n".join(lines)
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

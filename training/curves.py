@@ -1,0 +1,92 @@
+"""A run's curves as one picture: loss and learning rate, and validation where it was measured."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from strokeseg.arrays import FloatArray
+from strokeseg.errors import DataError
+
+LOSS_FILE = "loss.tsv"
+VALIDATION_FILE = "validation.tsv"
+WINDOW_SHARE = 100
+
+
+def read_columns(path: Path) -> dict[str, FloatArray]:
+    """Read a TSV of numbers, column by column; an empty field is NaN.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, or holds something else.
+    """
+    try:
+        rows = list(csv.DictReader(path.read_text().splitlines(), delimiter="\t"))
+        names = rows[0].keys() if rows else ()
+        return {
+            name: np.asarray([float(row[name] or "nan") for row in rows], dtype=np.float32)
+            for name in names
+        }
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: is no table of numbers ({error})") from error
+
+
+def running_mean(values: FloatArray, window: int) -> FloatArray:
+    """Mean over the last `window` values, fewer at the start."""
+    sums = np.concatenate(([0.0], np.cumsum(values, dtype=np.float64)))
+    ends = np.arange(1, values.size + 1)
+    starts = np.maximum(ends - window, 0)
+    return ((sums[ends] - sums[starts]) / (ends - starts)).astype(np.float32)
+
+
+def draw_curves(runs: Mapping[str, Path], path: Path) -> None:
+    """Draw the curves of one run or of several over each other.
+
+    Parameters
+    ----------
+    runs
+        Folders of runs by the name to show.
+    path
+        The PNG.
+
+    Raises
+    ------
+    DataError
+        A folder has no losses yet.
+    """
+    # Imported here: it is slow, and only pictures need it.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    loss_axes, score_axes = figure.subplots(1, 2)
+    for name, folder in runs.items():
+        losses = read_columns(folder / LOSS_FILE)
+        if not losses:
+            raise DataError(f"{folder / LOSS_FILE}: holds no losses yet")
+        window = max(1, losses["step"].size // WINDOW_SHARE)
+        loss_axes.plot(losses["step"], running_mean(losses["loss"], window), label=name)
+        if (folder / VALIDATION_FILE).is_file():
+            _plot_scores(score_axes, read_columns(folder / VALIDATION_FILE), name)
+    loss_axes.set(xlabel="step", ylabel="training loss, running mean")
+    score_axes.set(xlabel="step", ylabel="validation score", ylim=(0, 1))
+    for axes in (loss_axes, score_axes):
+        axes.grid(visible=True, alpha=0.3)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize="small")
+    canvas.print_png(str(path))  # type: ignore[no-untyped-call]
+
+
+def _plot_scores(axes: object, columns: Mapping[str, FloatArray], name: str) -> None:
+    shown: Sequence[tuple[str, str]] = (
+        ("lesion_dice", "lesion Dice"),
+        ("lf1", "LF1"),
+        ("GM", "GM"),
+        ("WM", "WM"),
+    )
+    for column, label in shown:
+        if column in columns:
+            axes.plot(columns["step"], columns[column], label=f"{name} {label}")  # type: ignore[attr-defined]

@@ -1,0 +1,288 @@
+"""From a checkpoint to a model folder: half-precision weights, config, card, golden, parity.
+
+``python -m strokeseg.training.export runs/synth-open/last.pt -o weights/synth-open --cases 105``
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+
+from strokeseg.arrays import AnyArray, FloatArray
+from strokeseg.atomic import write_atomically
+from strokeseg.engines import Engine, open_engine
+from strokeseg.errors import CannotCreateError, UsageError
+from strokeseg.hashing import sha256
+from strokeseg.models.config import ModelConfig
+from strokeseg.models.folder import CONFIG_FILE
+from strokeseg.models.golden import GOLDEN_FILE, make_golden
+from strokeseg.models.tensors import WEIGHTS_FILE
+from strokeseg.network.spec import NetworkSpec
+from strokeseg.training.card import CardFacts, model_card, read_sections, training_facts
+from strokeseg.training.checkpoint import TrainState, load_checkpoint
+from strokeseg.training.config import from_document
+from strokeseg.training.labels import TISSUES
+from strokeseg.training.run import network_spec
+from strokeseg.training.scores import dice
+from strokeseg.training.settings import TrainConfig
+from strokeseg.training.sources import Sources, load_sources
+from strokeseg.training.tables import GroupScore, summarise, write_cases, write_groups
+from strokeseg.training.validation import CaseScore, Rule, Scoring, score_case, validation_samples
+
+GOLDEN_SEED = 20261120
+LEAST_WINDOW = 32
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What a model is told beside its weights.
+
+    `window` of None takes the validation crop's longest edge. `threshold` of None takes the most
+    probable class. `sections` go into the card by heading.
+    """
+
+    name: str = "synth-open"
+    window: int | None = None
+    threshold: float | None = None
+    min_volume_ml: float = 0.0
+    brain_mask: bool | None = None
+    licence: str = "MIT"
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    sections: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The half-precision model beside the full-precision one, on the same cases.
+
+    `agreement` is the mean Dice between their two lesion masks over the cases with a lesion.
+    """
+
+    cases: int
+    full: GroupScore
+    half: GroupScore
+    agreement: float
+
+    def __str__(self) -> str:
+        """Say it in a sentence."""
+        return (
+            f"Weights are stored as float16 and computed with in float32. On {self.cases} "
+            f"validation cases the mean lesion Dice is {self.half.lesion_dice:.4f} with them and "
+            f"{self.full.lesion_dice:.4f} with the float32 weights of training; the Dice between "
+            f"the two lesion masks is {self.agreement:.4f}."
+        )
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export made: the folder, the weights' checksum, the registry's entry, the scores."""
+
+    folder: Path
+    sha256: str
+    registry_entry: str
+    scores: tuple[CaseScore, ...]
+    parity: Parity | None
+
+
+def export_model(
+    checkpoint: Path,
+    folder: Path,
+    settings: ExportSettings,
+    *,
+    held_out: Sources | None = None,
+    cases: int | None = None,
+    engine: str = "auto",
+) -> Exported:
+    """Write a model folder from a checkpoint's averaged weights.
+
+    Parameters
+    ----------
+    checkpoint
+        What `strokeseg train` wrote.
+    folder
+        Gets config.json, model.safetensors, golden.json and README.md, and, where it was measured,
+        validation.tsv and validation-cases.tsv.
+    settings
+        Name, window, decision.
+    held_out
+        What to measure on, `load_sources(config.data, held_out=True)`; nothing is measured
+        without.
+    cases
+        How many validation cases; as the configuration says without.
+    engine
+        What computes: one of `strokeseg.engines`.
+
+    Raises
+    ------
+    DataError
+        The checkpoint cannot be read.
+    UsageError
+        The window is no multiple of the network's stride.
+    CannotCreateError, ReadWriteError
+        The folder cannot be written.
+    """
+    state = load_checkpoint(checkpoint)
+    config = from_document(state.config)
+    spec = network_spec(config)
+    full = {name: value.float().numpy() for name, value in state.average.items()}
+    half = {name: np.ascontiguousarray(value, np.float16) for name, value in full.items()}
+    document = model_document(state, config, settings)
+    opened = _write_model(folder, half, document, engine)
+    scores: tuple[CaseScore, ...] = ()
+    parity = None
+    if held_out is not None:
+        rule = Rule(settings.threshold, settings.min_volume_ml)
+        engines = (opened, _open(spec, full, engine))
+        scores, parity = compare(engines, held_out, config, rule, cases)
+        write_groups(folder / "validation.tsv", summarise(scores))
+        write_cases(folder / "validation-cases.tsv", scores)
+    own = document["strokeseg"]
+    facts = CardFacts(
+        *(settings.name, settings.licence, own, own["training"]),
+        groups=summarise(scores) if scores else (),
+        parity=str(parity) if parity else "",
+        sections=settings.sections,
+    )
+    write_atomically(folder / "README.md", [model_card(facts).encode()])
+    digest = sha256(folder / WEIGHTS_FILE)
+    return Exported(folder, digest, registry_entry(folder, settings, own), scores, parity)
+
+
+def _write_model(
+    folder: Path, half: Mapping[str, AnyArray], document: Mapping[str, Any], engine: str
+) -> Engine:
+    """Write weights, config and golden record; return the engine that computed the record."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotCreateError(f"{folder}: cannot be created ({error.strerror})") from error
+    write_atomically(folder / WEIGHTS_FILE, [save(dict(half), metadata={"format": "pt"})])
+    _write_json(folder / CONFIG_FILE, document)
+    spec = NetworkSpec.from_config(document)
+    stored = {name: value.astype(np.float32) for name, value in half.items()}
+    opened = _open(spec, stored, engine)
+    _write_json(folder / GOLDEN_FILE, make_golden(opened.logits, spec, GOLDEN_SEED))
+    return opened
+
+
+def model_document(
+    state: TrainState, config: TrainConfig, settings: ExportSettings
+) -> dict[str, Any]:
+    """Give the content of config.json: the published fields, and ours under `strokeseg`."""
+    spec = network_spec(config)
+    window = settings.window or max(config.validation.crop_vox)
+    stride = max(spec.stride_product)
+    if window < LEAST_WINDOW or window % stride:
+        raise UsageError(f"window is {window}; give a multiple of the network's stride {stride}")
+    names = ["background", "lesion"] if config.lesion_only else [*TISSUES, "lesion"]
+    brain_mask = not config.lesion_only if settings.brain_mask is None else settings.brain_mask
+    training = training_facts(state.config, state.step, state.revision) | dict(settings.provenance)
+    document = spec.to_config() | {
+        "model_type": settings.name,
+        "strokeseg": {
+            "voxel_size_mm": config.data.voxel_size_mm,
+            "window": window,
+            "normalisation": config.intensity.normalisation,
+            "class_names": names,
+            "threshold": settings.threshold,
+            "min_volume_ml": settings.min_volume_ml,
+            "brain_mask": brain_mask,
+            "training": training,
+        },
+    }
+    ModelConfig.from_config(document)
+    return document
+
+
+def compare(
+    engines: tuple[Engine, Engine],
+    held_out: Sources,
+    config: TrainConfig,
+    rule: Rule,
+    cases: int | None,
+) -> tuple[tuple[CaseScore, ...], Parity]:
+    """Measure two engines, half and full precision, on the same cases."""
+    scoring = Scoring(rule, config.data.voxel_size_mm)
+    names = [subject.name for subject in held_out.subjects]
+    scores: tuple[list[CaseScore], list[CaseScore]] = ([], [])
+    agreement = []
+    for index, sample in validation_samples(held_out, config, cases):
+        logits = [engine.logits(sample.image.numpy()) for engine in engines]
+        for found, answer in zip(scores, logits, strict=True):
+            found.append(score_case(index, sample, answer, names, scoring))
+        if scores[0][-1].counts is not None:
+            masks = [answer.argmax(axis=0) == answer.shape[0] - 1 for answer in logits]
+            agreement.append(dice(masks[0], masks[1]))
+    half, full = (summarise(found)[0] for found in scores)
+    mean = float(np.mean(agreement)) if agreement else 1.0
+    return tuple(scores[0]), Parity(len(scores[0]), full, half, mean)
+
+
+def registry_entry(folder: Path, settings: ExportSettings, own: Mapping[str, Any]) -> str:
+    """Give the entry for `weights/registry.toml`, with the checksums of what was written."""
+    classes = ", ".join(json.dumps(name) for name in own["class_names"])
+    return (
+        f"[models.{settings.name}]\n"
+        'summary = "Any contrast, trained on synthetic images"\n'
+        f"folder = {json.dumps(folder.name)}\n"
+        f'sha256 = "{sha256(folder / WEIGHTS_FILE)}"\n'
+        f'config_sha256 = "{sha256(folder / CONFIG_FILE)}"\n'
+        f"size_bytes = {(folder / WEIGHTS_FILE).stat().st_size}\n"
+        f"licence = {json.dumps(settings.licence)}\n"
+        f"classes = [{classes}]\n"
+        'citation = "strokeseg; method of Chalcroft et al., MELBA 2025:014, '
+        'https://arxiv.org/abs/2404.01946"\n'
+    )
+
+
+def _open(spec: NetworkSpec, state: Mapping[str, FloatArray], engine: str) -> Engine:
+    return open_engine(spec, state, engine=engine, device="auto", threads=None, precision="fp32")
+
+
+def _write_json(path: Path, document: Mapping[str, Any]) -> None:
+    write_atomically(path, [(json.dumps(document, indent=2) + "\n").encode()])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `python -m strokeseg.training.export`."""
+    parser = argparse.ArgumentParser(prog="python -m strokeseg.training.export")
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the model's folder")
+    parser.add_argument("--name", default="synth-open")
+    parser.add_argument("--window", type=int)
+    parser.add_argument("--threshold", type=float)
+    parser.add_argument("--min-volume-ml", type=float, default=0.0)
+    parser.add_argument("--cases", type=int, default=0, help="validation cases; 0 measures nothing")
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--sections", type=Path, help="TOML: further parts of the card by heading")
+    chosen = parser.parse_args(arguments)
+    settings = ExportSettings(
+        name=chosen.name,
+        window=chosen.window,
+        threshold=chosen.threshold,
+        min_volume_ml=chosen.min_volume_ml,
+        sections=read_sections(chosen.sections.read_text()) if chosen.sections else {},
+    )
+    held_out = None
+    if chosen.cases:
+        config = from_document(load_checkpoint(chosen.checkpoint).config)
+        held_out = load_sources(config.data, held_out=True)
+    cases = chosen.cases or None
+    made = export_model(
+        chosen.checkpoint,
+        chosen.output,
+        settings,
+        held_out=held_out,
+        cases=cases,
+        engine=chosen.engine,
+    )
+    parser.exit(message=made.registry_entry)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""A run's moving parts: network, optimiser, average of the weights, step."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from strokeseg.engines.torch_network import UNet
+from strokeseg.errors import DataError
+from strokeseg.network.spec import NetworkSpec
+from strokeseg.training.checkpoint import (
+    Tensors,
+    TrainState,
+    code_revision,
+    load_checkpoint,
+    random_states,
+    restore_random_states,
+    save_checkpoint,
+)
+from strokeseg.training.config import as_document
+from strokeseg.training.labels import TISSUES
+from strokeseg.training.settings import OptimiserConfig, TrainConfig
+
+LAST = "last.pt"
+
+
+@dataclass
+class Run:
+    """A run between two steps."""
+
+    model: UNet
+    average: Tensors
+    optimiser: torch.optim.Optimizer
+    step: int
+
+
+def network_spec(config: TrainConfig) -> NetworkSpec:
+    """Give the architecture that a configuration trains: one image in, tissues and lesion out."""
+    return NetworkSpec(
+        in_channels=1,
+        out_channels=2 if config.lesion_only else len(TISSUES) + 1,
+        channels=config.channels,
+        strides=((2, 2, 2),) * (len(config.channels) - 1),
+        num_res_units=1,
+        dropout=config.optimiser.dropout,
+    )
+
+
+def learning_rate(step: int, config: OptimiserConfig) -> float:
+    """Polynomial decay after a linear warm-up."""
+    warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    decay = max(1 - step / config.steps, 0.0) ** config.decay_power
+    return float(config.learning_rate * warm * decay)
+
+
+def start_run(config: TrainConfig, folder: Path, *, resume: bool, device: torch.device) -> Run:
+    """Build the model and optimiser, or take them from the folder's last checkpoint.
+
+    Raises
+    ------
+    DataError
+        The checkpoint, or the one to start from, is of another network.
+    """
+    # The global generator, because torch's own initialisation and dropout know no other.
+    torch.manual_seed(config.seed)
+    model = UNet(network_spec(config))
+    state = load_checkpoint(folder / LAST) if resume and (folder / LAST).exists() else None
+    if state is not None:
+        _load(model, state.model, folder / LAST)
+    elif config.start_from:
+        start = Path(config.start_from)
+        _load(model, load_checkpoint(start).average, start)
+    model.to(device)
+    if device.type == "cuda":
+        model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    optimiser = torch.optim.AdamW(
+        model.parameters(),
+        lr=config.optimiser.learning_rate,
+        weight_decay=config.optimiser.weight_decay,
+        fused=True,
+    )
+    average = {k: v.detach().clone() for k, v in model.state_dict().items()}
+    if state is None:
+        return Run(model, average, optimiser, 0)
+    if state.optimiser:
+        optimiser.load_state_dict(state.optimiser)
+    restore_random_states(state.random)
+    average = {k: v.to(device) for k, v in state.average.items()}
+    return Run(model, average, optimiser, state.step)
+
+
+def _load(model: UNet, tensors: Tensors, path: Path) -> None:
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise DataError(
+            f"{path}: its network is not the configuration's; check channels and lesion_only"
+        ) from error
+
+
+def save_run(run: Run, config: TrainConfig, path: Path) -> None:
+    """Write everything that the run needs to go on."""
+    state = TrainState(
+        step=run.step,
+        model=run.model.state_dict(),
+        average=run.average,
+        optimiser=run.optimiser.state_dict(),
+        config=as_document(config),
+        random=random_states(),
+        revision=code_revision(),
+    )
+    save_checkpoint(path, state)
+
+
+def update_average(run: Run, settings: OptimiserConfig) -> None:
+    """Exponential moving average of the weights, quicker at the start."""
+    keep = min(settings.average, (1 + run.step) / (10 + run.step))
+    current = run.model.state_dict()
+    names = list(run.average)
+    torch._foreach_lerp_(
+        [run.average[name] for name in names], [current[name] for name in names], 1 - keep
+    )
+
+
+def averaged_model(run: Run, config: TrainConfig, device: torch.device) -> UNet:
+    """Build a second network with the averaged weights, ready to be measured."""
+    with torch.random.fork_rng():
+        model = UNet(network_spec(config))
+    model.load_state_dict(run.average)
+    return model.eval().to(device)

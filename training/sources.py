@@ -1,0 +1,109 @@
+"""Everything that samples are drawn from, read once and kept in memory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from strokeseg.errors import UsageError
+from strokeseg.training.contrasts import Sequence3D, read_sequences
+from strokeseg.training.inputs import (
+    label_map_paths,
+    lesion_paths,
+    pair_paths,
+    soft_map_paths,
+    stem,
+)
+from strokeseg.training.labels import LabelTable, Subject, prepare_subject, read_table
+from strokeseg.training.lesions import LesionMask, read_bank
+from strokeseg.training.real import Pair, read_pair
+from strokeseg.training.settings import DataConfig
+from strokeseg.training.softmaps import prepare_soft_subject
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Heads, lesions, contrasts and real pairs."""
+
+    table: LabelTable
+    sequences: tuple[Sequence3D, ...]
+    subjects: tuple[Subject, ...]
+    bank: tuple[LesionMask, ...]
+    pairs: tuple[Pair, ...] = ()
+
+
+def load_sources(
+    data: DataConfig, *, held_out: bool = False, families: tuple[str, ...] = ()
+) -> Sources:
+    """Read and prepare what training draws from, or what it never sees.
+
+    Raises
+    ------
+    UsageError
+        The configuration names neither heads nor real pairs.
+    StrokesegError
+        A file cannot be read or used; see `strokeseg.errors`.
+    """
+    table = read_table(Path(data.label_table) if data.label_table else None)
+    contrasts = Path(data.contrast_table) if data.contrast_table else None
+    sequences = read_sequences(table.class_names, contrasts)
+    _check_families(families, sequences)
+    subjects = [
+        prepare_subject(path, table, data.voxel_size_mm)
+        for path in label_map_paths(data.label_maps)
+        if (stem(path) in data.held_out_maps) == held_out
+    ]
+    subjects += [
+        prepare_soft_subject(paths, table, data.voxel_size_mm, in_mni=data.soft_maps_in_mni)
+        for paths in soft_map_paths(data.soft_maps)
+        if (paths.name in data.held_out_maps) == held_out
+    ]
+    pairs = tuple(
+        read_pair(paths, data.voxel_size_mm)
+        for paths in pair_paths(data.pairs)
+        if (paths.name in data.held_out_pairs) == held_out
+    )
+    bank: tuple[LesionMask, ...] = ()
+    if subjects:
+        folders = (data.lesions, data.held_out_every, data.held_out_lesions)
+        bank = read_bank(lesion_paths(*folders, held_out=held_out))
+    _check(data, subjects, pairs, held_out=held_out)
+    return Sources(table, sequences, tuple(subjects), bank, pairs)
+
+
+def _check(
+    data: DataConfig, subjects: list[Subject], pairs: tuple[Pair, ...], *, held_out: bool
+) -> None:
+    which = "held out" if held_out else "to train on"
+    if not subjects and data.real_share < 1:
+        raise UsageError(f"[data] leaves no head {which}: set label_maps or soft_maps")
+    if not pairs and data.real_share > 0 and not held_out:
+        raise UsageError(f"[data] real_share is {data.real_share:g} and no pair is {which}")
+
+
+def _check_families(families: tuple[str, ...], sequences: tuple[Sequence3D, ...]) -> None:
+    known = [sequence.name for sequence in sequences]
+    unknown = sorted(set(families) - set(known))
+    if unknown:
+        raise UsageError(
+            f"contrast.families names {unknown[0]!r}, which the table of contrasts has not; it has "
+            f"{', '.join(known)}"
+        )
+
+
+class Heads:
+    """The heads' voxels on a device, each carried there once; (3, I, J, K) uint8."""
+
+    def __init__(self, subjects: tuple[Subject, ...], device: torch.device) -> None:
+        self.device = device
+        self._subjects = subjects
+        self._carried: dict[int, torch.Tensor] = {}
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        """Give first class, second class and share of one head."""
+        if index not in self._carried:
+            subject = self._subjects[index]
+            stacked = np.stack((subject.first, subject.second, subject.share))
+            self._carried[index] = torch.as_tensor(stacked, device=self.device)
+        return self._carried[index]

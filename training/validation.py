@@ -1,0 +1,222 @@
+"""A fixed validation set: heads and lesions that training never saw, drawn from one seed.
+
+Contrast families take turns, and so do lesion sizes, so that every group has cases enough; the
+same seed gives the same images on any machine's CPU. A network enters as a function from image to
+logits, so that checkpoints and exported models, in any engine, are measured by the same lines.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from strokeseg.arrays import BoolArray, FloatArray
+from strokeseg.errors import StrokesegError
+from strokeseg.training.contrasts import RANDOM_FAMILY
+from strokeseg.training.labels import TISSUES
+from strokeseg.training.real import RealParams
+from strokeseg.training.sample import LESION, Drawn, Sample, build_sample, draw_sample
+from strokeseg.training.scores import LesionCounts, count_lesions, dice, drop_small
+from strokeseg.training.settings import TrainConfig
+from strokeseg.training.sources import Heads, Sources
+
+LogitsFunction = Callable[[FloatArray], FloatArray]
+
+SIZES_ML = {"<5 ml": (0.0, 5.0), "5-20 ml": (5.0, 20.0), ">20 ml": (20.0, math.inf)}
+DRAWN_ML = ((0.5, 5.0), (5.0, 20.0), (20.0, 150.0))
+FREE = "none"
+TISSUE_NAMES = TISSUES[1:]
+LESION_FREE_TURN = 10
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a voxel is lesion: its probability is above `threshold` (None: the largest)."""
+
+    threshold: float | None = None
+    min_volume_ml: float = 0.0
+
+
+@dataclass(frozen=True)
+class CaseScore:
+    """One validation case: what it is, and how the network did.
+
+    `lesion_dice` and `counts` are None for a head without lesion, whose fault is `false_ml`
+    (lesion volume predicted outside the truth). `tissue_dice` is in the order of `TISSUE_NAMES`.
+    """
+
+    index: int
+    family: str
+    stage: str
+    subject: str
+    thickness_mm: float
+    stripped: bool
+    true_ml: float
+    predicted_ml: float
+    false_ml: float
+    lesion_dice: float | None
+    counts: LesionCounts | None
+    tissue_dice: tuple[float, ...]
+
+    @property
+    def size(self) -> str:
+        """Name of the case's group by lesion volume."""
+        for name, (low, high) in SIZES_ML.items():
+            if self.counts is not None and low <= self.true_ml < high:
+                return name
+        return FREE
+
+
+def draw_case(index: int, sources: Sources, config: TrainConfig) -> Drawn:
+    """Draw validation case `index`: its family, and whether and how large a lesion, by turns."""
+    families = (*(s.name for s in sources.sequences), RANDOM_FAMILY)
+    family = families[index % len(families)]
+    free = index % LESION_FREE_TURN == LESION_FREE_TURN - 1
+    volume_ml = DRAWN_ML[index // len(families) % len(DRAWN_ML)]
+    chosen = tuple(s for s in sources.sequences if s.name == family)
+    settings = case_config(config)
+    settings = replace(
+        settings,
+        contrast=replace(settings.contrast, plausible_share=1.0 if chosen else 0.0, families=()),
+        lesion=replace(
+            settings.lesion,
+            lesion_free_share=1.0 if free else 0.0,
+            volume_ml=volume_ml,
+            further_volume_ml=min(settings.lesion.further_volume_ml, volume_ml[1]),
+        ),
+    )
+    return draw_sample(index, replace(sources, sequences=chosen or sources.sequences), settings)
+
+
+def case_config(config: TrainConfig) -> TrainConfig:
+    """Give the configuration that cases are drawn by: upright heads, whole, of another seed."""
+    return replace(
+        config,
+        seed=config.validation.seed,
+        spatial=replace(
+            config.spatial,
+            crop_vox=config.validation.crop_vox,
+            canvas_vox=(0, 0, 0),
+            flip_probability=(0.5, 0.0, 0.0),
+            wander_vox=(2.0, 2.0, 2.0),
+        ),
+        data=replace(config.data, real_share=0.0),
+        lesion_only=False,
+        loss=replace(config.loss, soft_target=False),
+    )
+
+
+def validation_samples(
+    sources: Sources, config: TrainConfig, count: int | None = None
+) -> Iterator[tuple[int, Sample]]:
+    """Make the cases one after the other, on the CPU.
+
+    Parameters
+    ----------
+    sources
+        The held-out ones, `load_sources(config.data, held_out=True)`.
+    config
+        The run's; its table `validation` says how many cases and how large.
+    count
+        How many, where not as the configuration says.
+    """
+    settings = case_config(config)
+    heads = Heads(sources.subjects, torch.device("cpu"))
+    for index in range(config.validation.cases if count is None else count):
+        yield index, build_sample(draw_case(index, sources, config), sources, settings, heads)
+
+
+def score_case(
+    index: int, sample: Sample, logits: FloatArray, names: Sequence[str], settings: "Scoring"
+) -> CaseScore:
+    """Compare logits (C, I, J, K) with a case; `names` are those of the heads."""
+    true = sample.target.numpy()
+    classes = logits.argmax(axis=0)
+    lesion = classes == logits.shape[0] - 1
+    if settings.rule.threshold is not None:
+        lesion = lesion_probability(logits) > settings.rule.threshold
+    voxel_ml = settings.voxel_size_mm**3 / 1000
+    lesion = drop_small(lesion, settings.rule.min_volume_ml / voxel_ml)
+    truth: BoolArray = true == LESION
+    has_lesion = bool(truth.any())
+    tissues = tuple(
+        dice(classes == number, true == number) if logits.shape[0] > 2 else math.nan
+        for number in range(1, len(TISSUES))
+    )
+    params = sample.drawn.made_of
+    if isinstance(params, RealParams):
+        raise StrokesegError("a real image is no validation case; please report this")
+    return CaseScore(
+        index=index,
+        family=params.contrast.family,
+        stage=params.contrast.stage,
+        subject=names[params.subject],
+        thickness_mm=params.scanner.thickness_vox * settings.voxel_size_mm,
+        stripped=params.scanner.strip,
+        true_ml=float(truth.sum()) * voxel_ml,
+        predicted_ml=float(lesion.sum()) * voxel_ml,
+        false_ml=float((lesion & ~truth).sum()) * voxel_ml,
+        lesion_dice=dice(lesion, truth) if has_lesion else None,
+        counts=count_lesions(lesion, truth) if has_lesion else None,
+        tissue_dice=tissues,
+    )
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What turns logits into a mask, and voxels into millilitres."""
+
+    rule: Rule
+    voxel_size_mm: float
+
+
+def lesion_probability(logits: FloatArray) -> FloatArray:
+    """Softmax probability (I, J, K) of the last class."""
+    above = logits - logits.max(axis=0)
+    powers = np.exp(above)
+    return np.asarray(powers[-1] / powers.sum(axis=0), dtype=np.float32)
+
+
+def validate(
+    logits_fn: LogitsFunction,
+    sources: Sources,
+    config: TrainConfig,
+    *,
+    rule: Rule | None = None,
+    count: int | None = None,
+) -> tuple[CaseScore, ...]:
+    """Measure a network on the validation set.
+
+    Parameters
+    ----------
+    logits_fn
+        Image (I, J, K) float32, normalised, to logits (C, I, J, K).
+    sources
+        The held-out heads and lesions.
+    config
+        The run's.
+    rule
+        What counts as lesion; the most probable class without it.
+    count
+        How many cases, where not as the configuration says.
+    """
+    settings = Scoring(rule or Rule(), config.data.voxel_size_mm)
+    names = [subject.name for subject in sources.subjects]
+    return tuple(
+        score_case(index, sample, logits_fn(sample.image.numpy()), names, settings)
+        for index, sample in validation_samples(sources, config, count)
+    )
+
+
+def module_logits(model: torch.nn.Module, device: torch.device) -> LogitsFunction:
+    """Wrap a torch network as a function of an image, in fp32."""
+
+    def run(image: FloatArray) -> FloatArray:
+        with torch.inference_mode():
+            batch = torch.from_numpy(image)[None, None].to(device)
+            logits: FloatArray = model(batch)[0].float().cpu().numpy()
+        return logits
+
+    return run
