@@ -7,8 +7,6 @@ from typing import Any, Protocol
 from strokeseg.errors import UsageError
 
 MODALITIES = ("t1", "flair", "t2", "dwi", "adc", "pd", "ct")
-ENGINES = ("auto", "openvino", "onnxruntime", "torch")
-PRECISIONS = ("fp32", "bf16")
 
 
 class Progress(Protocol):

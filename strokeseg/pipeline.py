@@ -92,7 +92,7 @@ def predict(
         volumes = {name: read(images[name]) for name in order}
         _check_overlap(reference_name, volumes)
     with clock.stage("load model"):
-        models = _loaded(model, hardware, offline)
+        models = _loaded(model, hardware, offline, clock.progress)
     reference = volumes[reference_name]
     members = [
         _run_network(loaded, name, volume, options, clock)
@@ -144,7 +144,10 @@ def _check_overlap(reference_name: str, volumes: Mapping[str, Volume]) -> None:
 
 
 def _loaded(
-    model: ModelChoice | Sequence[ModelChoice] | None, hardware: Hardware | None, offline: bool
+    model: ModelChoice | Sequence[ModelChoice] | None,
+    hardware: Hardware | None,
+    offline: bool,
+    progress: Progress,
 ) -> list[LoadedModel]:
     """Load the models that are not loaded yet, and check that they can be averaged."""
     if model is None or isinstance(model, str | LoadedModel):
@@ -152,7 +155,9 @@ def _loaded(
     else:
         choices = list(model)
     models = [
-        c if isinstance(c, LoadedModel) else load_model(c, hardware, offline=offline)
+        c
+        if isinstance(c, LoadedModel)
+        else load_model(c, hardware, offline=offline, say=progress.on_stage)
         for c in choices
     ]
     check_compatible(models)

@@ -22,7 +22,7 @@ from strokeseg.outputs import (
     tissue_table,
     uncertainty_sidecar,
 )
-from strokeseg.report.picture import draw
+from strokeseg.report.picture import draw, legend
 from strokeseg.staging import Staging, write_json, write_text
 from strokeseg.volume import Volume, write
 
@@ -127,13 +127,11 @@ class Result:
     def picture(self) -> bytes:
         """Draw the result over the reference scan, as a PNG."""
         name = self.reference.path.name if self.reference.path else "image"
-        count = len(self.lesions)
         low, high = self.volume_range_ml
         subtitle = ""
-        if count:
-            noun = "lesion" if count == 1 else "lesions"
-            spread = f" (flips: {low:.2f} to {high:.2f} ml)" if high > low else ""
-            subtitle = f"{self.volume_ml:.2f} ml in {count} {noun}{spread}"
+        if self.lesions:
+            spread = f" (single flips: {low:.1f} to {high:.1f} ml)" if high > low else ""
+            subtitle = legend(self.volume_ml, len(self.lesions)) + spread
         is_ct = self.record["reference"] == "ct"
         scan = clip_hounsfield(self.reference.data) if is_ct else self.reference.data
         return draw(scan, self.mask, self.grid, name, subtitle)

@@ -1,8 +1,11 @@
 """The threshold and least volume that the validation set asks for, and what a probability is worth.
 
 Every case goes through the network once; all rules are judged on what came out.
+``python -m strokeseg.training.calibration runs/synth-open/last.pt -o DIR`` writes rules.md and
+reliability.png.
 """
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from strokeseg.arrays import BoolArray, FloatArray
+from strokeseg.engines import open_engine
+from strokeseg.staging import write_text
+from strokeseg.training.checkpoint import load_checkpoint
+from strokeseg.training.config import from_document
 from strokeseg.training.labels import TISSUES
+from strokeseg.training.run import network_spec
 from strokeseg.training.sample import LESION
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.sources import Sources
+from strokeseg.training.sources import Sources, load_sources
 from strokeseg.training.tables import GroupScore, summarise
 from strokeseg.training.validation import (
     CaseScore,
@@ -131,3 +139,28 @@ def draw_reliability(reliability: Reliability, path: Path) -> None:
     axes.legend()
     axes.grid(visible=True, alpha=0.3)
     canvas.print_png(str(path))  # type: ignore[no-untyped-call]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `python -m strokeseg.training.calibration`."""
+    parser = argparse.ArgumentParser(prog="python -m strokeseg.training.calibration")
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="a folder")
+    parser.add_argument("--cases", type=int, help="else as the configuration says")
+    parser.add_argument("--engine", default="auto")
+    chosen = parser.parse_args(arguments)
+    state = load_checkpoint(chosen.checkpoint)
+    config = from_document(state.config)
+    weights = {name: value.float().numpy() for name, value in state.average.items()}
+    engine = open_engine(network_spec(config), weights, engine=chosen.engine)
+    held_out = load_sources(config.data, held_out=True)
+    calibration = calibrate(engine.logits, held_out, config, count=chosen.cases)
+    chosen.output.mkdir(parents=True, exist_ok=True)
+    write_text(chosen.output / "rules.md", rules_table(calibration) + "\n")
+    draw_reliability(calibration.reliability, chosen.output / "reliability.png")
+    best = calibration.best
+    parser.exit(message=f"best: threshold {best.threshold}, least volume {best.min_volume_ml} ml\n")
+
+
+if __name__ == "__main__":
+    main()
