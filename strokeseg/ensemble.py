@@ -5,7 +5,6 @@ Logits are averaged before the softmax, each scan counting only where its field 
 large native grid never holds the logits of all its classes at once.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from strokeseg.arrays import BoolArray, FloatArray, LabelArray
 from strokeseg.engines.base import ScanLogits
 from strokeseg.grid import Grid
 from strokeseg.resample import coverage, resample_image, resample_logits
+from strokeseg.threads import thread_count
 
 SLAB_BYTES = 8 << 20
-MAX_THREADS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,6 +212,6 @@ def _each_slab(shape: tuple[int, int, int], channels: int, work: Callable[[slice
     """Call `work` for slabs along I; their bounds do not depend on the number of threads."""
     thickness = max(1, SLAB_BYTES // (4 * channels * shape[1] * shape[2]))
     slabs = [slice(low, min(low + thickness, shape[0])) for low in range(0, shape[0], thickness)]
-    with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(thread_count()) as pool:
         for _ in pool.map(work, slabs):
             pass

@@ -21,6 +21,7 @@ from strokeseg.record import Measures, case_warnings, make_record
 from strokeseg.resample import resample_image
 from strokeseg.result import Result
 from strokeseg.scan import scan_logits
+from strokeseg.threads import at_most
 from strokeseg.volume import Source, Volume, read
 from strokeseg.windows import plan_windows
 
@@ -86,50 +87,70 @@ def predict(
     """
     options = options or Options()
     clock = Clock(progress or Silence())
-    order = order_modalities(images)
-    reference_name = choose_reference(order, options.reference)
-    with clock.stage("read"):
-        volumes = {name: read(images[name]) for name in order}
-        _check_overlap(reference_name, volumes)
-    with clock.stage("load model"):
-        models = _loaded(model, hardware, offline, clock.progress)
-    reference = volumes[reference_name]
-    members = [
-        _run_network(loaded, name, volume, options, clock)
-        for loaded in models
-        for name, volume in volumes.items()
-    ]
-    rule = make_rule(models[0].model.config, options)
-    with clock.stage("classify"):
-        answer = posterior(members, reference.grid, with_entropy=options.uncertainty)
-        decision = decide(answer, reference.grid, rule)
-    with clock.stage("compare flips"):
-        working = next(m.working for m in members if m.native is reference.grid)
-        spread = flip_spread(members, working, rule.threshold)
-        range_ml = flip_volumes_ml(spread, working, decision, reference.grid, rule)
-        std = resample_image(spread.std, working, reference.grid) if options.uncertainty else None
-    with clock.stage("measure"):
-        measures = _measure(answer, decision, reference, models[0], (range_ml, len(spread.masks)))
-        warnings = case_warnings(volumes, measures)
-        record = make_record(volumes, models, options, measures, asdict(rule))
-    record |= {"reference": reference_name, "warnings": list(warnings), "seconds": clock.seconds}
-    return Result(
-        mask=decision.mask,
-        probability=answer.probability,
-        tissue=label_map(answer.tissue, decision.mask, rule.classes - 1),
-        entropy=answer.entropy,
-        flip_std=std,
-        grid=reference.grid,
-        class_names=models[0].model.config.class_names,
-        lesions=measures.lesions,
-        volume_ml=measures.volume_ml,
-        volume_range_ml=measures.volume_range_ml,
-        tissue_volumes_ml=measures.tissue_volumes_ml,
-        brain_volume_ml=measures.brain_volume_ml,
-        warnings=warnings,
-        record=record,
-        reference=reference,
-    )
+    with at_most(_threads_of(model, hardware)):
+        order = order_modalities(images)
+        reference_name = choose_reference(order, options.reference)
+        with clock.stage("read"):
+            volumes = {name: read(images[name]) for name in order}
+            _check_overlap(reference_name, volumes)
+        with clock.stage("load model"):
+            models = _loaded(model, hardware, offline, clock.progress)
+        reference = volumes[reference_name]
+        members = [
+            _run_network(loaded, name, volume, options, clock)
+            for loaded in models
+            for name, volume in volumes.items()
+        ]
+        rule = make_rule(models[0].model.config, options)
+        with clock.stage("classify"):
+            answer = posterior(members, reference.grid, with_entropy=options.uncertainty)
+            decision = decide(answer, reference.grid, rule)
+        with clock.stage("compare flips"):
+            working = next(m.working for m in members if m.native is reference.grid)
+            spread = flip_spread(members, working, rule.threshold)
+            range_ml = flip_volumes_ml(spread, working, decision, reference.grid, rule)
+            std = (
+                resample_image(spread.std, working, reference.grid) if options.uncertainty else None
+            )
+        with clock.stage("measure"):
+            measures = _measure(
+                answer, decision, reference, models[0], (range_ml, len(spread.masks))
+            )
+            warnings = case_warnings(volumes, measures)
+            record = make_record(volumes, models, options, measures, asdict(rule))
+        record |= {
+            "reference": reference_name,
+            "warnings": list(warnings),
+            "seconds": clock.seconds,
+        }
+        return Result(
+            mask=decision.mask,
+            probability=answer.probability,
+            tissue=label_map(answer.tissue, decision.mask, rule.classes - 1),
+            entropy=answer.entropy,
+            flip_std=std,
+            grid=reference.grid,
+            class_names=models[0].model.config.class_names,
+            lesions=measures.lesions,
+            volume_ml=measures.volume_ml,
+            volume_range_ml=measures.volume_range_ml,
+            tissue_volumes_ml=measures.tissue_volumes_ml,
+            brain_volume_ml=measures.brain_volume_ml,
+            warnings=warnings,
+            record=record,
+            reference=reference,
+        )
+
+
+def _threads_of(
+    model: ModelChoice | Sequence[ModelChoice] | None, hardware: Hardware | None
+) -> int | None:
+    """Find how many threads were asked for, with the hardware or with a loaded model."""
+    if hardware is not None:
+        return hardware.threads
+    choices = model if isinstance(model, list | tuple) else [model]
+    limits = [c.threads for c in choices if isinstance(c, LoadedModel) and c.threads is not None]
+    return min(limits, default=None)
 
 
 def _check_overlap(reference_name: str, volumes: Mapping[str, Volume]) -> None:
@@ -181,9 +202,7 @@ def _run_network(
         )
     flips = FLIPS if options.tta else FLIPS[:1]
     with clock.stage(f"segment {name}", len(flips) * len(plan.starts)):
-        logits = scan_logits(
-            loaded.engine, image, plan, flips, clock.progress.on_window, loaded.threads
-        )
+        logits = scan_logits(loaded.engine, image, plan, flips, clock.progress.on_window)
     return Member(logits, working, volume.grid)
 
 

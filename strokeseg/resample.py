@@ -5,7 +5,6 @@ made of one-dimensional gathers, or of plain slices where no voxel falls between
 other step goes through `scipy.ndimage`.
 """
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -16,9 +15,9 @@ from scipy import ndimage
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray, LabelArray, Shape3
 from strokeseg.axiswise import EDGE_VOX, axes_along, gather, index_map
 from strokeseg.grid import Grid
+from strokeseg.threads import thread_count
 
 _PLANES = 32
-_MAX_THREADS = 4
 
 _Task = TypeVar("_Task")
 
@@ -196,6 +195,6 @@ def _interpolate(data: FloatArray, source: Grid, target: Grid, slab: slice) -> F
 
 def _in_threads(job: Callable[[_Task], None], tasks: Iterable[_Task]) -> None:
     """Run a job on every task; what one of them raises is raised here."""
-    with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(thread_count()) as pool:
         for _ in pool.map(job, tasks):
             pass

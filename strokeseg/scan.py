@@ -1,6 +1,5 @@
 """One scan through the network: every flip and window, stitched, turned back and averaged."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +9,7 @@ from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.engines.base import DeviceEngine, Engine, FlipLesion, ScanLogits
 from strokeseg.flips import FLIPS, flip
 from strokeseg.stitching import Stitcher
+from strokeseg.threads import thread_count
 from strokeseg.windows import WindowPlan
 
 __all__ = ["FlipLesion", "ScanLogits", "lesion_maps", "scan_logits"]
@@ -63,7 +63,7 @@ def scan_logits(
         return engine.scan(image, plan, flips, report)
     mean = np.empty((engine.classes, *plan.image_shape), np.float32)
     per_flip = []
-    with ThreadPoolExecutor(threads or _usable_cores()) as pool:
+    with ThreadPoolExecutor(threads or thread_count()) as pool:
         stitcher = Stitcher(engine, plan, report, pool)
         for index, axes in enumerate(flips):
             lesion = FlipLesion(
@@ -133,12 +133,6 @@ def _reduce(
         lesion.is_argmax[rows] = flip(is_argmax, axes)
 
     stitcher.each_slab(work)
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _nothing() -> None:

@@ -13,7 +13,7 @@ SOURCES = sorted([*PACKAGE.rglob("*.py"), *TRAINING.rglob("*.py")])
 # From the floor up: a module imports from its own floor or from lower ones.
 FLOORS = (
     ("_version", "arrays", "errors"),
-    ("memory", "hashing", "atomic"),
+    ("memory", "hashing", "atomic", "threads"),
     ("grid",),
     ("volume",),
     ("axiswise",),

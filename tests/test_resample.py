@@ -257,5 +257,5 @@ def test_results_do_not_depend_on_the_number_of_threads(monkeypatch):
     source, target = grid_of(KINDS["lps"]), grid_of(TURNED)
     logits = np.random.default_rng(4).normal(size=(4, *source.shape)).astype(np.float32)
     expected = resample_logits(logits, source, target, ALL)
-    monkeypatch.setattr("strokeseg.resample.os.cpu_count", lambda: 1)
+    monkeypatch.setattr("strokeseg.resample.thread_count", lambda: 1)
     assert resample_logits(logits, source, target, ALL).tobytes() == expected.tobytes()

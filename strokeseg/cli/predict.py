@@ -110,13 +110,14 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     from strokeseg.options import choose_reference, order_modalities
     from strokeseg.outputs import OutputNames, check_outputs, prefix_of
     from strokeseg.pipeline import predict as predict_case
+    from strokeseg.threads import at_most
 
     output = job.output
     reference = choose_reference(order_modalities(job.images), job.options.reference)
     prefix = output.prefix or prefix_of(job.images[reference])
     names = OutputNames.for_prefix(output.directory, prefix)
     check_outputs(names.chosen(output.kinds), job.images.values(), overwrite=output.overwrite)
-    with Reporter(quiet=quiet) as progress:
+    with at_most(job.hardware.threads), Reporter(quiet=quiet) as progress:
         result = predict_case(
             job.images,
             model=job.models or None,

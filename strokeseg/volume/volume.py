@@ -15,6 +15,7 @@ from strokeseg.arrays import AnyArray, FloatArray
 from strokeseg.atomic import write_atomically
 from strokeseg.errors import CannotCreateError, DataError, StrokesegError
 from strokeseg.grid import Grid
+from strokeseg.threads import thread_count
 from strokeseg.volume.checks import (
     check_dtype,
     check_memory,
@@ -38,7 +39,6 @@ Source = str | os.PathLike[str] | SpatialImage | tuple[npt.ArrayLike, npt.ArrayL
 _STORED_TYPES = (np.uint8, np.int16, np.int32, np.float32)
 _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\x04\xff"
 _GZIP_BLOCK_BYTES = 1 << 20
-_MAX_THREADS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +214,7 @@ def _nifti_pieces(data: AnyArray, like: Volume) -> Iterator[bytes]:
 
 def _gzip_pieces(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """One gzip member, without name and time, its blocks of 1 MiB packed in threads."""
-    threads = min(_MAX_THREADS, os.cpu_count() or 1)
+    threads = thread_count()
     yield _GZIP_HEADER
     checksum, length = 0, 0
     with ThreadPoolExecutor(threads) as pool:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
-from tests.factories import SCANS
 
 from strokeseg.training.labels import prepare_subject, read_table
 from strokeseg.training.lesions import Placement, place_lesions, read_bank
+from tests.factories import SCANS
 
 DATA = SCANS.parent
 MAPS = sorted((DATA / "label_maps").glob("*.nii.gz"))
