@@ -1,6 +1,6 @@
+import ctypes
 import importlib
 import importlib.util
-import subprocess
 import sys
 
 import numpy as np
@@ -277,3 +277,25 @@ def test_importing_the_engines_imports_no_framework():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
+
+
+class Stack(ctypes.Structure):
+    _fields_ = (("start", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+def signal_stack():
+    """The alternate signal stack of this thread."""
+    stack = Stack()
+    assert ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack)) == 0
+    return stack.start, stack.flags, stack.size
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="stack_t as Linux has it")
+def test_openvino_leaves_the_signal_stack_alone():
+    before = signal_stack()
+    spec = spec_of()
+    engine = open_engine(spec, random_state(spec), engine="openvino", threads=1)
+    engine.logits(random_image((32, 32, 32)))
+    assert signal_stack() == before
+    del engine
+    assert signal_stack() == before

@@ -6,6 +6,7 @@ import numpy as np
 import openvino
 
 from strokeseg.arrays import FloatArray, Shape3
+from strokeseg.engines.signal_stack import kept_signal_stack
 from strokeseg.errors import EngineError
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
@@ -57,13 +58,14 @@ class OpenVINOEngine:
         self._request: Any = None
         self._shape: Shape3 | None = None
         try:
-            self._core = openvino.Core()
-            able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-            if precision == "bf16" and "BF16" not in able:
-                raise EngineError("openvino: this CPU has no bf16; use precision fp32")
-            self._model = self._core.read_model(graph)
+            with kept_signal_stack():
+                self._core = openvino.Core()
+                able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+                self._model = self._core.read_model(graph)
         except RuntimeError as error:
             raise _failure("could not read the network", error) from error
+        if precision == "bf16" and "BF16" not in able:
+            raise EngineError("openvino: this CPU has no bf16; use precision fp32")
 
     def logits(self, patch: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Run the network on one window; see `strokeseg.engines.base.Engine`."""
@@ -72,11 +74,12 @@ class OpenVINOEngine:
         i, j, k = patch.shape
         image = np.ascontiguousarray(patch, dtype=np.float32)[None, None]
         try:
-            if self._shape != (i, j, k):
-                self._compile((i, j, k))
-            self._request.set_input_tensor(openvino.Tensor(image, shared_memory=True))
-            self._request.set_output_tensor(openvino.Tensor(out[None], shared_memory=True))
-            self._request.infer()
+            with kept_signal_stack():
+                if self._shape != (i, j, k):
+                    self._compile((i, j, k))
+                self._request.set_input_tensor(openvino.Tensor(image, shared_memory=True))
+                self._request.set_output_tensor(openvino.Tensor(out[None], shared_memory=True))
+                self._request.infer()
         except (RuntimeError, MemoryError) as error:
             raise _failure(f"failed on a window of {i}x{j}x{k}", error) from error
         return out
