@@ -1,6 +1,7 @@
 import ctypes
 import importlib
 import importlib.util
+import subprocess
 import sys
 
 import numpy as np
