@@ -82,7 +82,8 @@ def test_one_scan_in_48_orientations_has_one_lesion_on_its_own_grid(bundled):
 def test_the_whole_chain_gives_the_mask_of_the_published_one(bundled):
     if not CHRONIC.exists():
         pytest.skip("the real scans are not beside the project")
-    ours = predict({"t2": CHRONIC}, model=bundled, options=Options(brain_mask=False))
+    plain = Options(brain_mask=False, min_volume_ml=0.0)
+    ours = predict({"t2": CHRONIC}, model=bundled, options=plain)
     chain = Chain(bundled.model)
     theirs = chain.mask(CHRONIC)
     assert np.count_nonzero(theirs) > 100
@@ -107,9 +108,11 @@ def test_doctor_passes_on_every_engine(capsys):
     assert all(check["passed"] for check in report["engines"])
 
 
-def test_threads_change_nothing(bundled):
+def test_threads_change_next_to_nothing(bundled):
+    # OpenVINO adds up in another order with another number of threads.
     case = demo_case()
     one = load_model(hardware=Hardware(engine="openvino", threads=1))
     a = predict({"flair": case.scan}, model=bundled, options=Options(tta=False))
     b = predict({"flair": case.scan}, model=one, options=Options(tta=False))
-    assert np.array_equal(a.mask, b.mask)
+    assert dice(a.mask, b.mask) >= 0.999
+    assert np.allclose(a.probability, b.probability, atol=1e-3)
