@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from strokeseg.arrays import LabelArray
 from strokeseg.brain import brain_volume_ml, find_midline_mm
 from strokeseg.decision import Decision, decide, flip_volumes_ml, label_map, make_rule
 from strokeseg.ensemble import Member, Posterior, flip_spread, posterior
@@ -113,8 +114,11 @@ def predict(
                 resample_image(spread.std, working, reference.grid) if options.uncertainty else None
             )
         with clock.stage("measure"):
+            names = models[0].model.config.class_names
+            labels = label_map(answer.tissue, decision.mask, len(names) - 1)
+            flips = (range_ml, len(spread.masks))
             measures = _measure(
-                answer, decision, reference, models[0], (range_ml, len(spread.masks))
+                answer, decision, reference, _tissue_ml(labels, names, reference), flips
             )
             warnings = case_warnings(volumes, measures)
             record = make_record(volumes, models, options, measures, asdict(rule))
@@ -126,11 +130,11 @@ def predict(
         return Result(
             mask=decision.mask,
             probability=answer.probability,
-            tissue=label_map(answer.tissue, decision.mask, rule.classes - 1),
+            tissue=labels,
             entropy=answer.entropy,
             flip_std=std,
             grid=reference.grid,
-            class_names=models[0].model.config.class_names,
+            class_names=names,
             lesions=measures.lesions,
             volume_ml=measures.volume_ml,
             volume_range_ml=measures.volume_range_ml,
@@ -206,26 +210,27 @@ def _run_network(
     return Member(logits, working, volume.grid)
 
 
+def _tissue_ml(labels: LabelArray, names: Sequence[str], reference: Volume) -> dict[str, float]:
+    """Give each class's volume."""
+    counts = np.bincount(labels.ravel(order="K"), minlength=len(names))
+    voxel_ml = reference.grid.voxel_volume_ml
+    return {name: float(count) * voxel_ml for name, count in zip(names, counts, strict=True)}
+
+
 def _measure(
     answer: Posterior,
     decision: Decision,
     reference: Volume,
-    loaded: LoadedModel,
+    tissue_ml: Mapping[str, float],
     flips: tuple[tuple[float, float], int],
 ) -> Measures:
     """Measure lesions, tissues and brain on the reference's grid."""
     grid = reference.grid
-    names = loaded.model.config.class_names
-    labels = label_map(answer.tissue, decision.mask, len(names) - 1)
-    counts = np.bincount(labels.ravel(order="K"), minlength=len(names))
     midline_mm = None if decision.brain is None else find_midline_mm(decision.brain, grid)
     return Measures(
         volume_ml=lesion_volume_ml(decision.mask, grid),
         volume_range_ml=flips[0],
-        tissue_volumes_ml={
-            name: float(count) * grid.voxel_volume_ml
-            for name, count in zip(names, counts, strict=True)
-        },
+        tissue_volumes_ml=tissue_ml,
         brain_volume_ml=None if decision.brain is None else brain_volume_ml(decision.brain, grid),
         lesions=find_lesions(decision.mask, answer.probability, grid, midline_mm),
         flips=flips[1],

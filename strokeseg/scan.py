@@ -21,7 +21,6 @@ def scan_logits(
     plan: WindowPlan,
     flips: tuple[tuple[int, ...], ...] = FLIPS,
     on_window: Callable[[], None] | None = None,
-    threads: int | None = None,
 ) -> ScanLogits:
     """Run the network over a scan and its flips.
 
@@ -40,9 +39,6 @@ def scan_logits(
         Axes to mirror, one entry a pass; ``((),)`` is a single pass.
     on_window
         Called after each window.
-    threads
-        Threads for the work around the network; as many as the process may use if None. The result
-        does not depend on it.
 
     Returns
     -------
@@ -63,7 +59,7 @@ def scan_logits(
         return engine.scan(image, plan, flips, report)
     mean = np.empty((engine.classes, *plan.image_shape), np.float32)
     per_flip = []
-    with ThreadPoolExecutor(threads or thread_count()) as pool:
+    with ThreadPoolExecutor(thread_count()) as pool:
         stitcher = Stitcher(engine, plan, report, pool)
         for index, axes in enumerate(flips):
             lesion = FlipLesion(

@@ -25,7 +25,7 @@ FLOORS = (
     ("stitching", "scan"),
     ("models",),
     ("ensemble",),
-    ("lesions",),
+    ("lesions", "overlap"),
     ("brain",),
     ("staging", "outputs"),
     ("report",),

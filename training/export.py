@@ -23,12 +23,12 @@ from strokeseg.models.folder import CONFIG_FILE
 from strokeseg.models.golden import GOLDEN_FILE, make_golden
 from strokeseg.models.tensors import WEIGHTS_FILE
 from strokeseg.network.spec import NetworkSpec
+from strokeseg.overlap import dice
 from strokeseg.training.card import CardFacts, model_card, read_sections, training_facts
 from strokeseg.training.checkpoint import TrainState, load_checkpoint
 from strokeseg.training.config import from_document
 from strokeseg.training.labels import TISSUES
 from strokeseg.training.run import network_spec
-from strokeseg.training.scores import dice
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.sources import Sources, load_sources
 from strokeseg.training.tables import GroupScore, summarise, write_cases, write_groups

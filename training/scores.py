@@ -1,4 +1,4 @@
-"""How well a segmentation agrees with the truth: Dice, and F1 over lesions."""
+"""How well a segmentation agrees with the truth, lesion by lesion."""
 
 from dataclasses import dataclass
 
@@ -23,12 +23,6 @@ class LesionCounts:
         """F1 over lesions (LF1); 1 where there is none and none was predicted."""
         total = 2 * self.hit + self.missed + self.false
         return 1.0 if total == 0 else 2 * self.hit / total
-
-
-def dice(predicted: BoolArray, true: BoolArray) -> float:
-    """Dice coefficient of two masks (I, J, K); 1 where both are empty."""
-    total = int(predicted.sum()) + int(true.sum())
-    return 1.0 if total == 0 else 2 * int((predicted & true).sum()) / total
 
 
 def count_lesions(predicted: BoolArray, true: BoolArray) -> LesionCounts:

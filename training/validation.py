@@ -14,11 +14,12 @@ import torch
 
 from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.errors import StrokesegError
+from strokeseg.overlap import dice
 from strokeseg.training.contrasts import RANDOM_FAMILY
 from strokeseg.training.labels import TISSUES
 from strokeseg.training.real import RealParams
 from strokeseg.training.sample import LESION, Drawn, Sample, build_sample, draw_sample
-from strokeseg.training.scores import LesionCounts, count_lesions, dice, drop_small
+from strokeseg.training.scores import LesionCounts, count_lesions, drop_small
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.sources import Heads, Sources
 

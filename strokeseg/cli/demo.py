@@ -18,11 +18,12 @@ def demo(
     debug: a.Debug = False,  # noqa: ARG001 - read where errors are caught
 ) -> None:
     """Segment a small synthetic scan that comes with the package, and compare with the truth."""
-    from strokeseg.demo import demo_case, demo_truth, dice
+    from strokeseg.demo import demo_case, demo_truth
     from strokeseg.lesions import lesion_volume_ml
     from strokeseg.loaded import Hardware
     from strokeseg.options import Options
     from strokeseg.outputs import KINDS
+    from strokeseg.overlap import dice
 
     case = demo_case()
     job = Job(

@@ -31,12 +31,6 @@ def demo_case() -> DemoCase:
     return DemoCase(folder / SCAN, folder / TRUTH)
 
 
-def dice(first: BoolArray, second: BoolArray) -> float:
-    """Overlap of two masks of one shape: 2 |A and B| / (|A| + |B|); 1 if both are empty."""
-    total = int(np.count_nonzero(first)) + int(np.count_nonzero(second))
-    return 2 * int(np.count_nonzero(first & second)) / total if total else 1.0
-
-
 def demo_truth(case: DemoCase) -> BoolArray:
     """Read the true lesion, on the scan's grid."""
     return np.asarray(read(case.truth).data > 0.5)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from strokeseg import Options, load_model, predict
-from strokeseg.demo import dice
+from strokeseg.overlap import dice
 from strokeseg.volume import read
 from tests.factories import SCANS
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from strokeseg.training.scores import LesionCounts, count_lesions, dice, drop_small
+from strokeseg.overlap import dice
+from strokeseg.training.scores import LesionCounts, count_lesions, drop_small
 
 
 def mask(*boxes):
