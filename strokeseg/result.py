@@ -9,6 +9,7 @@ import numpy as np
 
 from strokeseg.arrays import BoolArray, FloatArray, LabelArray
 from strokeseg.grid import Grid
+from strokeseg.hashing import sha256
 from strokeseg.intensity import clip_hounsfield
 from strokeseg.lesions import Lesion
 from strokeseg.outputs import (
@@ -87,6 +88,7 @@ class Result:
         prefix: str | None = None,
         kinds: Iterable[str] = DEFAULT_KINDS,
         overwrite: bool = False,
+        sources: Mapping[str, str] | None = None,
     ) -> tuple[Path, ...]:
         """Write the chosen files and the record, all of them or none.
 
@@ -100,6 +102,8 @@ class Result:
             From `strokeseg.outputs.KINDS`; the record is always written.
         overwrite
             Whether files of an earlier run may be replaced.
+        sources
+            How the sidecars name the inputs, by modality, such as BIDS URIs; else by their paths.
 
         Returns
         -------
@@ -117,8 +121,15 @@ class Result:
         chosen = frozenset(kinds)
         check_outputs(names.chosen(chosen), self._input_paths(), overwrite=overwrite)
         with Staging(names.directory, last=names.record.name) as staging:
-            for path in names.chosen(chosen):
-                self._write(path, staging.path_for(path.name), names)
+            *files, record = names.chosen(chosen)
+            staged = {path.name: staging.path_for(path.name) for path in files}
+            for path in files:
+                self._write(path, staged[path.name], names, sources or {})
+            vouched = {
+                "kinds": sorted(chosen),
+                "files": {name: sha256(where) for name, where in staged.items()},
+            }
+            write_json(staging.path_for(record.name), {**self.record, **vouched})
             written = staging.commit()
         if overwrite:
             _remove_stale(names, written)
@@ -139,10 +150,13 @@ class Result:
     def _input_paths(self) -> list[Path]:
         return [Path(i["path"]) for i in self.record["inputs"].values() if i["path"] is not None]
 
-    def _write(self, final: Path, where: Path, names: OutputNames) -> None:
-        """Write the file called `final` to `where`."""
-        sources = [i["path"] or "array" for i in self.record["inputs"].values()]
-        space = str(self.reference.path or "array")
+    def _write(
+        self, final: Path, where: Path, names: OutputNames, given: Mapping[str, str]
+    ) -> None:
+        """Write the file called `final`, but the record, to `where`."""
+        inputs = self.record["inputs"]
+        called = {name: given.get(name) or i["path"] or "array" for name, i in inputs.items()}
+        sources, space = list(called.values()), called[self.record["reference"]]
         model = " + ".join(m["name"] for m in self.record["models"])
         if final == names.mask:
             write(where, self.mask, self.reference)
@@ -161,10 +175,8 @@ class Result:
             write_json(where, uncertainty_sidecar(sources, space, self.record["flips"]))
         elif final == names.lesions:
             write_text(where, lesion_table(self.lesions))
-        elif final == names.qc:
-            where.write_bytes(self.picture())
         else:
-            write_json(where, self.record)
+            where.write_bytes(self.picture())
 
     def _uncertainty(self) -> FloatArray:
         """Stack entropy and flip deviation, (I, J, K, 2)."""

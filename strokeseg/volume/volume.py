@@ -34,8 +34,6 @@ from strokeseg.volume.header import (
 )
 from strokeseg.volume.stream import read_voxels, require_file
 
-Source = str | os.PathLike[str] | SpatialImage | tuple[npt.ArrayLike, npt.ArrayLike]
-
 _STORED_TYPES = (np.uint8, np.int16, np.int32, np.float32)
 _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\x04\xff"
 _GZIP_BLOCK_BYTES = 1 << 20
@@ -66,6 +64,9 @@ class Volume:
     warnings: tuple[str, ...] = ()
 
 
+Source = str | os.PathLike[str] | SpatialImage | tuple[npt.ArrayLike, npt.ArrayLike] | Volume
+
+
 def read(source: Source) -> Volume:
     """Read one scan and check that it can be segmented.
 
@@ -75,9 +76,9 @@ def read(source: Source) -> Volume:
 
     Parameters
     ----------
-    source : path, nibabel image or (array, affine)
+    source : path, nibabel image, (array, affine) or Volume
         NIfTI-1, NIfTI-2 (.nii, .nii.gz, .img/.hdr), .mgz or .mgh; or an image in memory, whose
-        affine maps voxels to RAS+ mm.
+        affine maps voxels to RAS+ mm; or a scan that was read before, which is given back.
 
     Returns
     -------
@@ -93,6 +94,8 @@ def read(source: Source) -> Volume:
     ReadWriteError
         If reading failed half-way.
     """
+    if isinstance(source, Volume):
+        return source
     if isinstance(source, SpatialImage):
         return _read_image(source)
     if isinstance(source, tuple):
