@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from strokeseg.errors import InputNotFoundError, ReadWriteError, StrokesegError
+from strokeseg.errors import DataError, InputNotFoundError, ReadWriteError, StrokesegError
 from strokeseg.volume import read
 from tests.factories import KINDS, Kind, affine_of, head, scan_file, scan_image
 
@@ -419,3 +419,13 @@ def test_an_almost_constant_image_is_warned_of(tmp_path, value):
     assert f"of the voxels have the value {value:g}: hardly anything is shown" in warning
     data[:2] = np.random.default_rng(0).random((2, *RAS.shape[1:]))
     assert read(saved(tmp_path, data)).warnings == ()
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_mask_may_be_of_one_value_where_no_scan_is_asked_for(tmp_path, value):
+    path = saved(tmp_path, np.full(RAS.shape, value, dtype=np.uint8))
+    with pytest.raises(DataError, match="it shows nothing"):
+        read(path)
+    volume = read(path, scan=False)
+    assert (volume.data == value).all()
+    assert volume.warnings == ()

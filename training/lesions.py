@@ -42,7 +42,7 @@ def read_bank(paths: Sequence[Path]) -> tuple[LesionMask, ...]:
     """Read lesion masks (any orientation, in MNI space); empty ones are left out."""
     bank = []
     for path in paths:
-        volume = read(path)
+        volume = read(path, scan=False)
         mask = volume.data > 0.5
         if not mask.any():
             continue

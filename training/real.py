@@ -62,7 +62,7 @@ def read_pair(paths: PairPaths, voxel_size_mm: float) -> Pair:
     DataError
         Image and mask lie on different grids.
     """
-    image, mask = read(paths.image), read(paths.mask)
+    image, mask = read(paths.image), read(paths.mask, scan=False)
     if not image.grid.same_as(mask.grid):
         raise DataError(f"{paths.mask}: is not on the grid of {paths.image}")
     grid = working_grid(image.grid, voxel_size_mm)

@@ -82,7 +82,7 @@ def _read(paths: SoftPaths) -> tuple[FloatArray, Grid]:
     found = {}
     for name, path in zip(SOFT_CLASSES, paths.files, strict=True):
         if path is not None:
-            volume = read(path)
+            volume = read(path, scan=False)
             found[name] = volume.data
             grid = volume.grid
             if volume.data.shape != next(iter(found.values())).shape:

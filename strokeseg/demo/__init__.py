@@ -33,4 +33,4 @@ def demo_case() -> DemoCase:
 
 def demo_truth(case: DemoCase) -> BoolArray:
     """Read the true lesion, on the scan's grid."""
-    return np.asarray(read(case.truth).data > 0.5)
+    return np.asarray(read(case.truth, scan=False).data > 0.5)

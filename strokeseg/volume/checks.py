@@ -223,8 +223,8 @@ def place_warnings(
     return warnings
 
 
-def checked_intensities(name: str, data: FloatArray) -> tuple[FloatArray, list[str]]:
-    """Make intensities finite, refuse those that show nothing, and say what is unusual.
+def checked_intensities(name: str, data: FloatArray, *, scan: bool) -> tuple[FloatArray, list[str]]:
+    """Make intensities finite, refuse a scan that shows nothing, and say what is unusual.
 
     Parameters
     ----------
@@ -232,6 +232,8 @@ def checked_intensities(name: str, data: FloatArray) -> tuple[FloatArray, list[s
         What messages call the image.
     data : (I, J, K) float32 array
         As read. NaN and infinite voxels are set to the smallest finite value in a copy.
+    scan : bool
+        Whether it is to be a scan; a mask may be of one value, and have only two.
 
     Returns
     -------
@@ -241,7 +243,7 @@ def checked_intensities(name: str, data: FloatArray) -> tuple[FloatArray, list[s
     Raises
     ------
     DataError
-        If no voxel is finite, or all have one value.
+        If no voxel is finite, or all of a scan have one value.
     """
     warnings = []
     finite = np.isfinite(data)
@@ -256,6 +258,8 @@ def checked_intensities(name: str, data: FloatArray) -> tuple[FloatArray, list[s
         warnings.append(
             f"{bad} voxels are NaN or infinite: set to the smallest finite value, {lowest:g}"
         )
+    if not scan:
+        return data, warnings
     low, high = data.min(), data.max()
     if low == high:
         raise DataError(

@@ -67,7 +67,7 @@ class Volume:
 Source = str | os.PathLike[str] | SpatialImage | tuple[npt.ArrayLike, npt.ArrayLike] | Volume
 
 
-def read(source: Source) -> Volume:
+def read(source: Source, *, scan: bool = True) -> Volume:
     """Read one scan and check that it can be segmented.
 
     Headers are checked before voxels are read, and nothing is unpacked or allocated that the file
@@ -79,6 +79,8 @@ def read(source: Source) -> Volume:
     source : path, nibabel image, (array, affine) or Volume
         NIfTI-1, NIfTI-2 (.nii, .nii.gz, .img/.hdr), .mgz or .mgh; or an image in memory, whose
         affine maps voxels to RAS+ mm; or a scan that was read before, which is given back.
+    scan : bool
+        Whether it is to be a scan. A mask or a map is none: it may be of one value.
 
     Returns
     -------
@@ -97,10 +99,10 @@ def read(source: Source) -> Volume:
     if isinstance(source, Volume):
         return source
     if isinstance(source, SpatialImage):
-        return _read_image(source)
+        return _read_image(source, scan)
     if isinstance(source, tuple):
-        return _read_array(source)
-    return _read_file(Path(source))
+        return _read_array(source, scan)
+    return _read_file(Path(source), scan)
 
 
 def write(path: Path, data: AnyArray, like: Volume) -> None:
@@ -139,7 +141,7 @@ def write(path: Path, data: AnyArray, like: Volume) -> None:
     write_atomically(path, _gzip_pieces(pieces) if path.name.endswith(".gz") else pieces)
 
 
-def _read_file(path: Path) -> Volume:
+def _read_file(path: Path, scan: bool) -> Volume:
     """Read and check a file."""
     require_file(path)
     header = read_header(path)
@@ -149,10 +151,11 @@ def _read_file(path: Path) -> Volume:
     grid = checked_grid(name, shape, header.affine)
     check_memory(name, shape, header.dtype)
     stored = read_voxels(header.voxels or path, shape, header.dtype, header.offset)
-    return _checked(name, path, _scaled(stored, header.slope, header.inter), grid, header)
+    data = _scaled(stored, header.slope, header.inter)
+    return _checked(name, path, data, _Frame(grid, header, scan))
 
 
-def _read_image(image: SpatialImage) -> Volume:
+def _read_image(image: SpatialImage, scan: bool) -> Volume:
     """Read and check a nibabel image."""
     filename = image.get_filename()
     name = str(filename or "nibabel image")
@@ -166,10 +169,10 @@ def _read_image(image: SpatialImage) -> Volume:
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{name}: its voxels cannot be read ({error}); load it again") from error
     data = _scaled(stored.reshape(shape, order="A"), 1.0, 0.0)
-    return _checked(name, Path(filename) if filename else None, data, grid, header)
+    return _checked(name, Path(filename) if filename else None, data, _Frame(grid, header, scan))
 
 
-def _read_array(source: tuple[npt.ArrayLike, npt.ArrayLike]) -> Volume:
+def _read_array(source: tuple[npt.ArrayLike, npt.ArrayLike], scan: bool) -> Volume:
     """Check an array and its affine."""
     name = "array"
     if len(source) != 2:
@@ -185,7 +188,8 @@ def _read_array(source: tuple[npt.ArrayLike, npt.ArrayLike]) -> Volume:
         ) from error
     grid = checked_grid(name, shape, affine)
     header = ImageHeader(shape, stored.dtype, affine, space_from_affine(affine))
-    return _checked(name, None, _scaled(stored.reshape(shape, order="A"), 1.0, 0.0), grid, header)
+    data = _scaled(stored.reshape(shape, order="A"), 1.0, 0.0)
+    return _checked(name, None, data, _Frame(grid, header, scan))
 
 
 def _scaled(stored: AnyArray, slope: float, inter: float) -> FloatArray:
@@ -197,13 +201,20 @@ def _scaled(stored: AnyArray, slope: float, inter: float) -> FloatArray:
     return data
 
 
-def _checked(
-    name: str, path: Path | None, data: FloatArray, grid: Grid, header: ImageHeader
-) -> Volume:
+@dataclass(frozen=True)
+class _Frame:
+    """Where voxels lie, what their header said, and whether they are to be a scan."""
+
+    grid: Grid
+    header: ImageHeader
+    scan: bool
+
+
+def _checked(name: str, path: Path | None, data: FloatArray, frame: _Frame) -> Volume:
     """Check the voxels and gather the warnings."""
-    data, doubts = checked_intensities(name, data)
-    warnings = (*header.warnings, *geometry_warnings(grid), *doubts)
-    return Volume(data, grid, header.space, path, warnings)
+    data, doubts = checked_intensities(name, data, scan=frame.scan)
+    warnings = (*frame.header.warnings, *geometry_warnings(frame.grid), *doubts)
+    return Volume(data, frame.grid, frame.header.space, path, warnings)
 
 
 def _nifti_pieces(data: AnyArray, like: Volume) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from strokeseg.training.real import UNKNOWN
 from strokeseg.training.sample import make_sample
 from strokeseg.training.softmaps import prepare_soft_subject
 from strokeseg.training.sources import load_sources
-from tests.training.heads import save, write_pairs, write_soft_maps
+from tests.training.heads import head_labels, save, write_pairs, write_soft_maps
 from tests.training.test_labels import shares
 
 
@@ -145,3 +145,13 @@ def test_sources_without_heads_are_refused(make_config):
     config = make_config(data='label_maps = ""\n')
     with pytest.raises(UsageError, match="leaves no head to train on"):
         load_sources(config.data)
+
+
+def test_a_real_image_without_lesion_is_a_pair_too(make_config, tmp_path):
+    folder = write_pairs(tmp_path / "pairs", 1)
+    mask = folder / "sub-1_T1w_mask.nii.gz"
+    labels, affine = head_labels()
+    save(mask, np.zeros(labels.shape, np.uint8), affine)
+    config = make_config(data=f'pairs = "{folder}"\nreal_share = 1.0\nlabel_maps = ""\n')
+    sample = make_sample(0, load_sources(config.data), config)
+    assert set(sample.target.unique().tolist()) == {UNKNOWN}
