@@ -1,0 +1,190 @@
+"""What one change to a recipe is worth: variants of a run, the same steps each, in one table.
+
+``python -m strokeseg.training.ablation ablation.toml -o DIR`` trains each variant, measures it on
+the validation set under its own best rule (threshold and least volume), and writes table.md. What
+was finished before is kept, and what was begun goes on.
+"""
+
+import argparse
+import json
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from strokeseg.engines import open_engine
+from strokeseg.errors import DataError, InputNotFoundError, UsageError
+from strokeseg.staging import write_json, write_text
+from strokeseg.training.calibration import calibrate
+from strokeseg.training.checkpoint import load_checkpoint
+from strokeseg.training.config import as_document, check, from_document, read_config
+from strokeseg.training.loop import Session, train
+from strokeseg.training.run import network_spec
+from strokeseg.training.settings import TrainConfig
+from strokeseg.training.sources import load_sources
+
+SCORE_FILE = "score.json"
+KEYS = {"base", "steps", "variants"}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A named change to the base: its keys as dotted text, and the configuration that it gives."""
+
+    name: str
+    change: str
+    config: TrainConfig
+
+
+@dataclass(frozen=True)
+class VariantScore:
+    """Means over the validation set under the variant's own best rule."""
+
+    name: str
+    change: str
+    steps: int
+    threshold: float | None
+    min_volume_ml: float
+    count: int
+    lesion_dice: float
+    lf1: float
+    tissue_dice: tuple[float, ...]
+    false_ml: float
+
+
+def read_variants(path: Path) -> tuple[Variant, ...]:
+    """Read an ablation: `base` (a configuration), `steps`, and a table of changes per variant.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file.
+    UsageError
+        It is not TOML, has an unknown key, or a variant is no configuration.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputNotFoundError(f"{path}: cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: not TOML: {error}") from error
+    unknown = sorted(set(document) - KEYS)
+    if unknown or not isinstance(document.get("variants"), dict):
+        raise UsageError(
+            f"{path}: needs base, steps and a table [variants.NAME] for each variant"
+            + (f"; unknown is {unknown[0]!r}" if unknown else "")
+        )
+    base = as_document(read_config(str(document.get("base", ""))))
+    base["optimiser"]["steps"] = document.get("steps", base["optimiser"]["steps"])
+    return tuple(
+        _variant(name, base, change, path) for name, change in document["variants"].items()
+    )
+
+
+def _variant(name: str, base: dict[str, Any], change: Mapping[str, Any], path: Path) -> Variant:
+    if not isinstance(change, Mapping) or name != Path(name).name or name.startswith("."):
+        raise UsageError(f"{path}: [variants.{name}] must be a table, its name a file's")
+    changed = {
+        key: {**base[key], **value} if isinstance(value, dict) and key in base else value
+        for key, value in change.items()
+    }
+    config = from_document({**base, **changed, "name": name})
+    check(config, f"{path} [variants.{name}]")
+    return Variant(name, ", ".join(_flat(change)) or "-", replace(config, validation_steps=0))
+
+
+def _flat(change: Mapping[str, Any], before: str = "") -> list[str]:
+    """Give the leaves of nested tables as `key.key = value`."""
+    leaves: list[str] = []
+    for key, value in change.items():
+        if isinstance(value, Mapping):
+            leaves += _flat(value, f"{before}{key}.")
+        else:
+            leaves.append(f"{before}{key} = {json.dumps(value)}")
+    return leaves
+
+
+def measure_variant(variant: Variant, folder: Path, session: Session) -> VariantScore | None:
+    """Train a variant (or go on with it) and measure it; None if the time ran out before its end.
+
+    Raises
+    ------
+    DataError
+        The folder holds the score of another change.
+    """
+    score_path = folder / SCORE_FILE
+    if score_path.exists():
+        kept = _read_score(score_path)
+        if kept.change != variant.change or kept.steps != variant.config.optimiser.steps:
+            raise DataError(f"{folder}: holds the score of another variant; name another folder")
+        return kept
+    state = load_checkpoint(train(variant.config, folder, session, resume=True))
+    if state.step < variant.config.optimiser.steps:
+        return None
+    weights = {name: value.float().numpy() for name, value in state.average.items()}
+    engine = open_engine(network_spec(variant.config), weights)
+    held_out = load_sources(variant.config.data, held_out=True)
+    made = calibrate(engine.logits, held_out, variant.config)
+    best = dict(made.by_rule)[made.best]
+    score = VariantScore(
+        name=variant.name,
+        change=variant.change,
+        steps=state.step,
+        threshold=made.best.threshold,
+        min_volume_ml=made.best.min_volume_ml,
+        count=best.count,
+        lesion_dice=best.lesion_dice,
+        lf1=best.lf1,
+        tissue_dice=best.tissue_dice,
+        false_ml=best.false_ml,
+    )
+    write_json(score_path, asdict(score))
+    return score
+
+
+def _read_score(path: Path) -> VariantScore:
+    """Read a score; JSON has null where a mean was over nothing."""
+    document = json.loads(path.read_text())
+    means = {
+        key: math.nan if document[key] is None else document[key]
+        for key in ("lesion_dice", "lf1", "false_ml")
+    }
+    tissues = tuple(math.nan if v is None else v for v in document["tissue_dice"])
+    return VariantScore(**{**document, **means, "tissue_dice": tissues})
+
+
+def ablation_table(scores: Sequence[VariantScore]) -> str:
+    """Give the scores as a Markdown table, for a model card."""
+    head = "| variant | change | steps | n | lesion Dice | LF1 | tissue Dice | false ml |"
+    lines = [head, "|---|---|---|---|---|---|---|---|"]
+    for score in scores:
+        tissue = [value for value in score.tissue_dice if not math.isnan(value)]
+        mean = sum(tissue) / len(tissue) if tissue else math.nan
+        numbers = f"{score.lesion_dice:.3f} | {score.lf1:.3f} | {mean:.3f} | {score.false_ml:.1f}"
+        change = score.change.replace("|", "\\|")
+        lines.append(f"| {score.name} | {change} | {score.steps} | {score.count} | {numbers} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `python -m strokeseg.training.ablation`."""
+    parser = argparse.ArgumentParser(prog="python -m strokeseg.training.ablation")
+    parser.add_argument("variants", type=Path, help="a TOML file")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="a folder")
+    chosen = parser.parse_args(arguments)
+    scores = []
+    for variant in read_variants(chosen.variants):
+        session = Session(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        score = measure_variant(variant, chosen.output / variant.name, session)
+        if score is not None:
+            scores.append(score)
+            write_text(chosen.output / "table.md", ablation_table(scores) + "\n")
+    parser.exit(message=f"{chosen.output / 'table.md'}\n")
+
+
+if __name__ == "__main__":
+    main()
