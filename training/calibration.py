@@ -1,8 +1,9 @@
-"""The threshold and least volume that the validation set asks for, and what a probability is worth.
+"""What a probability is worth, and the threshold and least volume that the validation set asks for.
 
-Every case goes through the network once; all rules are judged on what came out.
-``python -m strokeseg.training.calibration runs/synth-open/last.pt -o DIR`` writes rules.md and
-reliability.png.
+A lesion that weighs more in the loss than in the world comes out too probable. One number, added to
+the lesion's logit, mends that first; then rules are judged, every case passing the network once for
+all of them. ``python -m strokeseg.training.calibration runs/synth-open/last.pt -o DIR`` writes
+rules.md and reliability.png, and says what `strokeseg.training.export` is to be given.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from strokeseg.staging import write_text
 from strokeseg.training.checkpoint import load_checkpoint
 from strokeseg.training.config import from_document
 from strokeseg.training.labels import TISSUES
+from strokeseg.training.lesion_bias import fit_lesion_bias, with_lesion_bias
 from strokeseg.training.run import network_spec
 from strokeseg.training.sample import LESION
 from strokeseg.training.settings import TrainConfig
@@ -154,12 +156,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     weights = {name: value.float().numpy() for name, value in state.average.items()}
     engine = open_engine(network_spec(config), weights, engine=chosen.engine)
     held_out = load_sources(config.data, held_out=True)
-    calibration = calibrate(engine.logits, held_out, config, count=chosen.cases)
+    bias = round(fit_lesion_bias(engine.logits, held_out, config, chosen.cases), 3)
+    shifted = with_lesion_bias(engine.logits, bias)
+    calibration = calibrate(shifted, held_out, config, count=chosen.cases)
     chosen.output.mkdir(parents=True, exist_ok=True)
     write_text(chosen.output / "rules.md", rules_table(calibration) + "\n")
     draw_reliability(calibration.reliability, chosen.output / "reliability.png")
     best = calibration.best
-    parser.exit(message=f"best: threshold {best.threshold}, least volume {best.min_volume_ml} ml\n")
+    rule = "" if best.threshold is None else f" --threshold {best.threshold}"
+    parser.exit(
+        message=f"--lesion-bias {bias}{rule} --min-volume-ml {best.min_volume_ml}\n",
+    )
 
 
 if __name__ == "__main__":

@@ -51,6 +51,21 @@ def test_the_folder_is_a_model_of_half_precision(exported, checkpoint):
         np.testing.assert_array_equal(value, average[name].half().float().numpy())
 
 
+def test_a_lesion_bias_moves_the_lesions_logit_alone(exported, checkpoint, tmp_path):
+    moved = export_model(
+        checkpoint, tmp_path / "m", ExportSettings(lesion_bias=-1.5), engine="torch"
+    )
+    patch = np.random.default_rng(0).standard_normal((32, 32, 32)).astype(np.float32)
+    before, after = (
+        open_engine(model.config.spec, model.state, engine="torch", device="cpu").logits(patch)
+        for model in (load_model_files(str(e.folder)) for e in (exported, moved))
+    )
+    np.testing.assert_allclose(after[:-1], before[:-1], atol=1e-5)
+    np.testing.assert_allclose(after[-1], before[-1] - 1.5, atol=2e-3)
+    config = json.loads((moved.folder / "config.json").read_text())
+    assert config["strokeseg"]["training"]["lesion_bias"] == -1.5
+
+
 def test_the_golden_record_is_met_by_every_engine(exported):
     model = load_model_files(str(exported.folder))
     for engine in ("torch", "openvino"):
