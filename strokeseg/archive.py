@@ -1,0 +1,111 @@
+"""Finished cases as they lie on disk: their records, errors and files."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from strokeseg.errors import DataError, InputNotFoundError, ReadWriteError
+from strokeseg.outputs import OutputNames
+
+RECORD_ENDING = "_strokeseg.json"
+ERROR_ENDING = "_error.json"
+# Folders below a cohort's output that hold no cases.
+REPORT_FOLDER = "report"
+OVERLAP_FOLDER = "overlap"
+
+
+@dataclass(frozen=True)
+class FiledCase:
+    """One case of an output folder.
+
+    Attributes
+    ----------
+    name : str
+        The case's name in its cohort; its prefix, where it was predicted alone.
+    prefix : str
+        Start of its files' names.
+    names : OutputNames
+        Full path of every file that it can have.
+    record : mapping or None
+        Content of its record; None where there is none.
+    error : mapping or None
+        Why its last try failed; None if it did not.
+    """
+
+    name: str
+    prefix: str
+    names: OutputNames
+    record: Mapping[str, Any] | None
+    error: Mapping[str, Any] | None
+
+
+def error_path(names: OutputNames) -> Path:
+    """Give the file that tells why a case failed."""
+    return names.record.with_name(names.record.name.removesuffix(RECORD_ENDING) + ERROR_ENDING)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file, or it may not be read.
+    DataError
+        It is no JSON object.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise InputNotFoundError(f"{path}: cannot be read ({error.strerror})") from error
+    except OSError as error:
+        raise ReadWriteError(f"{path}: reading failed ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: is no JSON (cut or changed): run this case again") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: holds no record; it was changed, run this case again")
+    return content
+
+
+def find_filed_cases(output: Path) -> tuple[FiledCase, ...]:
+    """Find every case of an output folder, however deep, sorted by name.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such folder.
+    DataError
+        A record or error file cannot be read.
+    """
+    if not output.is_dir():
+        raise InputNotFoundError(f"{output}: no such folder; give the OUTPUT of a batch")
+    found = {
+        Path(folder) / name.removesuffix(ending)
+        for folder, names in _walk(output)
+        for name in names
+        for ending in (RECORD_ENDING, ERROR_ENDING)
+        if name.endswith(ending) and name != ending
+    }
+    return tuple(sorted((_filed(path) for path in found), key=lambda case: case.name))
+
+
+def _walk(output: Path) -> list[tuple[str, list[str]]]:
+    """List folders and their files; hidden ones, and those of the whole cohort, left out."""
+    listed = []
+    for folder, folders, names in os.walk(output):
+        skipped = {REPORT_FOLDER, OVERLAP_FOLDER} if Path(folder) == output else set()
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in skipped)
+        listed.append((folder, [name for name in names if not name.startswith(".")]))
+    return listed
+
+
+def _filed(stem: Path) -> FiledCase:
+    names = OutputNames.for_prefix(stem.parent, stem.name)
+    record = read_json(names.record) if names.record.exists() else None
+    failed = error_path(names)
+    error = read_json(failed) if failed.exists() else None
+    name = next((str(d["case"]) for d in (error, record) if d and d.get("case")), stem.name)
+    return FiledCase(name, stem.name, names, record, error)

@@ -1,0 +1,1 @@
+"""Many cases: find them, segment them here or on a cluster, resume, collect."""

@@ -1,0 +1,45 @@
+"""What a cohort is made of: cases, and where each one's results go."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+CohortKind = Literal["bids", "folder", "table"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case to segment.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the cohort: sub-01, sub-01_ses-02, the folder's name, or the table's.
+    images : mapping
+        File by modality (t1, flair, t2, dwi, adc, pd, ct).
+    folder : str
+        Where results go: a POSIX path below the cohort's output folder, never out of it.
+    prefix : str
+        Start of the results' names.
+    truth : Path or None
+        A mask drawn by hand, where there is one.
+    sources : mapping
+        How sidecars name the inputs, by modality, as BIDS URIs; by their paths where empty.
+    """
+
+    name: str
+    images: Mapping[str, Path]
+    folder: str
+    prefix: str
+    truth: Path | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """All cases of an input, sorted by name, and what kind of input it was."""
+
+    kind: CohortKind
+    root: Path
+    cases: tuple[Case, ...]

@@ -1,0 +1,1 @@
+"""Masks against the truth: metrics, pairs, statistics, the comparison of two models."""
