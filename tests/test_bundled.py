@@ -99,7 +99,7 @@ def test_the_demo_writes_everything_and_tells_the_dice(tmp_path, capsys):
     mask = read(tmp_path / "demo" / "sub-demo_label-L_mask.nii.gz").data > 0
     assert said == pytest.approx(dice(mask, demo_truth(demo_case())), abs=1e-3)
     assert f"{record['lesion_volume_ml']:.2f} ml" in out
-    assert len(list((tmp_path / "demo").iterdir())) == 10
+    assert len(list((tmp_path / "demo").iterdir())) == 12
 
 
 def test_doctor_passes_on_every_engine(capsys):
@@ -117,3 +117,17 @@ def test_threads_change_next_to_nothing(bundled):
     b = predict({"flair": case.scan}, model=one, options=Options(tta=False))
     assert dice(a.mask, b.mask) >= 0.999
     assert np.allclose(a.probability, b.probability, atol=1e-3)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_threads_change_no_byte_of_a_result(engine):
+    one, two = (
+        predict(
+            {"flair": demo_case().scan},
+            hardware=Hardware(engine, "cpu", threads=threads),
+            options=Options(tta=False, uncertainty=True),
+        )
+        for threads in (1, 2)
+    )
+    for name in ("mask", "probability", "tissue", "entropy", "flip_std"):
+        assert getattr(one, name).tobytes() == getattr(two, name).tobytes(), name

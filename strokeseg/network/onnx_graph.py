@@ -184,11 +184,25 @@ class _Graph:
         return self.node("Transpose", [rows], name, perm=[0, 4, 1, 2, 3])
 
     def norm(self, conv: Conv, features: str) -> str:
-        """Add an instance norm without scale and shift."""
-        one = self.tensor(f"one.{conv.outputs}", np.ones(conv.outputs, np.float32))
-        nil = self.tensor(f"nil.{conv.outputs}", np.zeros(conv.outputs, np.float32))
-        name = f"{conv.name}.N.out"
-        return self.node("InstanceNormalization", [features, one, nil], name, epsilon=NORM_EPSILON)
+        """Add an instance norm without scale and shift.
+
+        Written out, since OpenVINO's own sums the voxels in an order that depends on the number of
+        threads. The mean is added with its sign turned: a subtraction would be recognised and
+        made its own norm again.
+        """
+        name = f"{conv.name}.N"
+        space: dict[str, object] = {"axes": [2, 3, 4], "keepdims": 1}
+        sign = self.tensor("minus.one", np.full((1, 1, 1, 1, 1), -1, np.float32))
+        epsilon = self.tensor("epsilon", np.full((1, 1, 1, 1, 1), NORM_EPSILON, np.float32))
+        mean = self.node("ReduceMean", [features], f"{name}.mean", **space)
+        shift = self.node("Mul", [mean, sign], f"{name}.shift")
+        centred = self.node("Add", [features, shift], f"{name}.centred")
+        squares = self.node("Mul", [centred, centred], f"{name}.squares")
+        variance = self.node("ReduceMean", [squares], f"{name}.variance", **space)
+        safe = self.node("Add", [variance, epsilon], f"{name}.safe")
+        deviation = self.node("Sqrt", [safe], f"{name}.deviation")
+        scale = self.node("Reciprocal", [deviation], f"{name}.scale")
+        return self.node("Mul", [centred, scale], f"{name}.out")
 
     def activation(self, conv: Conv, features: str) -> str:
         """Add the activation."""
