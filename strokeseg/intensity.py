@@ -174,6 +174,15 @@ def zscore_foreground(data: Image) -> Image:
     return cast(Image, shifted.clip(*_FOREGROUND_RANGE) * varies)
 
 
+def padding_value(image: FloatArray, how: Normalisation) -> float:
+    """Give the intensity that is taken to lie outside a normalised image.
+
+    By the foreground it is the darkest voxel's, as the air in the images of training; else 0, as
+    MONAI's sliding windows have it.
+    """
+    return float(image.min()) if how == "foreground" else 0.0
+
+
 def _in_memory_order(data: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Flatten an image as it lies in memory, and make room for a result that lies the same way.
 

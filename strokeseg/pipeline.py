@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from strokeseg.ensemble import Member, Posterior, flip_spread, posterior
 from strokeseg.errors import DataError
 from strokeseg.flips import FLIPS
 from strokeseg.grid import working_grid
-from strokeseg.intensity import clip_hounsfield, normalise
+from strokeseg.intensity import clip_hounsfield, normalise, padding_value
 from strokeseg.lesions import find_lesions, lesion_volume_ml
 from strokeseg.loaded import Hardware, LoadedModel, check_compatible, load_model
 from strokeseg.options import Options, Progress, Silence, choose_reference, order_modalities
@@ -204,6 +204,7 @@ def _run_network(
             options.overlap,
             config.spec.stride_product,
         )
+        plan = replace(plan, padding=padding_value(image, config.normalisation))
     flips = FLIPS if options.tta else FLIPS[:1]
     with clock.stage(f"segment {name}", len(flips) * len(plan.starts)):
         logits = scan_logits(loaded.engine, image, plan, flips, clock.progress.on_window)

@@ -42,7 +42,7 @@ class Stitcher:
         self._plan = plan
         self._on_window = on_window
         self._pool = pool
-        self._padded = np.zeros(plan.padded_shape, np.float32)
+        self._padded = np.full(plan.padded_shape, plan.padding, np.float32)
         count = len(plan.starts)
         window_bytes = 4 * engine.classes * int(np.prod(plan.window))
         self._keeps_all = count * window_bytes <= KEPT_BYTES or count == 1

@@ -1,7 +1,7 @@
 """Where the network's windows lie on an image, and how much each voxel of one counts.
 
 Positions, padding and weights are those of MONAI's ``SlidingWindowInferer`` with Gaussian blending
-and constant zero padding, so that results can be compared voxel by voxel.
+and constant padding, so that results can be compared voxel by voxel.
 """
 
 from dataclasses import dataclass
@@ -33,13 +33,15 @@ class WindowPlan:
     image_shape
         Shape of the image (I, J, K).
     padded_shape
-        Shape once it is padded with zeros to hold at least one window.
+        Shape once it is padded to hold at least one window.
     window
         Shape of each window.
     starts
         First voxel of each window in the padded image, in the order in which they are computed.
     pad_before
-        Zeros before the image's first voxel, per axis.
+        Padding before the image's first voxel, per axis.
+    padding
+        The intensity that is taken to lie there.
     """
 
     image_shape: Shape3
@@ -47,6 +49,7 @@ class WindowPlan:
     window: Shape3
     starts: tuple[Shape3, ...]
     pad_before: Shape3
+    padding: float = 0.0
 
     @property
     def overlaps(self) -> tuple[Overlap, ...]:

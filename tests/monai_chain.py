@@ -84,8 +84,13 @@ class Chain:
             native = EnsureChannelFirst()(LoadImage(image_only=True)(path))
             image = self.working_image(path)
             network = self.network()
+            air = float(image.min()) if self.model.config.normalisation == "foreground" else 0.0
             inferer = SlidingWindowInferer(
-                self.model.config.window, overlap=0.5, mode="gaussian", sigma_scale=0.125
+                self.model.config.window,
+                overlap=0.5,
+                mode="gaussian",
+                sigma_scale=0.125,
+                cval=air,
             )
         with self.timed("network"):
             batch = image.as_tensor()[None]

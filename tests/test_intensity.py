@@ -9,6 +9,7 @@ from strokeseg.intensity import (
     clip_hounsfield,
     equalise_histogram,
     normalise,
+    padding_value,
     zscore,
     zscore_foreground,
 )
@@ -159,3 +160,9 @@ def test_torch_and_numpy_have_the_same_foreground(scan):
     torch = pytest.importorskip("torch")
     tensor = zscore_foreground(torch.from_numpy(scan))
     np.testing.assert_allclose(tensor.numpy(), zscore_foreground(scan), atol=1e-4)
+
+
+def test_outside_a_normalised_image_is_air_for_a_model_trained_so(scan):
+    image = normalise(scan, "foreground")
+    assert padding_value(image, "foreground") == image.min() < -0.5
+    assert padding_value(normalise(scan, "histogram"), "histogram") == 0

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -30,11 +32,9 @@ SHAPES = {
 }
 
 
-def by_monai(engine, image, window, overlap, flips):
+def by_monai(engine, image, window, overlap, flips, padding=0.0):
     """Mean logits of MONAI's inferer over flipped copies of the image, and those of each flip."""
-    inferer = SlidingWindowInferer(
-        window, overlap=overlap, mode="gaussian", sigma_scale=0.125, padding_mode="constant"
-    )
+    inferer = SlidingWindowInferer(window, 1, overlap, "gaussian", 0.125, "constant", padding)
 
     def network(patch):
         return torch.from_numpy(engine.logits(patch[0, 0].contiguous().numpy()))[None]
@@ -62,6 +62,15 @@ def test_eight_flips_give_the_mean_of_monais_inferer(shape, overlap):
         margin = logits[-1] - logits[:-1].max(axis=0)
         clear = np.abs(margin) > 1e-4
         np.testing.assert_array_equal(lesion.is_argmax[clear], margin[clear] > 0)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_outside_the_image_lies_the_plans_padding(shape):
+    engine, image = PatternEngine(), random_image(shape)
+    plan = replace(plan_windows(shape, 16, 0.5, 8), padding=-2.5)
+    scan = scan_logits(engine, image, plan)
+    expected, _ = by_monai(engine, image, (16, 16, 16), 0.5, FLIPS, -2.5)
+    assert closeness(scan.mean, expected) < 1e-5
 
 
 def test_a_network_stitched_agrees_with_monais_inferer():

@@ -137,7 +137,7 @@ class TorchEngine:
         self, image: Tensor, plan: WindowPlan, weights: Tensor, on_window: Callable[[], None]
     ) -> Tensor:
         """Return the weighted sum over the windows; the plain logits where there is only one."""
-        padded = torch.zeros(plan.padded_shape, device=self._device)
+        padded = torch.full(plan.padded_shape, plan.padding, device=self._device)
         i, j, k = (
             slice(before, before + size)
             for before, size in zip(plan.pad_before, plan.image_shape, strict=True)
