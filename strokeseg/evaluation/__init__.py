@@ -1,1 +1,21 @@
-"""Masks against the truth: metrics, pairs, statistics, the comparison of two models."""
+"""Masks against the truth: metrics, pairs, statistics, the comparison of two models.
+
+>>> from strokeseg.evaluation import compare_masks  # doctest: +SKIP
+>>> compare_masks(prediction, truth, voxel_size_mm).hd95_mm  # doctest: +SKIP
+"""
+
+from strokeseg.evaluation.comparison import compare
+from strokeseg.evaluation.evaluating import Evaluation, Terms, evaluate
+from strokeseg.evaluation.metrics import METRICS, CaseMetrics, compare_masks
+from strokeseg.evaluation.statistics import summarise
+
+__all__ = [
+    "METRICS",
+    "CaseMetrics",
+    "Evaluation",
+    "Terms",
+    "compare",
+    "compare_masks",
+    "evaluate",
+    "summarise",
+]

@@ -1,0 +1,91 @@
+"""Truths named in a CSV or TSV: the columns case and truth, whatever others there are.
+
+The table that a batch was run from is such a table.
+"""
+
+import csv
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from strokeseg.errors import DataError, InputNotFoundError, ReadWriteError
+
+TABLES = (".csv", ".tsv", ".tab", ".txt")
+_COLUMNS = ("case", "truth")
+_MISSING = frozenset({"", "n/a", "na", "nan"})
+_DELIMITERS = (",", "\t", ";")
+
+
+def read_truths(source: Path) -> dict[str, Path | None]:
+    """Read which mask is the truth of each case.
+
+    Parameters
+    ----------
+    source : Path
+        UTF-8 text with tabs, commas or semicolons between the cells, and a header.
+
+    Returns
+    -------
+    dict
+        Paths by case, in the table's order; None where there is none. Relative ones lie from the
+        table's folder.
+
+    Raises
+    ------
+    DataError
+        It is no such table, lacks a column, or names a case twice or not at all.
+    InputNotFoundError, ReadWriteError
+        It cannot be read.
+    """
+    lines = list(_lines(source, _text(source)))
+    header = [name.lower() for name in lines[0][1]] if lines else []
+    missing = [name for name in _COLUMNS if name not in header]
+    if missing:
+        raise DataError(
+            f"{source}: has no column {' and no column '.join(missing)}, but "
+            f"{', '.join(header) or 'none at all'}; truths are named in the columns case and truth"
+        )
+    truths: dict[str, Path | None] = {}
+    for number, cells in lines[1:]:
+        where = f"{source}, line {number}"
+        if len(cells) != len(header):
+            raise DataError(
+                f"{where}: the row has {len(cells)} cells and the header {len(header)}; write n/a "
+                "for what is missing"
+            )
+        name, truth = (cells[header.index(column)] for column in _COLUMNS)
+        if name.lower() in ("", "n/a"):
+            raise DataError(f"{where}: names no case; fill the column case")
+        if name in truths:
+            raise DataError(f"{where}: names the case {name} again; give each case one row")
+        absent = truth.lower() in _MISSING
+        truths[name] = None if absent else source.parent / os.path.expanduser(truth)  # noqa: PTH111
+    return truths
+
+
+def _text(source: Path) -> str:
+    try:
+        return source.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{source}: is no table in UTF-8; save it as such") from error
+    except PermissionError as error:
+        raise InputNotFoundError(f"{source}: cannot be read ({error.strerror})") from error
+    except OSError as error:
+        raise ReadWriteError(f"{source}: reading failed ({error.strerror})") from error
+
+
+def _lines(source: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Split the text to cells, each line with its number; empty lines are left out."""
+    header = text.lstrip("\r\n").partition("\n")[0]
+    usual = "\t" if source.suffix.lower() in (".tsv", ".tab") else ","
+    delimiter = usual if usual in header else max(_DELIMITERS, key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        for cells in reader:
+            if any(cells):
+                yield reader.line_num, [cell.strip() for cell in cells]
+    except csv.Error as error:
+        raise DataError(
+            f"{source}, line {reader.line_num}: is no row of a table ({error}); check its quotes"
+        ) from error
