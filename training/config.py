@@ -1,6 +1,7 @@
 """Configurations of training, read from TOML; unknown keys and impossible values are refused."""
 
 import math
+import reprlib
 import tomllib
 import types
 import typing
@@ -30,6 +31,8 @@ AT_LEAST_TWO_POINTS = (
     *("lesion.fade_points", "spatial.elastic_points", "intensity.bias_points"),
     *("intensity.g_factor_points", "real.shift_points"),
 )
+# Far beyond any setting, and within what floats and 64-bit integers hold.
+_LARGEST = 1e18
 POSITIVE = ("data.voxel_size_mm", "optimiser.learning_rate", "lesion.volume_ml")
 
 
@@ -64,7 +67,7 @@ def read_config(source: Path | str) -> TrainConfig:
         text = _read_file(Path(source))
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{name}: not TOML: {error}") from error
     config = typing.cast(TrainConfig, _build(TrainConfig, document, name))
     check(config, name)
@@ -173,7 +176,7 @@ def _build(cls: type, document: dict[str, Any], where: str) -> object:
         kind = hints[key]
         if is_dataclass(kind):
             if not isinstance(value, dict):
-                raise UsageError(f"{where}: {key} must be a table, got {value!r}")
+                raise UsageError(f"{where}: {key} must be a table, got {reprlib.repr(value)}")
             values[key] = _build(typing.cast(type, kind), value, f"{where} [{key}]")
         else:
             values[key] = _plain(kind, value, f"{where}: {key}")
@@ -185,13 +188,17 @@ def _plain(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - a TOML v
     if typing.get_origin(kind) is tuple:
         arguments = typing.get_args(kind)
         if not isinstance(value, list | tuple):
-            raise UsageError(f"{where}: expected a list, got {value!r}")
+            raise UsageError(f"{where}: expected a list, got {reprlib.repr(value)}")
         if arguments[-1] is not Ellipsis and len(arguments) != len(value):
             raise UsageError(f"{where}: expected {len(arguments)} values, got {len(value)}")
         return tuple(_plain(arguments[0], item, where) for item in value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if not abs(value) <= _LARGEST:
+            raise UsageError(f"{where}: expected a number, got {reprlib.repr(value)}")
         return float(value)
     wrong = isinstance(kind, types.UnionType) or not isinstance(value, kind)
     if wrong or (kind is not bool and isinstance(value, bool)):
-        raise UsageError(f"{where}: expected {kind.__name__}, got {value!r}")
+        raise UsageError(f"{where}: expected {kind.__name__}, got {reprlib.repr(value)}")
+    if kind is int and abs(value) > _LARGEST:
+        raise UsageError(f"{where}: {reprlib.repr(value)} is out of range")
     return value

@@ -1,5 +1,6 @@
 """How bright each class is: the paper's random mixture, and plausible sequences from a table."""
 
+import reprlib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from strokeseg.training.settings import ContrastConfig
 
 Range = tuple[float, float]
 RANDOM_FAMILY = "random"
+
+_HIGHEST = 1000.0
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,15 @@ def read_sequences(class_names: Sequence[str], path: Path | None = None) -> tupl
     source = path or resources.files("strokeseg.training").joinpath("tables/contrasts.toml")
     try:
         entries = tomllib.loads(source.read_text(encoding="utf-8"))["sequences"]
-        return tuple(_sequence(name, entry, class_names) for name, entry in entries.items())
+        found = tuple(_sequence(name, entry, class_names) for name, entry in entries.items())
+        if not sum(sequence.share for sequence in found) > 0:
+            raise UsageError(f"contrast table {path}: no sequence has a share above 0")
+        return found
     except OSError as error:
         raise InputNotFoundError(f"{path}: cannot be read ({error.strerror})") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"contrast table {path}: not TOML: {error}") from error
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise UsageError(
             f"contrast table {path}: {error} is missing or malformed; the bundled table shows "
             "what is needed"
@@ -82,15 +88,27 @@ def _sequence(name: str, entry: Mapping[str, Any], class_names: Sequence[str]) -
     if missing:
         raise UsageError(f"contrast table: sequence {name} has no range for {missing[0]!r}")
     stages = tuple(
-        LesionStage(s["stage"], float(s["share"]), _range(s["core"]), _range(s["rim"]))
+        LesionStage(str(s["stage"]), _brightness(s["share"]), _range(s["core"]), _range(s["rim"]))
         for s in entry["lesion"]
     )
     ranges = tuple(_range(entry[c]) for c in class_names)
-    return Sequence3D(name, float(entry["share"]), ranges, stages)
+    if not sum(stage.share for stage in stages) > 0:
+        raise UsageError(f"contrast table: no stage of sequence {name} has a share above 0")
+    return Sequence3D(name, _brightness(entry["share"]), ranges, stages)
 
 
 def _range(values: Sequence[float]) -> Range:
-    return float(values[0]), float(values[1])
+    low, high = _brightness(values[0]), _brightness(values[1])
+    if low > high:
+        raise ValueError(f"the range {low:g} to {high:g}")
+    return low, high
+
+
+def _brightness(value: float) -> float:
+    """Check a brightness or a share."""
+    if not 0 <= value <= _HIGHEST:
+        raise ValueError(f"{reprlib.repr(value)} (a number from 0 to {_HIGHEST:g})")
+    return float(value)
 
 
 def draw_contrast(

@@ -1,6 +1,7 @@
 """Which files a researcher's folders and tables name."""
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,8 +145,8 @@ def _all_images(folder: Path) -> tuple[Path, ...]:
 
 
 def _soft_table(path: Path) -> tuple[SoftPaths, ...]:
-    rows = _rows(path, ())
-    if rows and "maps" in rows[0]:
+    if "maps" in _rows(path, ())[0]:
+        rows = _rows(path, ("maps",))
         return tuple(SoftPaths(stem(Path(r["maps"])), (Path(r["maps"]),)) for r in rows)
     needed = tuple(column for column in SOFT_COLUMNS if column != "gm_wm")
     found = []
@@ -162,11 +163,19 @@ def _rows(path: Path, needed: Sequence[str]) -> list[Mapping[str, str]]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as a CSV or TSV ({error})") from error
     first = text.partition("\n")[0]
-    rows = list(csv.DictReader(text.splitlines(), delimiter="\t" if "\t" in first else ","))
+    delimiter = "\t" if "\t" in first else ","
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise DataError(f"{path}: cannot be read as a CSV or TSV ({error})") from error
     missing = [c for c in needed if not rows or c not in rows[0]]
     if not rows or missing:
         what = f"no column {missing[0]!r}" if missing else "no rows"
         raise DataError(f"{path}: has {what}; needed are {', '.join(needed) or 'maps'}")
+    for number, row in enumerate(rows, start=1):
+        empty = [c for c in needed if not row[c]]
+        if empty:
+            raise DataError(f"{path}: row {number} has no {empty[0]}; name a file, or drop the row")
     return [
         {key: str(path.parent / value) if value else "" for key, value in row.items() if key}
         for row in rows

@@ -8,6 +8,7 @@ is a shell of mixed voxels along the border; the deep nuclei that mix grey and w
 (thalamus, pallidum, ventral diencephalon, brain stem) join it through the label table.
 """
 
+import reprlib
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ from strokeseg.volume import read
 TISSUES = ("background", "GM", "GM/WM", "WM", "CSF")
 MARGIN_VOX = 4
 TRUNCATE = 3.0
+
+_MOST_CLASSES = 255
+_MOST_MM = 1000.0
+_MALFORMED = (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -81,11 +86,11 @@ def read_table(path: Path | None = None) -> LabelTable:
         raise InputNotFoundError(
             f"label table {path}: cannot be read ({error.strerror})"
         ) from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"label table {path}: not TOML: {error}") from error
-    except (KeyError, ValueError, TypeError) as error:
+    except _MALFORMED as error:
         raise UsageError(
-            f"label table {path}: {error} is missing or unknown; tissues are "
+            f"label table {path}: {error} is missing, unknown or malformed; tissues are "
             f"{', '.join(TISSUES)}, and the bundled table shows what else is needed"
         ) from error
 
@@ -94,22 +99,40 @@ def _table(content: Mapping[str, Any]) -> LabelTable:
     classes, border = content["classes"], content["partial_volume"]
     names = (*classes, str(border["name"]))
     index = {name: i for i, name in enumerate(names)}
+    if len(index) < len(names) or len(names) > _MOST_CLASSES:
+        raise ValueError(f"{border['name']} (a name for each of at most {_MOST_CLASSES} classes)")
     tissues = [entry["tissue"] for entry in classes.values()] + [border["tissue"]]
     return LabelTable(
         class_names=names,
         tissue_of_class=tuple(TISSUES.index(str(t)) for t in tissues),
         class_of_label={
-            int(label): index[name] for name, entry in classes.items() for label in entry["labels"]
+            _label(label): index[name]
+            for name, entry in classes.items()
+            for label in entry["labels"]
         },
         grey=tuple(index[name] for name in border["grey"]),
         white=tuple(index[name] for name in border["white"]),
         border=index[str(border["name"])],
-        sigma_mm=float(border["sigma_mm"]),
+        sigma_mm=_length(border["sigma_mm"], lowest=0.0),
         landmarks_mm={
-            int(k): (float(v[0]), float(v[1]), float(v[2]))
+            int(k): (_length(v[0]), _length(v[1]), _length(v[2]))
             for k, v in content.get("landmarks_mm", {}).items()
         },
     )
+
+
+def _label(value: object) -> int:
+    """Check a label: a whole number that an image can hold."""
+    if type(value) is not int or not 0 <= value < 2**31:
+        raise ValueError(f"label {reprlib.repr(value)} (a whole number from 0)")
+    return value
+
+
+def _length(value: object, lowest: float = -_MOST_MM) -> float:
+    """Check a length or a coordinate in mm."""
+    if not isinstance(value, int | float) or not lowest <= value <= _MOST_MM:
+        raise ValueError(f"{reprlib.repr(value)} (a number of mm)")
+    return float(value)
 
 
 def prepare_subject(path: Path, table: LabelTable, voxel_size_mm: float) -> Subject:
@@ -149,7 +172,8 @@ def prepare_subject(path: Path, table: LabelTable, voxel_size_mm: float) -> Subj
 
 
 def _whole_numbers(data: FloatArray, path: Path) -> npt.NDArray[np.int32]:
-    labels = data.astype(np.int32)
+    with np.errstate(invalid="ignore"):
+        labels = data.astype(np.int32)
     if labels.min() < 0 or not np.array_equal(labels, data):
         raise DataError(f"{path}: not a label map: labels must be whole numbers from 0")
     return labels
@@ -157,7 +181,10 @@ def _whole_numbers(data: FloatArray, path: Path) -> npt.NDArray[np.int32]:
 
 def _to_classes(labels: npt.NDArray[np.int32], table: LabelTable, path: Path) -> LabelArray:
     """Turn labels into generation classes, every one by the table."""
-    present = np.flatnonzero(np.bincount(labels.reshape(-1))).tolist()
+    # Counting takes as much memory as the largest label: an unknown one is refused before.
+    highest = int(labels.max())
+    known = highest <= max(table.class_of_label)
+    present = np.flatnonzero(np.bincount(labels.reshape(-1))).tolist() if known else [highest]
     unknown = sorted(set(present) - set(table.class_of_label))
     if unknown:
         raise DataError(f"{path}: label {unknown[0]} is not in the label table; add it to a class")

@@ -14,7 +14,8 @@ def test_every_bundled_configuration_is_read_and_survives_a_checkpoint(name):
 
 
 def test_the_five_configurations_are_there():
-    wanted = {"baseline", "smoke", "synth-open", "synthstroke-released", "synthstroke-v1"}
+    ours = {"synth-open", "synth-open-3mm", "synth-open-first"}
+    wanted = {"baseline", "smoke", "synthstroke-released", "synthstroke-v1"} | ours
     assert wanted <= set(bundled_configs())
 
 
