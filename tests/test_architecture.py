@@ -39,7 +39,7 @@ FLOORS = (
     ("evaluation",),
     ("cohort",),
     ("pages",),
-    ("console",),
+    ("console", "console_batch"),
     ("cli",),
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}

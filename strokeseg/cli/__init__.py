@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from strokeseg.cli import demo, doctor, predict, train, weights
+from strokeseg.cli import (
+    batch,
+    bids,
+    collect,
+    demo,
+    doctor,
+    evaluate,
+    overlap,
+    predict,
+    report,
+    train,
+    weights,
+)
 from strokeseg.errors import Interrupted, StrokesegError, UsageError
 
 app = typer.Typer(
@@ -19,6 +31,12 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("predict", no_args_is_help=True)(predict.predict)
+app.command("batch", no_args_is_help=True)(batch.batch)
+app.command("bids", cls=bids.BidsCommand, no_args_is_help=True)(bids.bids)
+app.command("collect", no_args_is_help=True)(collect.collect)
+app.command("report", no_args_is_help=True)(report.report)
+app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
+app.command("overlap", no_args_is_help=True)(overlap.overlap)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(weights.app, name="weights")

@@ -9,6 +9,8 @@ SCANS = "Scans (any number, any contrast)"
 RESULTS = "Results"
 METHOD = "Method"
 MACHINE = "Machine"
+CASES = "Cases"
+MACHINES = "Many cases, many machines"
 
 
 def _scan(name: str, about: str | None = None) -> object:
@@ -122,3 +124,70 @@ Offline = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no summary.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+Patterns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pattern",
+        metavar="NAME=GLOB",
+        rich_help_panel=CASES,
+        help="Which files are of a contrast, such as flair='*flair*.nii.gz'; may be repeated.",
+    ),
+]
+CaseReference = Annotated[
+    str | None,
+    typer.Option(
+        "--reference",
+        metavar="NAME",
+        rich_help_panel=CASES,
+        help="The scan whose grid results have, such as flair; else t1, flair, t2, dwi, adc, pd, "
+        "ct, the first that a case has.",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", rich_help_panel=CASES, help="Show what would run, and stop."),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume/--no-resume",
+        rich_help_panel=RESULTS,
+        help="Skip cases whose results are there, whole, and made from the same files by the same "
+        "model, options and version.",
+    ),
+]
+OutcomesAsJson = Annotated[
+    bool, typer.Option("--json", rich_help_panel=RESULTS, help="Write how cases ended to stdout.")
+]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        rich_help_panel=MACHINES, help="Processes here, each with a model and its share of cores."
+    ),
+]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        rich_help_panel=MACHINES,
+        help="Run on the workers of a Dask scheduler, such as tcp://host:8786.",
+    ),
+]
+Slurm = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY=VALUE,...",
+        rich_help_panel=MACHINES,
+        help="Run on workers that SLURM starts: partition=gpu,mem=16GB,cores=8,walltime=04:00:00,"
+        "jobs=4 (and account, gres, qos, constraint).",
+    ),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        rich_help_panel=MACHINES,
+        help="Do the I-th of N parts; else what SLURM_ARRAY_TASK_ID says, where it is set.",
+    ),
+]

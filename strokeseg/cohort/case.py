@@ -38,8 +38,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Cohort:
-    """All cases of an input, sorted by name, and what kind of input it was."""
+    """All cases of an input, sorted by name, and what kind of input it was.
+
+    `notes` are lines for the user about what was left out, and why.
+    """
 
     kind: CohortKind
     root: Path
     cases: tuple[Case, ...]
+    notes: tuple[str, ...] = ()

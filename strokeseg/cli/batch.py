@@ -1,0 +1,224 @@
+"""`strokeseg batch`: every case of a cohort, and tables of all of them."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from strokeseg.cli import arguments as a
+from strokeseg.console import say, say_error, say_warning, show_facts, show_table, show_text
+from strokeseg.errors import StrokesegError
+
+if TYPE_CHECKING:
+    from strokeseg.cohort.case import Cohort
+    from strokeseg.cohort.collect import Tables
+    from strokeseg.cohort.job import BatchJob, Outcome
+    from strokeseg.cohort.run import Place
+
+_FAILURES_SHOWN = 20
+
+Input = Annotated[
+    Path,
+    typer.Argument(
+        metavar="INPUT",
+        help="A BIDS dataset; a folder of cases; or a CSV or TSV with the column case, a column "
+        "per contrast (t1, t2, flair, dwi, adc, pd, ct) and, if you like, truth and output.",
+        show_default=False,
+    ),
+]
+OutputFolder = Annotated[
+    Path,
+    typer.Argument(metavar="OUTPUT", help="Made if it is not there.", show_default=False),
+]
+
+
+def batch(
+    source: Input,
+    output: OutputFolder,
+    *,
+    pattern: a.Patterns = None,
+    reference: a.CaseReference = None,
+    dry_run: a.DryRun = False,
+    save: a.Save = "mask,lesions,qc",
+    resume: a.Resume = True,
+    as_json: a.OutcomesAsJson = False,
+    jobs: a.Jobs = 1,
+    dask: a.Dask = None,
+    slurm: a.Slurm = None,
+    shard: a.ShardOption = None,
+    model: a.Models = None,
+    window: a.Window = None,
+    overlap: a.Overlap = 0.5,
+    tta: a.Tta = True,
+    fast: a.Fast = False,
+    threshold: a.Threshold = None,
+    min_volume_ml: a.MinVolume = None,
+    brain_mask: a.BrainMask = None,
+    engine: a.EngineName = "auto",
+    device: a.Device = "auto",
+    precision: a.Precision = "fp32",
+    threads: a.Threads = None,
+    offline: a.Offline = False,
+    quiet: a.Quiet = False,
+    debug: a.Debug = False,  # noqa: ARG001 - read where errors are caught
+) -> None:
+    """Segment every case of a cohort; a case that fails costs no other.
+
+    The same command again goes on where it was, and does again what has changed. OUTPUT gets a
+    folder per case, cohort.tsv with a row per case, and lesions.tsv with a row per lesion.
+    """
+    from strokeseg.cohort.find import find_cases
+    from strokeseg.cohort.job import BatchJob
+    from strokeseg.cohort.patterns import parse_patterns
+    from strokeseg.cohort.run import Place
+    from strokeseg.cohort.slurm import parse_slurm
+    from strokeseg.loaded import Hardware
+    from strokeseg.options import Options
+    from strokeseg.outputs import parse_kinds
+
+    kinds = parse_kinds(save)
+    options = Options(
+        reference=reference,
+        window=window,
+        overlap=overlap,
+        tta=tta and not fast,
+        threshold=threshold,
+        min_volume_ml=min_volume_ml,
+        brain_mask=brain_mask,
+        uncertainty="uncertainty" in kinds,
+    )
+    job = BatchJob(
+        output=output.absolute(),
+        models=tuple(model or ()),
+        hardware=Hardware(engine, device, precision, threads),
+        options=options,
+        kinds=kinds,
+        offline=offline,
+        resume=resume,
+    )
+    place = Place(jobs, dask, None if slurm is None else parse_slurm(slurm))
+    cohort = find_cases(source, patterns=parse_patterns(pattern or ()), reference=reference)
+    cohort = choose_shard(cohort, shard, from_environment=place.is_here)
+    if dry_run:
+        show_plan(cohort)
+    else:
+        run_cohort(cohort, job, place, Show(quiet=quiet, as_json=as_json))
+
+
+@dataclass(frozen=True)
+class Show:
+    """What to show of a batch."""
+
+    quiet: bool = False
+    as_json: bool = False
+
+
+def choose_shard(cohort: "Cohort", shard: str | None, *, from_environment: bool) -> "Cohort":
+    """Leave the part of the cases that this process is to do."""
+    from dataclasses import replace
+
+    from strokeseg.cohort.shard import parse_shard, shard_from_environment, take_shard
+
+    part = parse_shard(shard) if shard is not None else None
+    if part is None and from_environment:
+        part = shard_from_environment(os.environ)
+    if part is None:
+        return cohort
+    cases = take_shard(cohort.cases, part)
+    say(f"part {part}: {len(cases)} of {len(cohort.cases)} cases")
+    return replace(cohort, cases=cases)
+
+
+def show_plan(cohort: "Cohort") -> None:
+    """Show what would run."""
+    from strokeseg.cohort.find import plan_rows
+
+    columns, rows = plan_rows(cohort)
+    show_table(columns, rows)
+    for note in cohort.notes:
+        say_warning(note)
+    say(f"{len(rows)} cases; nothing was done")
+
+
+def run_cohort(cohort: "Cohort", job: "BatchJob", place: "Place", show: Show) -> None:
+    """Run every case, write the tables, and show how it went.
+
+    Raises
+    ------
+    typer.Exit
+        With 1, if a case failed.
+    StrokesegError
+        If the batch cannot run at all, or was interrupted.
+    """
+    from strokeseg.cohort.collect import COHORT_TABLE, collect
+    from strokeseg.cohort.run import prepare_job, run_cases
+    from strokeseg.console_batch import BatchReporter
+
+    for note in cohort.notes if not show.quiet else ():
+        say_warning(note)
+    with BatchReporter(len(cohort.cases), quiet=show.quiet) as reporter:
+        job = prepare_job(job, cohort.cases, cohort.root, reporter)
+        if cohort.kind == "bids":
+            from strokeseg.cohort.derivative import describe
+
+            describe(cohort.root, job.output)
+        outcomes = run_cases(cohort.cases, job, place, reporter)
+    tables: Tables | None = None
+    trouble: StrokesegError | None = None
+    try:
+        if job.output.is_dir():  # not made yet, if this part of the cases is empty
+            tables = collect(job.output, job.run)
+    except StrokesegError as error:
+        trouble = error
+    if show.as_json:
+        show_text(json.dumps(_as_record(outcomes, tables), indent=2, ensure_ascii=False))
+    elif not show.quiet:
+        _show_summary(outcomes, tables)
+    if trouble is not None:
+        raise trouble
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    if failed:
+        say_error(
+            f"{len(failed)} of {len(outcomes)} cases failed, the first {failed[0].case}; see "
+            f"{job.output / COHORT_TABLE}, and the file *_error.json of each"
+        )
+        raise typer.Exit(1)
+
+
+def _show_summary(outcomes: "tuple[Outcome, ...]", tables: "Tables | None") -> None:
+    """Write how many cases ended how, why some failed, and where the tables are, to stdout."""
+    counts = _counts(outcomes)
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    if failed:
+        rows = [(o.case, str(o.exit_code), o.message) for o in failed[:_FAILURES_SHOWN]]
+        more = len(failed) - len(rows)
+        show_table(("failed", "code", "why"), rows)
+        if more:
+            show_text(f"and {more} more")
+    facts = {
+        "done": str(counts["done"]),
+        "done before": str(counts["skipped"]),
+        "failed": str(counts["failed"]),
+    }
+    if tables is not None:
+        warned = f", {tables.warned} with warnings" if tables.warned else ""
+        facts["table"] = f"{tables.cohort} ({tables.done + tables.failed} cases{warned})"
+        facts["lesions"] = f"{tables.lesions} ({tables.lesion_count} lesions)"
+    show_facts(facts)
+
+
+def _as_record(outcomes: "tuple[Outcome, ...]", tables: "Tables | None") -> dict[str, object]:
+    return {
+        **_counts(outcomes),
+        "cohort_table": None if tables is None else str(tables.cohort),
+        "lesion_table": None if tables is None else str(tables.lesions),
+        "cases": [outcome.as_record() for outcome in outcomes],
+    }
+
+
+def _counts(outcomes: "tuple[Outcome, ...]") -> dict[str, int]:
+    statuses = [outcome.status for outcome in outcomes]
+    return {status: statuses.count(status) for status in ("done", "skipped", "failed")}

@@ -1,0 +1,41 @@
+"""`strokeseg collect`: the tables of a cohort, made anew from what lies in its folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from strokeseg.cli import arguments as a
+from strokeseg.console import show_facts
+
+
+def collect(
+    output: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUTPUT", help="Where `strokeseg batch` put its results.", show_default=False
+        ),
+    ],
+    *,
+    quiet: a.Quiet = False,
+    debug: a.Debug = False,  # noqa: ARG001 - read where errors are caught
+) -> None:
+    """Write cohort.tsv and lesions.tsv from the cases' own records.
+
+    For batches that ran in parts (--shard) or were stopped; every other batch does so at its end.
+    """
+    import secrets
+
+    from strokeseg.cohort.collect import collect as collect_tables
+
+    tables = collect_tables(output, secrets.token_hex(8))
+    if not quiet:
+        show_facts(
+            {
+                "done": str(tables.done),
+                "failed": str(tables.failed),
+                "with warnings": str(tables.warned),
+                "table": str(tables.cohort),
+                "lesions": f"{tables.lesions} ({tables.lesion_count} lesions)",
+            }
+        )

@@ -1,0 +1,196 @@
+"""From the image files of one case to one file per modality."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from strokeseg.archive import RECORD_ENDING
+from strokeseg.cohort.diffusion import Diffusion, diffusion_of
+from strokeseg.cohort.modality import image_stem, read_name
+from strokeseg.cohort.patterns import Pattern
+from strokeseg.cohort.wording import Ambiguity, Findings, cut_short
+from strokeseg.errors import UsageError
+from strokeseg.options import order_modalities
+
+_OWN_MASK = "_label-L_mask"
+RAW_DIFFUSION = "raw diffusion series (many volumes, with .bval) are no input and were left out"
+
+
+@dataclass
+class Pile:
+    """The images of one case, sorted by what they are; paths are relative to its folder.
+
+    Attributes
+    ----------
+    scans : dict
+        Candidates by modality.
+    masks : list
+        What may be a lesion drawn by hand.
+    raw : list
+        Diffusion series of many volumes.
+    rest : list
+        Images whose names say nothing that could be used.
+    passed : set
+        Modalities that names tell, but for which the user's pattern decides.
+    """
+
+    scans: dict[str, list[str]] = field(default_factory=dict)
+    masks: list[str] = field(default_factory=list)
+    raw: list[str] = field(default_factory=list)
+    rest: list[str] = field(default_factory=list)
+    passed: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Sorter:
+    """Sorts files by the user's patterns, and by their names for the other modalities.
+
+    `seen` are the files that it was asked about.
+    """
+
+    patterns: Sequence[Pattern] = ()
+    seen: list[str] = field(default_factory=list)
+    _used: set[str] = field(default_factory=set)
+
+    def claim(self, relative: str) -> Pattern | None:
+        """Give the pattern that claims a file.
+
+        Raises
+        ------
+        UsageError
+            If two do.
+        """
+        self.seen.append(relative)
+        claims = [pattern for pattern in self.patterns if pattern.matches(relative)]
+        self._used.update(pattern.modality for pattern in claims)
+        if len(claims) > 1:
+            both = " and ".join(f"--pattern {p.modality}='{p.glob}'" for p in claims)
+            raise UsageError(f"{relative} fits {both}; make them narrower")
+        return claims[0] if claims else None
+
+    def guesses(self, modality: str) -> bool:
+        """Tell whether a modality is told by name, as no pattern is given for it."""
+        return all(pattern.modality != modality for pattern in self.patterns)
+
+    def unused(self) -> tuple[str, ...]:
+        """Give the patterns that claimed nothing, as the user wrote them."""
+        return tuple(
+            f"--pattern {pattern.modality}='{pattern.glob}'"
+            for pattern in self.patterns
+            if pattern.modality not in self._used
+        )
+
+    def add(
+        self, pile: Pile, folder: Path, relative: str, *, alone: bool = False
+    ) -> Pattern | None:
+        """Put a file on the pile where it belongs; gives the pattern that claims it.
+
+        Parameters
+        ----------
+        pile : Pile
+            The images of its case.
+        folder : Path
+            What `relative` is relative to.
+        relative : str
+            The file.
+        alone : bool
+            Whether it is the one image in its folder: then that folder's name can tell what it is,
+            where its own says nothing.
+        """
+        claim = self.claim(relative)
+        if claim:
+            pile.scans.setdefault(claim.modality, []).append(relative)
+            return claim
+        *inside, name = relative.split("/")
+        reading = read_name(name)
+        role, modality = reading.role, reading.modality
+        for part in reversed(inside):
+            around = read_name(part)
+            if around.role in ("mask", "derived") and role != "derived":
+                role, modality = around.role, None
+            elif role == "unknown" and alone and around.role == "scan":
+                role, modality = "scan", around.modality
+        if role == "mask" and not _is_own(folder, relative):
+            pile.masks.append(relative)
+        elif role == "unknown":
+            pile.rest.append(relative)
+        elif modality and self.guesses(modality):
+            self._add_guessed(pile, folder, relative, modality)
+        elif modality:
+            pile.passed.add(modality)
+        return None
+
+    def _add_guessed(self, pile: Pile, folder: Path, relative: str, modality: str) -> None:
+        kind = diffusion_of(folder / relative) if modality == "dwi" else Diffusion.IMAGE
+        if kind is Diffusion.IMAGE:
+            pile.scans.setdefault(modality, []).append(relative)
+        elif kind is Diffusion.SERIES:
+            pile.raw.append(relative)
+
+
+def sort_files(folder: Path, files: Sequence[str], sorter: Sorter) -> Pile:
+    """Sort the images of a case that has a folder of its own.
+
+    Parameters
+    ----------
+    folder : Path
+        The case's folder.
+    files : sequence of str
+        Paths relative to it.
+    sorter : Sorter
+        What the user says about names.
+    """
+    pile = Pile()
+    beside = Counter(file.rpartition("/")[0] for file in files)
+    for file in files:
+        sorter.add(pile, folder, file, alone=beside[file.rpartition("/")[0]] == 1)
+    return pile
+
+
+def choose_images(
+    case: str, folder: Path, pile: Pile, sorter: Sorter, findings: Findings
+) -> Mapping[str, Path]:
+    """Take the one file of each modality; more than one is kept as an ambiguity.
+
+    Raw diffusion series beside other scans are noted, and patterns that fit nothing of this case.
+    """
+    globs = {pattern.modality: pattern.glob for pattern in sorter.patterns}
+    for file in pile.raw if pile.scans else ():
+        findings.note(RAW_DIFFUSION, file.rpartition("/")[2])
+    for modality in sorted(pile.passed - set(pile.scans)):
+        findings.note(
+            f"cases whose {modality} --pattern {modality}='{globs[modality]}' does not fit", case
+        )
+    images = {}
+    for modality in order_modalities(pile.scans):
+        files = pile.scans[modality]
+        if len(files) > 1:
+            findings.ambiguities.append(
+                Ambiguity(case, modality, tuple(files), globs.get(modality))
+            )
+        images[modality] = folder / files[0]
+    return images
+
+
+def choose_truth(case: str, folder: Path, pile: Pile, findings: Findings) -> Path | None:
+    """Take the one mask of a lesion; of several, the one that says so in its name, else none."""
+    masks = pile.masks
+    if len(masks) > 1:
+        masks = [mask for mask in masks if "lesion" in mask.lower()]
+    if len(masks) == 1:
+        return folder / masks[0]
+    if pile.masks:
+        findings.note(
+            "cases with several masks were taken without a truth, name it in a table",
+            f"{case} ({cut_short(pile.masks, 3, between=' or ')})",
+        )
+    return None
+
+
+def _is_own(folder: Path, relative: str) -> bool:
+    """Tell whether a mask is a result of strokeseg: then the record lies beside it."""
+    path = folder / relative
+    stem = image_stem(path.name) or ""
+    prefix = stem.removesuffix(_OWN_MASK)
+    return stem.endswith(_OWN_MASK) and path.with_name(prefix + RECORD_ENDING).exists()

@@ -1,0 +1,211 @@
+"""Claims: which run is at which case, so that two runs into one folder never do the same one.
+
+A claim is a small file in a hidden folder of the output. Its owner touches it again and again; one
+that was left behind by a process that died is taken over.
+"""
+
+import json
+import os
+import platform
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from strokeseg.errors import CannotCreateError
+
+FOLDER = ".strokeseg_claims"
+_BEAT_S = 20.0
+# Network file systems may show a file's time a minute late.
+_STALE_S = 300.0
+# A process of this machine that is alive but has not touched its claim for so long is another one
+# that was given the same number.
+_STALE_HERE_S = 3600.0
+# A claim is written at once; one that cannot be read for so long never will be.
+_STALE_UNREADABLE_S = 30.0
+_TRIES = 10
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who has a claim."""
+
+    run: str
+    host: str
+    pid: int
+
+    @classmethod
+    def here(cls, run: str) -> Self:
+        """Describe this process. Containers with process numbers of their own are other hosts."""
+        try:
+            space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - it is no path
+        except OSError:
+            space = ""
+        return cls(run, f"{platform.node()} {space}".strip(), os.getpid())
+
+    def __str__(self) -> str:
+        """Name the process for people."""
+        return f"process {self.pid} on {self.host.split(' ')[0]}" if self.pid else "another run"
+
+
+_UNKNOWN = Holder("", "", 0)
+
+
+class Claims:
+    """The claims of one process, in the output folder of one cohort.
+
+    Parameters
+    ----------
+    output : Path
+        The cohort's output folder.
+    run : str
+        The run that this process works for. A claim of the same run by another process is one that
+        this run has given up, as its worker is gone, and is taken over.
+    """
+
+    def __init__(self, output: Path, run: str) -> None:
+        self._folder = output / FOLDER
+        self._self = Holder.here(run)
+        self._lock = threading.Lock()
+        self._held: set[Path] = set()
+        self._beating = False
+        self._ended = threading.Event()
+
+    def take(self, key: str) -> Holder | None:
+        """Claim something; returns None if it is ours now, else who has it.
+
+        Raises
+        ------
+        CannotCreateError
+            If nothing can be written in the output folder.
+        """
+        path = self._folder / f"{key}.json"
+        holder = _UNKNOWN
+        if path in self._held:
+            return self._self
+        for _ in range(_TRIES):
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            except FileExistsError:
+                holder = _read(path)
+                if not self._is_stale(path, holder):
+                    return holder
+                _take_away(path, holder)
+            except FileNotFoundError:  # another run has just ended and removed the folder
+                continue
+            except OSError as error:
+                raise CannotCreateError(
+                    f"cannot write in {self._folder.parent}: {error.strerror}; choose another "
+                    "folder"
+                ) from error
+            else:
+                with os.fdopen(descriptor, "w") as stream:
+                    json.dump(vars(self._self), stream)
+                self._keep(path)
+                return None
+        return holder
+
+    def release(self, key: str) -> None:
+        """Give a claim up; one that is not ours is left alone."""
+        path = self._folder / f"{key}.json"
+        with self._lock:
+            if path not in self._held:
+                return
+            self._held.discard(path)
+        if _read(path) == self._self:
+            path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Give everything up."""
+        self._ended.set()
+        for path in list(self._held):
+            self.release(path.stem)
+
+    def sweep(self) -> None:
+        """Remove what dead processes left, and the folder once it is empty; for a run's end."""
+        with suppress(OSError):
+            for path in sorted(self._folder.iterdir()):
+                holder = _read(path)
+                if self._is_left_behind(path, holder):
+                    _take_away(path, holder)
+            self._folder.rmdir()
+
+    def _keep(self, path: Path) -> None:
+        with self._lock:
+            self._held.add(path)
+            if not self._beating:
+                self._beating = True
+                threading.Thread(target=self._beat, name="claims", daemon=True).start()
+
+    def _beat(self) -> None:
+        """Touch what is held, so that others see that this process lives."""
+        while not self._ended.wait(_BEAT_S):
+            with self._lock:
+                if not self._held:
+                    self._beating = False
+                    return
+                held = list(self._held)
+            for path in held:
+                with suppress(OSError):
+                    os.utime(path)
+
+    def _is_stale(self, path: Path, holder: Holder) -> bool:
+        """Tell whether a claim may be taken over: it is of this run, or nobody's any more."""
+        return holder.run == self._self.run or self._is_left_behind(path, holder)
+
+    def _is_left_behind(self, path: Path, holder: Holder) -> bool:
+        """Tell whether the process that made a claim is gone."""
+        mine = self._self
+        if holder == mine:
+            return path not in self._held
+        if holder == _UNKNOWN:
+            return self._age_s(path) > _STALE_UNREADABLE_S
+        if holder.host == mine.host:
+            return not _is_alive(holder.pid) or self._age_s(path) > _STALE_HERE_S
+        return self._age_s(path) > _STALE_S
+
+    def _age_s(self, path: Path) -> float:
+        """Seconds since a claim was touched, by the clock of the file system that it is on."""
+        probe = self._folder / f".{self._self.run}-{self._self.pid}-{threading.get_ident()}"
+        try:
+            probe.touch()
+            return probe.stat().st_mtime - path.stat().st_mtime
+        except OSError:  # one of them has gone meanwhile
+            return 0.0
+        finally:
+            with suppress(OSError):
+                probe.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Holder:
+    """Read who has a claim; one that is being written at this moment is of nobody known."""
+    try:
+        content = json.loads(path.read_bytes())
+        return Holder(str(content["run"]), str(content["host"]), int(content["pid"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return _UNKNOWN
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name != "posix":  # where asking would end it
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
+
+
+def _take_away(path: Path, holder: Holder) -> None:
+    """Remove a stale claim, unless another process has just replaced it by its own."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    with suppress(OSError):
+        path.replace(aside)
+        if _read(aside) == holder:
+            aside.unlink()
+        else:
+            aside.replace(path)

@@ -1,0 +1,194 @@
+"""The tables of a cohort, made from the records that its cases left; nothing else is asked."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from strokeseg.archive import FiledCase, find_filed_cases
+from strokeseg.cohort.claim import Claims
+from strokeseg.cohort.resume import remove_temporary
+from strokeseg.errors import CannotCreateError, DataError, ReadWriteError
+from strokeseg.hashing import sha256
+from strokeseg.options import order_modalities
+from strokeseg.outputs import LESION_COLUMNS, OutputNames, table
+from strokeseg.staging import write_text
+
+COHORT_TABLE = "cohort.tsv"
+LESION_TABLE = "lesions.tsv"
+_CLAIM = "tables"
+_GLANCE_S = 0.2
+_PATIENCE_S = 120.0
+
+_BEFORE_TISSUES = (
+    "case",
+    "status",
+    "modalities",
+    "reference",
+    "lesion_volume_ml",
+    "volume_low_ml",
+    "volume_high_ml",
+    "lesion_count",
+)
+_AFTER_TISSUES = ("brain_ml", "warnings", "seconds", "model", "error", "record")
+# Its volume is that of the lesion, and that of the background says nothing.
+_NO_TISSUES = ("background", "lesion")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What was written, and how many cases and lesions are in it."""
+
+    cohort: Path
+    lesions: Path
+    done: int
+    failed: int
+    warned: int
+    lesion_count: int
+
+
+def collect(output: Path, run: str) -> Tables:
+    """Write ``cohort.tsv`` and ``lesions.tsv`` from what lies in an output folder.
+
+    Every case that has a record or an error file has a row, whichever run did it. Where several
+    runs end at once, one after the other writes the tables, so the last one has all.
+
+    Parameters
+    ----------
+    output
+        The cohort's output folder.
+    run
+        Names the run that asks.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such folder.
+    DataError
+        A record cannot be read.
+    CannotCreateError
+        The folder cannot be written in.
+    """
+    with _alone(output, run):
+        cases = find_filed_cases(output)
+        rows = [_row(case, output) for case in cases]
+        tissues = list(dict.fromkeys(name for row in rows for name in row if name.endswith("_ml")))
+        columns = [
+            *_BEFORE_TISSUES,
+            *(name for name in tissues if name not in (*_BEFORE_TISSUES, *_AFTER_TISSUES)),
+            *_AFTER_TISSUES,
+        ]
+        cells = [[row.get(column, "") for column in columns] for row in rows]
+        lesions = [line for case in cases for line in _lesion_lines(case)]
+        tables = (output / COHORT_TABLE, output / LESION_TABLE)
+        remove_temporary(output, {path.name for path in tables})
+        write_text(tables[1], table(("case", *LESION_COLUMNS), lesions))
+        write_text(tables[0], table(columns, cells))
+    done = sum(row["status"] == "done" for row in rows)
+    warned = sum(bool(row.get("warnings")) for row in rows)
+    return Tables(*tables, done, len(rows) - done, warned, len(lesions))
+
+
+@contextmanager
+def _alone(output: Path, run: str) -> Iterator[None]:
+    """Keep other runs from writing the tables meanwhile."""
+    claims = Claims(output, run)
+    until = time.monotonic() + _PATIENCE_S
+    if output.is_dir():
+        while (holder := claims.take(_CLAIM)) is not None:
+            if time.monotonic() > until:
+                raise CannotCreateError(
+                    f"{output / COHORT_TABLE}: {holder} is writing it; run `strokeseg collect "
+                    f"{output}` later"
+                )
+            time.sleep(_GLANCE_S)
+    try:
+        yield
+    finally:
+        claims.close()
+        claims.sweep()
+
+
+def _row(case: FiledCase, output: Path) -> dict[str, str]:
+    """Make a case's row, by column."""
+    if case.error is not None or case.record is None:
+        error = case.error or {}
+        inputs = error.get("inputs")
+        return {
+            "case": case.name,
+            "status": "failed",
+            "modalities": ",".join(order_modalities(inputs)) if isinstance(inputs, dict) else "",
+            "error": str(error.get("message", "")),
+        }
+    try:
+        row = _figures(case.record)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{case.names.record}: is no whole record ({type(error).__name__}: {error}); run this "
+            "case again"
+        ) from error
+    absent = _absent(case.record, case.names)
+    status = {"status": "failed", "error": f"{absent} is missing; run the batch again"}
+    record = os.path.relpath(case.names.record, output)
+    return row | {
+        "case": case.name,
+        "record": Path(record).as_posix(),
+        **(status if absent else {"status": "done"}),
+    }
+
+
+def _figures(record: Mapping[str, Any]) -> dict[str, str]:
+    low, high = record["lesion_volume_range_ml"]
+    brain = record["brain_volume_ml"]
+    tissues = {
+        f"{name}_ml": _ml(volume)
+        for name, volume in record["tissue_volumes_ml"].items()
+        if name not in _NO_TISSUES
+    }
+    return {
+        "modalities": ",".join(order_modalities(record["inputs"])),
+        "reference": str(record["reference"]),
+        "lesion_volume_ml": _ml(record["lesion_volume_ml"]),
+        "volume_low_ml": _ml(low),
+        "volume_high_ml": _ml(high),
+        "lesion_count": str(record["lesion_count"]),
+        "brain_ml": "" if brain is None else _ml(brain),
+        "warnings": " | ".join(record["warnings"]),
+        "seconds": f"{sum(record['seconds'].values()):.1f}",
+        "model": " + ".join(model["name"] for model in record["models"]),
+    } | tissues
+
+
+def _ml(volume: float) -> str:
+    return f"{volume:.4f}"
+
+
+def _absent(record: Mapping[str, Any], names: OutputNames) -> str | None:
+    """Find a file that the record tells of and that is gone."""
+    files = record.get("files", {})
+    return next((name for name in files if not (names.directory / name).is_file()), None)
+
+
+def _lesion_lines(case: FiledCase) -> Sequence[Sequence[str]]:
+    """Read a case's lesions; those of a case that failed, or whose table was not saved, are none.
+
+    Raises
+    ------
+    DataError
+        The table is not the one that was written.
+    """
+    if case.error is not None or case.record is None:
+        return ()
+    path, files = case.names.lesions, case.record.get("files", {})
+    if path.name not in files or not path.is_file():
+        return ()
+    if sha256(path) != files[path.name]:
+        raise DataError(f"{path}: was changed since it was written; run this case again")
+    try:
+        lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    except OSError as error:
+        raise ReadWriteError(f"{path}: reading failed ({error.strerror})") from error
+    return [(case.name, *line) for line in lines[1:]]

@@ -1,0 +1,50 @@
+"""A case that failed: the file that says why, so that the others can go on."""
+
+import traceback
+from datetime import UTC, datetime
+
+from strokeseg._version import __version__
+from strokeseg.archive import error_path
+from strokeseg.cohort.case import Case
+from strokeseg.cohort.job import BatchJob, Outcome
+from strokeseg.errors import StrokesegError
+from strokeseg.record import SCHEMA
+from strokeseg.staging import write_json
+
+
+def file_failure(case: Case, job: BatchJob, error: Exception, seconds: float) -> Outcome:
+    """Write a case's error file and give its outcome, which tells if even that was not possible.
+
+    Results of an earlier run stay as they are.
+    """
+    message, exit_code = describe_error(error)
+    content = {
+        "schema": SCHEMA,
+        "strokeseg": __version__,
+        "case": case.name,
+        "exception": type(error).__name__,
+        "message": message,
+        "exit_code": exit_code,
+        "inputs": {name: str(path) for name, path in case.images.items()},
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    if not isinstance(error, StrokesegError):
+        content["traceback"] = "".join(traceback.format_exception(error))
+    try:
+        path = error_path(job.names(case))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, content)
+    except (StrokesegError, OSError) as second:
+        message += f"; its error file could not be written ({second})"
+    return Outcome(case.name, "failed", message, exit_code, seconds)
+
+
+def describe_error(error: Exception) -> tuple[str, int]:
+    """Say an error in one line, with the exit code that it would have alone."""
+    if isinstance(error, StrokesegError):
+        return str(error), error.exit_code
+    if isinstance(error, MemoryError):
+        return "out of memory: close other programs, or try a smaller --window or fewer --jobs", 1
+    said = " ".join(str(error).split())
+    fault = StrokesegError(f"a fault of ours: {type(error).__name__}: {said}; please report it")
+    return str(fault), fault.exit_code

@@ -1,0 +1,160 @@
+"""Find the cases of a cohort, whatever form it has, before anything runs."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+from strokeseg.cohort.bids_tree import Wanted, find_in_bids, is_bids
+from strokeseg.cohort.case import Cohort
+from strokeseg.cohort.choice import Sorter
+from strokeseg.cohort.folders import find_in_folder
+from strokeseg.cohort.modality import image_stem
+from strokeseg.cohort.patterns import compile_patterns
+from strokeseg.cohort.places import check_places
+from strokeseg.cohort.tables import find_in_table
+from strokeseg.cohort.wording import Findings, cut_short
+from strokeseg.errors import DataError, InputNotFoundError, UsageError
+
+PLAN_COLUMNS = ("case", "scan", "file", "results")
+_NO_PATTERNS: Mapping[str, str] = MappingProxyType({})
+_OFFICE = (".xlsx", ".xls", ".ods", ".numbers")
+
+
+def find_cases(
+    source: Path,
+    *,
+    patterns: Mapping[str, str] = _NO_PATTERNS,
+    participants: Sequence[str] = (),
+    sessions: Sequence[str] = (),
+    reference: str | None = None,
+) -> Cohort:
+    """Find every case of a BIDS dataset, a folder or a table; no image is opened.
+
+    Parameters
+    ----------
+    source : Path
+        A BIDS dataset; a folder with a folder per case, or with files side by side; a CSV or TSV.
+    patterns : mapping
+        Glob by modality, which replaces reading the modality from names.
+    participants, sessions : sequence of str
+        Labels, with or without ``sub-`` and ``ses-``; all where empty. For BIDS datasets alone.
+    reference : str, optional
+        The modality whose grid results will have.
+
+    Returns
+    -------
+    Cohort
+        Cases sorted by name, and notes about what was left out.
+
+    Raises
+    ------
+    InputNotFoundError
+        If the input, a file of the table, or a subject that was asked for is not there.
+    DataError
+        If no case is found, one is ambiguous, or two would write the same files.
+    UsageError
+        If options do not suit the input.
+    """
+    root = source.absolute()
+    if not os.path.exists(root):  # noqa: PTH110 - Path.exists() raises where it may not look
+        raise InputNotFoundError(f"{source}: no such folder or table; give INPUT")
+    findings = Findings()
+    wanted = Wanted(tuple(participants), tuple(sessions))
+    if root.is_dir():
+        sorter = Sorter(compile_patterns(patterns))
+        cohort = _find_in_tree(root, sorter, wanted, reference, findings)
+    else:
+        _check_is_table(root)
+        if patterns or participants or sessions:
+            raise UsageError(f"{root} is a table: it takes no --pattern and no label of BIDS")
+        cohort = Cohort("table", root, find_in_table(root, findings))
+        if not cohort.cases:
+            raise DataError(f"{root}: lists no case; add a row for each")
+    cases = tuple(sorted(cohort.cases, key=lambda case: case.name))
+    check_places(cases, str(root))
+    return replace(cohort, cases=cases, notes=findings.lines())
+
+
+def plan_rows(cohort: Cohort) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Give what would run as a table: its columns, and a row per case with a line per file.
+
+    Files are told relative to the cohort's folder where they lie in it.
+    """
+    base = cohort.root if cohort.kind != "table" else cohort.root.parent
+    rows: list[tuple[str, ...]] = []
+    for case in cohort.cases:
+        files = dict(case.images) | ({"(truth)": case.truth} if case.truth else {})
+        rows.append(
+            (
+                case.name,
+                "\n".join(files),
+                "\n".join(_relative(path, base) for path in files.values()),
+                "/".join(part for part in (case.folder, f"{case.prefix}_*") if part),
+            )
+        )
+    return PLAN_COLUMNS, rows
+
+
+def _find_in_tree(
+    root: Path, sorter: Sorter, wanted: Wanted, reference: str | None, findings: Findings
+) -> Cohort:
+    """Find the cases of a folder, be it a BIDS dataset or not."""
+    if is_bids(root):
+        cohort = Cohort("bids", root, find_in_bids(root, sorter, wanted, reference, findings))
+    elif wanted.participants or wanted.sessions:
+        raise UsageError(
+            f"{root} is no BIDS dataset (no dataset_description.json, no sub-*/anat): leave out "
+            "--participant-label and --session-label"
+        )
+    else:
+        cohort = Cohort("folder", root, find_in_folder(root, sorter, findings))
+    unused = sorter.unused()
+    if unused and not (wanted.participants or wanted.sessions):
+        raise UsageError(f"{unused[0]} fits no file of {root}{_examples(sorter)}")
+    for pattern in unused:
+        findings.note("patterns that fit no file of the chosen subjects", pattern)
+    findings.check(str(root))
+    if not cohort.cases:
+        raise DataError(_nothing(cohort, sorter, findings))
+    return cohort
+
+
+def _nothing(cohort: Cohort, sorter: Sorter, findings: Findings) -> str:
+    """Say what was looked for in vain."""
+    notes = "".join(f" {line};" for line in findings.lines())
+    if cohort.kind == "bids":
+        return (
+            f"{cohort.root}: no scan in sub-*/[ses-*/]anat or dwi named _T1w, _FLAIR, _T2w, _dwi, "
+            f"_ADC or _PDw;{notes} name other files with --pattern flair='*GLOB*'"
+        )
+    if not sorter.seen:
+        return (
+            f"{cohort.root}: no image (.nii, .nii.gz, .mgz, .mgh, .img) in this folder or below; "
+            "convert DICOM first, e.g. with dcm2niix"
+        )
+    return (
+        f"{cohort.root}: no file name tells a modality (T1w, FLAIR, T2w, dwi, adc, ct, ...)"
+        f"{_examples(sorter)}; say which is which with --pattern flair='*GLOB*', or list the cases "
+        "in a table"
+    )
+
+
+def _examples(sorter: Sorter) -> str:
+    """Show names of images that are there, as patterns are held against them."""
+    return f" (there is {cut_short(sorter.seen, 3)})" if sorter.seen else ""
+
+
+def _relative(path: Path, base: Path) -> str:
+    return path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
+
+
+def _check_is_table(path: Path) -> None:
+    """Raise if a file is plainly no table."""
+    if image_stem(path.name) is not None:
+        raise UsageError(f"{path} is one image; segment it with strokeseg predict")
+    if path.suffix.lower() in _OFFICE:
+        raise DataError(f"{path} is a spreadsheet; save it as CSV (UTF-8) and give that")
+    if not path.is_file():
+        raise InputNotFoundError(f"{path}: is neither a folder nor a file; give INPUT")

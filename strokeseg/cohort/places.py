@@ -1,0 +1,111 @@
+"""What a case may be called, and where below the output folder its results may go."""
+
+import re
+from collections.abc import Sequence
+
+from strokeseg.archive import OVERLAP_FOLDER, REPORT_FOLDER
+from strokeseg.cohort.case import Case
+from strokeseg.errors import DataError
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_TAKEN = (REPORT_FOLDER, OVERLAP_FOLDER)
+
+
+def check_name(name: str, where: str) -> str:
+    """Check that a case's name can start the names of its files, and give it back.
+
+    Parameters
+    ----------
+    name : str
+        The case's name.
+    where : str
+        Where it was found, for the message.
+
+    Raises
+    ------
+    DataError
+        If it is empty, hidden, holds a slash or a character that cannot be shown or stored.
+    """
+    fault = _fault(name)
+    if fault:
+        raise DataError(f"{where}: case {name!a} {fault}; give a name such as sub-01")
+    return name
+
+
+def check_folder(folder: str, where: str) -> str:
+    """Check that a folder for results stays below the output folder, and give it back.
+
+    Raises
+    ------
+    DataError
+        If it is absolute, leads out by ``..``, or one of its parts is no name for a folder.
+    """
+    shown = f"{where}: output {folder!a}"
+    advice = "give a folder below OUTPUT such as group1/sub-01"
+    if folder.startswith(("/", "~")) or re.match(r"[A-Za-z]:", folder):
+        raise DataError(f"{shown} is an absolute path; {advice}")
+    for part in folder.split("/"):
+        fault = _fault(part)
+        if fault:
+            told = "leads out of OUTPUT by '..'" if part == ".." else f"has a part that {fault}"
+            raise DataError(f"{shown} {told}; {advice}")
+    return folder
+
+
+def check_places(cases: Sequence[Case], where: str) -> None:
+    """Check that no two cases have one name, or would write the same files.
+
+    Capitals do not tell names apart, as on many disks they do not.
+
+    Raises
+    ------
+    DataError
+        If two collide, or one would go where a cohort's own report or map goes.
+    """
+    names: dict[str, str] = {}
+    places: dict[tuple[str, str], str] = {}
+    for case in cases:
+        top = case.folder.split("/")[0].casefold()
+        if top in _TAKEN:
+            raise DataError(
+                f"{where}: case {case.name} would go into OUTPUT/{case.folder}, but {top} is kept "
+                "for the whole cohort's; rename it"
+            )
+        name = case.name.casefold()
+        if name in names:
+            raise DataError(_same(where, names[name], case.name))
+        place = (case.folder.casefold(), case.prefix.casefold())
+        if place in places:
+            raise DataError(
+                f"{where}: cases {places[place]} and {case.name} would both write "
+                f"{case.folder}/{case.prefix}_*; give each its own output or name"
+            )
+        names[name] = places[place] = case.name
+
+
+def _same(where: str, first: str, second: str) -> str:
+    if first == second:
+        return f"{where}: two cases are called {first}; give each its own name"
+    return (
+        f"{where}: cases {first} and {second} differ in capitals alone, which many disks do not "
+        "tell apart; rename one"
+    )
+
+
+def _fault(name: str) -> str:
+    """Say what keeps a name from being one of a file; empty if nothing does."""
+    if not name.strip():
+        return "is empty"
+    if name.startswith("."):
+        return "starts with a dot, which hides it"
+    if "/" in name or "\\" in name:
+        return "holds a slash" if "/" in name else "holds a backslash"
+    if _CONTROL.search(name):
+        return "holds a control character"
+    if name != name.strip():
+        return "starts or ends with a space"
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "is not UTF-8"
+    return ""

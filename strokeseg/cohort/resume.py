@@ -1,0 +1,184 @@
+"""Whether a case's results are there, whole, and made the way that they would be made now."""
+
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from strokeseg.archive import error_path, read_json
+from strokeseg.cohort.case import Case
+from strokeseg.cohort.job import BatchJob
+from strokeseg.errors import StrokesegError
+from strokeseg.hashing import sha256
+from strokeseg.outputs import KINDS, OutputNames
+from strokeseg.staging import write_json
+from strokeseg.volume.filetype import header_and_voxels
+from strokeseg.volume.stream import require_file
+
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
+NEW = "new"
+_STAGING = ".strokeseg-"
+# An empty staging folder in a folder of several cases may be of one that is just being saved.
+_EMPTY_STAGING_S = 60.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found of a case: why it has to be done (None: all is there), and its inputs.
+
+    `digests` is the sha256 of each input file by modality, as a record has them, taken before the
+    inputs are read; `pairs` that of the other half of each .img/.hdr pair.
+    """
+
+    reason: str | None
+    digests: Mapping[str, str]
+    pairs: Mapping[str, str]
+
+
+def look_at(case: Case, job: BatchJob) -> Look:
+    """Compare a case's record with what would make it now, with its files and with its inputs.
+
+    Engine, device and number of threads may differ, as results do not depend on them beyond what
+    the engines' tolerance says; where a mask drawn by hand lies may differ too.
+
+    Raises
+    ------
+    StrokesegError
+        An input is missing or cannot be read.
+    """
+    for path in case.images.values():
+        require_file(path)
+    digests = {name: sha256(path) for name, path in case.images.items()}
+    pairs = {
+        name: sha256(other)
+        for name, path in case.images.items()
+        if (other := _other_half(path)) is not None
+    }
+    return Look(_find_reason(case, job, digests, pairs), digests, pairs)
+
+
+def _find_reason(
+    case: Case, job: BatchJob, digests: Mapping[str, str], pairs: Mapping[str, str]
+) -> str | None:
+    names = job.names(case)
+    if not job.resume:
+        return "--no-resume"
+    if not names.record.exists():
+        return NEW
+    try:
+        record = read_json(names.record)
+        return _find_difference(record, case, job, (digests, pairs)) or _find_damage(record, names)
+    except StrokesegError:
+        return "its record is damaged"
+    except (KeyError, TypeError, AttributeError):  # it lacks something, or has it in another form
+        return "its record is of another kind"
+
+
+def _find_difference(
+    record: Mapping[str, Any],
+    case: Case,
+    job: BatchJob,
+    inputs: tuple[Mapping[str, str], Mapping[str, str]],
+) -> str | None:
+    """Compare a record with what would be written now."""
+    if record["strokeseg"] != job.version:
+        return f"strokeseg was {record['strokeseg']}"
+    if record.get("case") != case.name:
+        return "it was another case"
+    models = [(m["sha256"], m.get("config_sha256"), m["precision"]) for m in record["models"]]
+    if models != [(p.sha256, p.config_sha256, job.hardware.precision) for p in job.prints]:
+        return "the model was another"
+    if record["options"] != job.options.as_record() or record["kinds"] != sorted(job.kinds):
+        return "the options were others"
+    found = record["inputs"]
+    seen = ({n: i["sha256"] for n, i in found.items()}, _pairs_of(found))
+    return None if seen == inputs else "the inputs were others"
+
+
+def _find_damage(record: Mapping[str, Any], names: OutputNames) -> str | None:
+    """Compare the outputs with the checksums in their record."""
+    files = record["files"]
+    expected = {path.name: path for path in names.chosen(record["kinds"])[:-1]}
+    if not isinstance(files, dict) or files.keys() != expected.keys():
+        return "its record is of another kind"
+    for name, path in expected.items():
+        if not path.is_file():
+            return f"{name} was missing"
+        if sha256(path) != files[name]:
+            return f"{name} was changed"
+    return None
+
+
+def _pairs_of(inputs: Mapping[str, Any]) -> dict[str, str]:
+    return {name: i["pair_sha256"] for name, i in inputs.items() if "pair_sha256" in i}
+
+
+def describe_more(
+    record: Mapping[str, Any], case: Case, job: BatchJob, look: Look
+) -> dict[str, Any]:
+    """Add to a record what only a batch knows and the next one asks for."""
+    inputs = {
+        name: i | ({"pair_sha256": look.pairs[name]} if name in look.pairs else {})
+        for name, i in record["inputs"].items()
+    }
+    models = [
+        {**m, "config_sha256": p.config_sha256}
+        for m, p in zip(record["models"], job.prints, strict=True)
+    ]
+    truth = _truth_of(case)
+    return {**record, "inputs": inputs, "models": models, "case": case.name, "truth": truth}
+
+
+def amend_truth(case: Case, names: OutputNames) -> None:
+    """Write down where the mask drawn by hand lies now, which changes no result."""
+    record = read_json(names.record)
+    if record.get("truth") != _truth_of(case):
+        write_json(names.record, record | {"truth": _truth_of(case)})
+
+
+def _truth_of(case: Case) -> str | None:
+    return None if case.truth is None else str(case.truth)
+
+
+def _other_half(path: Path) -> Path | None:
+    """Give the other file of an .img/.hdr pair."""
+    header, voxels = header_and_voxels(path)
+    return None if header == voxels else voxels if path == header else header
+
+
+def remove_leftovers(names: OutputNames, *, shared: bool) -> None:
+    """Remove what a killed process left of a case; nobody else may be at it now.
+
+    Parameters
+    ----------
+    names
+        The case's files.
+    shared
+        Whether other cases have the same folder: then only what is this case's by its name goes.
+    """
+    own = {path.name for path in (*names.chosen(KINDS), error_path(names))}
+    if not names.directory.is_dir():
+        return
+    remove_temporary(names.directory, own if shared else None)
+    for item in names.directory.glob(f"{_STAGING}*"):
+        if item.is_dir() and not item.is_symlink():
+            inside = {_final_name(path) for path in item.rglob("*") if not path.is_dir()}
+            old = time.time() - item.stat().st_mtime > _EMPTY_STAGING_S
+            if not shared or (inside <= own if inside else old):
+                shutil.rmtree(item, ignore_errors=True)
+
+
+def remove_temporary(folder: Path, own: set[str] | None) -> None:
+    """Remove half-written files that would have been called one of `own`, or anything if None."""
+    for item in folder.glob(".*.tmp"):
+        match = _TEMPORARY.fullmatch(item.name)
+        if match and (own is None or match[1] in own):
+            item.unlink(missing_ok=True)
+
+
+def _final_name(path: Path) -> str:
+    match = _TEMPORARY.fullmatch(path.name)
+    return match[1] if match else path.name

@@ -1,0 +1,172 @@
+"""Cases listed in a CSV or TSV: a row each, a column per modality."""
+
+import csv
+import io
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from strokeseg.cohort.case import Case
+from strokeseg.cohort.places import check_folder, check_name
+from strokeseg.cohort.wording import Findings, cut_short
+from strokeseg.errors import DataError, InputNotFoundError, ReadWriteError
+from strokeseg.options import MODALITIES
+
+# Columns may be named as BIDS's suffixes are, too.
+_SAME = {"t1w": "t1", "t2w": "t2", "pdw": "pd", "trace": "dwi", "ncct": "ct"}
+_OTHERS = ("case", "truth", "output")
+_MISSING = ("", "n/a", "na", "nan")
+_DELIMITERS = (",", "\t", ";")
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Where a row is, for messages, and its cells by column; missing ones left out."""
+
+    where: str
+    cells: Mapping[str, str]
+
+
+def find_in_table(path: Path, findings: Findings) -> tuple[Case, ...]:
+    """Read the cases of a table.
+
+    Columns: ``case``; one or more of the modalities; and, if wanted, ``truth`` (a mask drawn by
+    hand) and ``output`` (a folder below OUTPUT, else the case's name). Paths are relative to the
+    table's folder. Others are left out. A cell that is empty or ``n/a`` is missing.
+
+    Parameters
+    ----------
+    path : Path
+        Text with commas, tabs or semicolons between the cells, and a header.
+    findings : Findings
+        Gets notes.
+
+    Raises
+    ------
+    DataError
+        If the table or a row cannot be used.
+    InputNotFoundError
+        If the table or a file in it is not there.
+    """
+    text = _text(path)
+    lines = list(_lines(path, text))
+    if not lines:
+        raise DataError(f"{path}: is empty; give a header with case and t1, flair, ... and rows")
+    columns = _columns(path, lines[0][1], findings)
+    cases: dict[str, str] = {}
+    found = []
+    missing: list[str] = []
+    for number, cells in lines[1:]:
+        row = _row(f"{path}, line {number}", columns, cells)
+        case = _case(path.parent, row, missing)
+        if case.name in cases:
+            raise DataError(f"{row.where}: case {case.name} is in {cases[case.name]} already")
+        cases[case.name] = f"line {number}"
+        found.append(case)
+    if missing:
+        more = f" (and {len(missing) - 1} more like it)" if len(missing) > 1 else ""
+        raise InputNotFoundError(f"{missing[0]}{more}; paths are relative to the table's folder")
+    return tuple(found)
+
+
+def _text(path: Path) -> str:
+    """Read the table as UTF-8, with or without a mark at its start."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: is no table in UTF-8; save it as 'CSV UTF-8' (byte {error.start} is wrong)"
+        ) from error
+    except PermissionError as error:
+        raise InputNotFoundError(f"{path}: cannot be read ({error.strerror})") from error
+    except OSError as error:
+        raise ReadWriteError(f"{path}: reading failed ({error.strerror})") from error
+
+
+def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Split the text to cells, each line with its number; lines without anything are left out."""
+    header = text.lstrip("\r\n").partition("\n")[0]
+    first = "\t" if path.suffix.lower() in (".tsv", ".tab") else ","
+    order = sorted(_DELIMITERS, key=lambda one: (header.count(one), one == first), reverse=True)
+    delimiter = first if first in header else order[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    number = 1
+    try:
+        for cells in reader:
+            if cells:
+                yield number, [cell.strip() for cell in cells]
+            number = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, line {number}: is no row of a table ({error}); check its quotes"
+        ) from error
+
+
+def _columns(path: Path, header: Sequence[str], findings: Findings) -> list[str]:
+    """Give what each column is for: a modality, case, truth, output; empty where it is ignored."""
+    known = (*MODALITIES, *_OTHERS)
+    lower = [_SAME.get(name.lower(), name.lower()) for name in header]
+    shown = cut_short((name or "(no name)" for name in header), 20)
+    twice = sorted({name for name in lower if name in known and lower.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: has more than one column {twice[0]} ({shown}); keep one")
+    if "case" not in lower:
+        raise DataError(f"{path}: has no column case, but {shown}; name each case")
+    if not set(lower) & set(MODALITIES):
+        raise DataError(
+            f"{path}: has no column of a modality, but {shown}; name columns of paths "
+            f"{', '.join(MODALITIES)}"
+        )
+    for name, title in zip(lower, header, strict=True):
+        if name not in known and name:
+            findings.note("columns of the table that were ignored", title)
+    return [name if name in known else "" for name in lower]
+
+
+def _row(where: str, columns: Sequence[str], cells: Sequence[str]) -> _Row:
+    """Name the cells of a row."""
+    if not any(cells):
+        raise DataError(f"{where}: the row is empty; delete it")
+    if len(cells) != len(columns):
+        raise DataError(
+            f"{where}: the row has {len(cells)} cells and the header {len(columns)}; write n/a for "
+            "what is missing"
+        )
+    named = zip(columns, cells, strict=True)
+    return _Row(where, {name: cell for name, cell in named if name and not _is_missing(name, cell)})
+
+
+def _is_missing(column: str, cell: str) -> bool:
+    """Tell whether a cell is empty; a case may be called NA."""
+    return cell.lower() in (_MISSING[:2] if column == "case" else _MISSING)
+
+
+def _case(folder: Path, row: _Row, missing: list[str]) -> Case:
+    """Make a case of a row; files that are not there are added to `missing`."""
+    cells = row.cells
+    if "case" not in cells:
+        raise DataError(f"{row.where}, column case: is empty; name the case")
+    name = check_name(cells["case"], f"{row.where}, column case")
+    output = name
+    if "output" in cells:
+        output = check_folder(cells["output"], f"{row.where}, column output")
+    files = {
+        column: folder / os.path.expanduser(cells[column])  # noqa: PTH111 - never raises
+        for column in (*MODALITIES, "truth")
+        if column in cells
+    }
+    truth = files.pop("truth", None)
+    if not files:
+        raise DataError(f"{row.where}: case {name} has no scan; give one, or delete the row")
+    for column, file in (*files.items(), *([("truth", truth)] if truth else [])):
+        if not os.path.isfile(file):  # noqa: PTH113 - Path.is_file() raises where it may not look
+            what = "is a folder" if os.path.isdir(file) else "is no file"  # noqa: PTH112
+            missing.append(f"{row.where}, column {column}: {file} {what}")
+    first: dict[Path, str] = {}
+    for column, file in files.items():
+        if file in first:
+            both = f"{first[file]} and {column}"
+            raise DataError(f"{row.where}: columns {both} name one file, {file}; give two")
+        first[file] = column
+    return Case(name=name, images=files, folder=output, prefix=name, truth=truth)

@@ -1,0 +1,126 @@
+"""The affine that brings a case to MNI152, from its tissue map alone.
+
+The brain is tilted about the left-right axis until its long axis rises as it does in MNI152; then
+the training's alignment gives it MNI152's mean and spread along R, A and S. Compared with an affine
+from labelled structures, on 17 label maps of heads tilted by up to 30 degrees, brain voxels of the
+median head end 4 mm from their place, of the worst 8 mm (9 and 25 mm without the tilt). Turns about
+the other two axes, which are small in a scanner, are not found.
+"""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from strokeseg.archive import FiledCase
+from strokeseg.arrays import AffineArray, BoolArray, LabelArray
+from strokeseg.brain import brain_mask
+from strokeseg.errors import DataError
+from strokeseg.grid import Grid
+from strokeseg.training.alignment import fit_moments
+from strokeseg.volume import read
+
+# How far the long axis of grey and white matter rises towards the front in MNI152, in the mean
+# of the 14 heads that the bundled model was trained on.
+LONG_AXIS_DEGREES = 15.2
+
+_GREY_AND_WHITE = {"gm", "wm", "gm/wm", "grey matter", "gray matter", "white matter"}
+_LESION = "lesion"
+_PLAUSIBLE_SCALE = (0.8, 1.25)
+_PLAUSIBLE_TILT_DEGREES = 40.0
+_MOST_POINTS = 200_000
+
+
+def fit_to_mni(case: FiledCase) -> tuple[AffineArray, tuple[str, ...]]:
+    """Find the affine (4x4, the case's mm to MNI152 mm) of a case's tissue map, and doubts of it.
+
+    The brain is grey and white matter with the lesion in their place, largest pieces only.
+
+    Raises
+    ------
+    DataError
+        The case has no tissue map, or no brain in it.
+    """
+    path = case.names.tissue
+    if not path.exists():
+        raise DataError(
+            f"in no common space, and {path.name} is not there to align it: run it again with "
+            "--save mask,tissue"
+        )
+    volume = read(path, scan=False)
+    brain = find_brain(
+        volume.data.astype(np.uint8), volume.grid, class_names(case.names.tissue_table)
+    )
+    tilt, degrees = level(brain, volume.grid)
+    fitted = fit_moments(brain.astype(np.float32), tilt @ volume.grid.affine, path.name)
+    return fitted @ tilt, _doubts(np.diag(fitted)[:3], degrees)
+
+
+def find_brain(labels: LabelArray, grid: Grid, names: dict[str, int]) -> BoolArray:
+    """Find grey and white matter, and lesion in their place, in a map of classes (I, J, K).
+
+    Raises
+    ------
+    DataError
+        The classes name no grey and white matter, or no lesion.
+    """
+    matter = [index for name, index in names.items() if name in _GREY_AND_WHITE]
+    lesion = names.get(_LESION)
+    if not matter or lesion is None:
+        raise DataError(
+            "its tissue map names no grey and white matter: use a model that knows tissues"
+        )
+    tissues = tuple(index for index in names.values() if index not in (0, lesion))
+    wanted: BoolArray = np.isin(labels, [*matter, lesion])
+    return wanted & brain_mask(labels, grid, tissues, lesion)
+
+
+def level(brain: BoolArray, grid: Grid) -> tuple[AffineArray, float]:
+    """Find the tilt about the left-right axis that lays a brain as MNI152's lies.
+
+    Returns
+    -------
+    (4, 4) array and float
+        A rotation of the world's mm about its origin, and its angle in degrees; none where there
+        is no brain.
+    """
+    places = np.argwhere(brain)
+    tilt = np.eye(4)
+    if len(places) < 2:
+        return tilt, 0.0
+    points = places[:: max(1, len(places) // _MOST_POINTS)] @ grid.affine[:3, :3].T
+    (ahead, both), (_, upward) = np.cov(points[:, 1:].T)
+    rise = 0.5 * np.arctan2(2 * both, ahead - upward)
+    angle = np.radians(LONG_AXIS_DEGREES) - rise
+    tilt[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return tilt, float(np.degrees(angle))
+
+
+def class_names(table: Path) -> dict[str, int]:
+    """Read the index of each class from a tissue table, names in lower case.
+
+    Raises
+    ------
+    DataError
+        It is not there, or no such table.
+    """
+    try:
+        rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines(), delimiter="\t")
+        return {row["name"].lower(): int(row["index"]) for row in rows}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise DataError(f"{table}: is no table of classes; run this case again") from error
+
+
+def _doubts(scales: AffineArray, tilt_degrees: float) -> tuple[str, ...]:
+    low, high = _PLAUSIBLE_SCALE
+    if (
+        scales.min() >= low
+        and scales.max() <= high
+        and abs(tilt_degrees) <= _PLAUSIBLE_TILT_DEGREES
+    ):
+        return ()
+    shown = " x ".join(f"{scale:.2f}" for scale in scales)
+    return (
+        f"its brain was scaled by {shown} and tilted by {tilt_degrees:.0f} degrees to fit MNI152, "
+        "which no head needs: look at its tissue map",
+    )

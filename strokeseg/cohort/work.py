@@ -1,0 +1,238 @@
+"""One case after the other by one process: check, read, predict, save; a failure costs one case."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from hashlib import sha256 as hash_of
+
+from strokeseg._version import __version__
+from strokeseg.archive import error_path
+from strokeseg.cohort.case import Case
+from strokeseg.cohort.claim import Claims
+from strokeseg.cohort.failure import file_failure
+from strokeseg.cohort.job import BatchJob, Listener, Outcome, Silent, print_of
+from strokeseg.cohort.resume import NEW, Look, amend_truth, describe_more, look_at, remove_leftovers
+from strokeseg.errors import DataError, EngineError, Interrupted
+from strokeseg.loaded import LoadedModel, check_compatible, load_model
+from strokeseg.pipeline import predict
+from strokeseg.result import Result
+from strokeseg.threads import at_most
+from strokeseg.volume import Volume, read
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A case whose scans are read."""
+
+    case: Case
+    volumes: dict[str, Volume]
+    look: Look
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """A case whose result is not saved yet."""
+
+    case: Case
+    result: Result
+    look: Look
+    seconds: float
+
+
+class Worker:
+    """Does the cases of one job. `prepare`, `segment` and `save` may run in a thread each.
+
+    Parameters
+    ----------
+    job : BatchJob
+        What to do.
+    hear : Listener
+        Hears of stages.
+    should_stop : callable
+        Asked after each pass of the network; True ends the case with `Interrupted`.
+    """
+
+    def __init__(
+        self,
+        job: BatchJob,
+        hear: Listener | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.job = job
+        self._hear = hear or Silent()
+        self._should_stop = should_stop
+        self._claims = Claims(job.output, job.run)
+        self._models: list[LoadedModel] | None = None
+
+    def open(self, models: list[LoadedModel] | None = None) -> list[LoadedModel]:
+        """Load the models, or take loaded ones, unless that was done before.
+
+        Raises
+        ------
+        StrokesegError
+            A model is not here or another than the batch began with, or has no engine.
+        """
+        if self._models is None:
+            self._models = models or load_models(self.job, self._hear)
+        return self._models
+
+    @property
+    def loaded(self) -> list[LoadedModel] | None:
+        """The models, once they are loaded."""
+        return self._models
+
+    def run(self, case: Case) -> Outcome:
+        """Do one case from start to end."""
+        ready = self.prepare(case)
+        if isinstance(ready, Outcome):
+            return ready
+        segmented = self.segment(ready)
+        return segmented if isinstance(segmented, Outcome) else self.save(segmented)
+
+    def prepare(self, case: Case) -> Ready | Outcome:
+        """Claim a case, see whether it has to be done, and read its scans."""
+        started = time.perf_counter()
+        self._hear.on_stage(case.name, "read")
+        try:
+            names = self.job.names(case)
+            holder = self._claims.take(_key(case))
+            if holder is not None:
+                return Outcome(case.name, "busy", f"{holder} is at it")
+            remove_leftovers(names, shared=case.folder in self.job.shared)
+            look = look_at(case, self.job)
+            if look.reason is None:
+                amend_truth(case, names)
+                error_path(names).unlink(missing_ok=True)
+                self._claims.release(_key(case))
+                return Outcome(case.name, "skipped")
+            with at_most(self.job.hardware.threads):
+                volumes = {name: read(path) for name, path in case.images.items()}
+        except Exception as error:  # noqa: BLE001 - whatever it is, it costs this case alone
+            return self._fail(case, error, time.perf_counter() - started)
+        return Ready(case, volumes, look, time.perf_counter() - started)
+
+    def segment(self, ready: Ready) -> Segmented | Outcome:
+        """Run the network.
+
+        Raises
+        ------
+        StrokesegError
+            The models cannot be opened, which concerns every case, or the work was stopped.
+        """
+        case, started = ready.case, time.perf_counter()
+        try:
+            models = self.open()
+        except BaseException:
+            self._claims.release(_key(case))
+            raise
+        try:
+            result = predict(
+                ready.volumes,
+                model=models,
+                options=self.job.options,
+                progress=_CaseProgress(case.name, self._hear, self._should_stop),
+            )
+            _check_unchanged(result, ready.look)
+            record = describe_more(result.record, case, self.job, ready.look)
+            record["seconds"] = {**record["seconds"], "read": ready.seconds}
+        except Interrupted:
+            self._claims.release(_key(case))
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it costs this case alone
+            return self._fail(case, error, ready.seconds + time.perf_counter() - started)
+        spent = ready.seconds + time.perf_counter() - started
+        return Segmented(case, replace(result, record=record), ready.look, spent)
+
+    def save(self, segmented: Segmented) -> Outcome:
+        """Write the results, and take away the error file of an earlier try."""
+        case, started = segmented.case, time.perf_counter()
+        self._hear.on_stage(case.name, "save")
+        names = self.job.names(case)
+        try:
+            with at_most(self.job.hardware.threads):
+                segmented.result.save(
+                    names.directory,
+                    prefix=case.prefix,
+                    kinds=self.job.kinds,
+                    overwrite=True,
+                    sources=case.sources or None,
+                )
+            error_path(names).unlink(missing_ok=True)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it costs this case alone
+            return self._fail(case, error, segmented.seconds + time.perf_counter() - started)
+        self._claims.release(_key(case))
+        seconds = segmented.seconds + time.perf_counter() - started
+        again = "" if segmented.look.reason in (None, NEW) else f"again: {segmented.look.reason}"
+        return Outcome(case.name, "done", again, 0, seconds)
+
+    def close(self) -> None:
+        """Give up every claim."""
+        self._claims.close()
+
+    def _fail(self, case: Case, error: Exception, seconds: float) -> Outcome:
+        outcome = file_failure(case, self.job, error, seconds)
+        self._claims.release(_key(case))
+        return outcome
+
+
+def load_models(job: BatchJob, hear: Listener) -> list[LoadedModel]:
+    """Load a job's models and check that they are the ones that the batch began with.
+
+    Raises
+    ------
+    EngineError
+        This process has another strokeseg or other models, or there is no engine.
+    StrokesegError
+        A model cannot be had or read.
+    """
+    if job.version != __version__:
+        raise EngineError(
+            f"strokeseg is {__version__} here and {job.version} where the batch began: install the "
+            "same version everywhere"
+        )
+    models = [
+        load_model(name, job.hardware, offline=job.offline, say=hear.on_notice)
+        for name in job.models or (None,)
+    ]
+    check_compatible(models)
+    prints = tuple(print_of(m.model.folder, m.model.sha256) for m in models)
+    if prints != job.prints:
+        named = ", ".join(m.model.name for m in models)
+        raise EngineError(f"the files of {named} are others than when the batch began; start again")
+    return models
+
+
+class _CaseProgress:
+    """Passes the stages of one prediction on, and stops it where that is wanted."""
+
+    def __init__(self, case: str, hear: Listener, should_stop: Callable[[], bool]) -> None:
+        self._case = case
+        self._hear = hear
+        self._should_stop = should_stop
+
+    def on_stage(self, name: str, windows: int = 0) -> None:  # noqa: ARG002 - part of the protocol
+        """Pass a stage on; the scans and the model have been read before."""
+        if name not in ("read", "load model"):
+            self._hear.on_stage(self._case, name)
+
+    def on_window(self) -> None:
+        """Stop, if that is wanted."""
+        if self._should_stop():
+            raise Interrupted(f"{self._case}: stopped; nothing of it was written")
+
+
+def _check_unchanged(result: Result, look: Look) -> None:
+    """Refuse a result whose inputs are no longer those that were read."""
+    for name, found in result.record["inputs"].items():
+        if found["sha256"] != look.digests[name]:
+            raise DataError(
+                f"{found['path']} was changed while it was being segmented; run this case again"
+            )
+
+
+def _key(case: Case) -> str:
+    """Name a case's claim: the start of its file names, and what tells folders apart."""
+    digest = hash_of(f"{case.folder}/{case.prefix}".encode()).hexdigest()
+    return f"{re.sub(r'[^A-Za-z0-9_-]', '-', case.prefix)[:100]}-{digest[:12]}"

@@ -1,0 +1,181 @@
+"""The tables of a cohort hold what the cases' own records say, and nothing else."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+from strokeseg.cohort import collect as collecting
+from strokeseg.cohort.claim import Claims
+from strokeseg.cohort.collect import collect
+from strokeseg.errors import CannotCreateError, DataError, InputNotFoundError
+from strokeseg.outputs import LESION_COLUMNS
+from tests.cohort.cohorts import hidden, make_cases, make_job, make_model, run_all
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    root = tmp_path_factory.mktemp("collect")
+    job = make_job(root / "out", make_model(root / "model"), kinds=frozenset({"mask", "lesions"}))
+    cases = make_cases(root / "in", 3)
+    path = cases[2].images["flair"]
+    path.write_bytes(path.read_bytes()[:1500])
+    run_all(cases, job)
+    return job.output
+
+
+@pytest.fixture
+def output(once, tmp_path):
+    return shutil.copytree(once, tmp_path / "out")
+
+
+def rows(path):
+    head, *lines = [line.split("\t") for line in path.read_text().splitlines()]
+    return [dict(zip(head, line, strict=True)) for line in lines]
+
+
+def record_of(output, name):
+    return json.loads((output / name / f"{name}_strokeseg.json").read_bytes())
+
+
+def edit(output, name, **changes):
+    content = record_of(output, name) | changes
+    (output / name / f"{name}_strokeseg.json").write_text(json.dumps(content))
+
+
+def test_each_case_has_a_row_with_the_figures_of_its_record(output):
+    edit(output, "s1", warnings=[])
+    edit(output, "s2", warnings=["one", "two\tlines\nof it"])
+    tables = collect(output, "run")
+    assert (tables.done, tables.failed, tables.warned) == (2, 1, 1)
+    first, second, third = rows(output / "cohort.tsv")
+    record = record_of(output, "s1")
+    assert list(first) == [
+        *("case", "status", "modalities", "reference", "lesion_volume_ml", "volume_low_ml"),
+        *("volume_high_ml", "lesion_count", "CSF_ml", "GM_ml", "GM/WM_ml", "WM_ml", "brain_ml"),
+        *("warnings", "seconds", "model", "error", "record"),
+    ]
+    assert (first["case"], first["status"], first["modalities"]) == ("s1", "done", "flair")
+    assert float(first["lesion_volume_ml"]) == pytest.approx(record["lesion_volume_ml"], abs=1e-4)
+    low, high = record["lesion_volume_range_ml"]
+    assert float(first["volume_low_ml"]) == pytest.approx(low, abs=1e-4)
+    assert float(first["volume_high_ml"]) == pytest.approx(high, abs=1e-4)
+    assert int(first["lesion_count"]) == record["lesion_count"]
+    assert float(first["GM_ml"]) == pytest.approx(record["tissue_volumes_ml"]["GM"], abs=1e-4)
+    assert float(first["brain_ml"]) == pytest.approx(record["brain_volume_ml"], abs=1e-4)
+    assert float(first["seconds"]) == pytest.approx(sum(record["seconds"].values()), abs=0.06)
+    assert (first["model"], first["error"]) == ("model", "n/a")
+    assert first["record"] == "s1/s1_strokeseg.json"
+    assert second["warnings"] == "one | two lines of it"
+    assert (third["case"], third["status"]) == ("s3", "failed")
+    assert "damaged" in third["error"]
+    assert third["lesion_volume_ml"] == third["record"] == "n/a"
+
+
+def test_each_lesion_has_a_row_that_names_its_case(output):
+    tables = collect(output, "run")
+    found = rows(output / "lesions.tsv")
+    assert list(found[0]) == ["case", *LESION_COLUMNS]
+    counts = [record_of(output, name)["lesion_count"] for name in ("s1", "s2")]
+    assert [row["case"] for row in found] == ["s1"] * counts[0] + ["s2"] * counts[1]
+    assert tables.lesion_count == len(found) > 0
+    own = rows(output / "s1" / "s1_label-L_lesions.tsv")
+    assert [{"case": "s1"} | row for row in own] == found[: counts[0]]
+
+
+def test_models_with_other_tissues_have_columns_of_their_own(output):
+    edit(output, "s2", tissue_volumes_ml={"background": 9, "lesion": 1, "bone": 7.5})
+    edit(output, "s1", brain_volume_ml=None)
+    collect(output, "run")
+    first, second, _ = rows(output / "cohort.tsv")
+    assert (second["bone_ml"], second["GM_ml"], first["bone_ml"]) == ("7.5000", "n/a", "n/a")
+    assert first["brain_ml"] == "n/a"
+    assert list(first).index("WM_ml") < list(first).index("bone_ml") < list(first).index("brain_ml")
+
+
+def test_modalities_come_in_their_usual_order(output):
+    inputs = record_of(output, "s1")["inputs"]["flair"]
+    edit(output, "s1", inputs={"adc": inputs, "dwi": inputs, "flair": inputs, "t1": inputs})
+    collect(output, "run")
+    assert rows(output / "cohort.tsv")[0]["modalities"] == "t1,flair,dwi,adc"
+
+
+def test_a_case_whose_last_try_failed_shows_no_figures_of_an_earlier_one(output):
+    error = {"case": "s1", "message": "no longer there", "inputs": {"t1": "x"}}
+    (output / "s1" / "s1_error.json").write_text(json.dumps(error))
+    tables = collect(output, "run")
+    row = rows(output / "cohort.tsv")[0]
+    assert (row["status"], row["error"], row["lesion_volume_ml"]) == (
+        *("failed", "no longer there", "n/a"),
+    )
+    assert "s1" not in {row["case"] for row in rows(output / "lesions.tsv")}
+    assert tables.failed == 2
+
+
+def test_a_case_that_lacks_a_file_is_shown_as_failed(output):
+    (output / "s1" / "s1_label-L_mask.nii.gz").unlink()
+    collect(output, "run")
+    row = rows(output / "cohort.tsv")[0]
+    assert (row["status"], row["error"]) == (
+        *("failed", "s1_label-L_mask.nii.gz is missing; run the batch again"),
+    )
+
+
+def test_a_lesion_table_that_was_changed_is_not_believed(output):
+    (output / "cohort.tsv").write_text("the last one")
+    with (output / "s1" / "s1_label-L_lesions.tsv").open("a") as stream:
+        stream.write("1\t2\n")
+    with pytest.raises(DataError, match=r"s1_label-L_lesions\.tsv: was changed"):
+        collect(output, "run")
+    assert (output / "cohort.tsv").read_text() == "the last one"
+    assert hidden(output) == []
+
+
+@pytest.mark.parametrize("changes", [{"lesion_volume_ml": None}, {"models": 3}, {"seconds": [1]}])
+def test_a_record_that_lacks_something_is_named(output, changes):
+    edit(output, "s1", **changes)
+    with pytest.raises(DataError, match=r"s1_strokeseg\.json: is no whole record"):
+        collect(output, "run")
+
+
+def test_cases_that_were_predicted_alone_and_saved_less_are_rows_too(output):
+    record = record_of(output, "s1")
+    for name in ("case", "truth"):
+        record.pop(name)
+    record["files"].pop("s1_label-L_lesions.tsv")
+    (output / "s1" / "s1_strokeseg.json").write_text(json.dumps(record))
+    tables = collect(output, "run")
+    assert rows(output / "cohort.tsv")[0]["case"] == "s1"
+    assert tables.lesion_count == record_of(output, "s2")["lesion_count"]
+
+
+def test_an_output_without_cases_gives_tables_without_rows(tmp_path):
+    tables = collect(tmp_path, "run")
+    assert (tables.done, tables.failed, tables.lesion_count) == (0, 0, 0)
+    assert (tmp_path / "cohort.tsv").read_text().startswith("case\tstatus\t")
+    assert (tmp_path / "lesions.tsv").read_text().startswith("case\tindex\t")
+
+
+def test_what_a_killed_run_left_of_the_tables_goes(output):
+    (output / ".cohort.tsv.0123abcd.tmp").write_text("half")
+    (output / ".mine.0123abcd.tmp").write_text("not ours")
+    collect(output, "run")
+    assert hidden(output) == [".mine.0123abcd.tmp"]
+
+
+def test_two_runs_write_the_tables_one_after_the_other(output, monkeypatch):
+    monkeypatch.setattr(collecting, "_PATIENCE_S", 0.0)
+    other = Claims(output, "other")
+    other.take("tables")
+    with pytest.raises(CannotCreateError, match=rf"process {os.getpid()} on .* run `strokeseg"):
+        collect(output, "run")
+    other.close()
+    collect(output, "run")
+    assert hidden(output) == []
+
+
+def test_a_folder_that_is_not_there_is_said_and_not_made(tmp_path):
+    with pytest.raises(InputNotFoundError, match="no such folder"):
+        collect(tmp_path / "none", "run")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,55 @@
+"""What a batch is told, and what is found out before its first case."""
+
+import pickle
+
+import pytest
+
+from strokeseg.cohort.case import Case
+from strokeseg.cohort.job import BatchJob, Outcome, Silent, shared_folders, with_models
+from strokeseg.errors import WeightsUnavailableError
+from strokeseg.hashing import sha256
+from tests.cohort.cohorts import make_model
+
+
+def test_models_are_known_by_their_checksums_and_folders_by_absolute_paths(tmp_path, monkeypatch):
+    make_model(tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    job = with_models(BatchJob(tmp_path / "out", ("model",), offline=True), Silent())
+    assert job.models == (str(tmp_path / "model"),)
+    found = job.prints[0]
+    assert found.sha256 == sha256(tmp_path / "model" / "model.safetensors")
+    assert found.config_sha256 == sha256(tmp_path / "model" / "config.json")
+
+
+def test_the_default_model_and_names_of_the_registry_stay_names(tmp_path):
+    default = with_models(BatchJob(tmp_path, offline=True), Silent())
+    named = with_models(BatchJob(tmp_path, ("synth-open",), offline=True), Silent())
+    assert default.models == ()
+    assert named.models == ("synth-open",)
+    assert default.prints == named.prints
+
+
+def test_a_model_that_is_nowhere_is_said(tmp_path):
+    with pytest.raises(WeightsUnavailableError, match="nobody"):
+        with_models(BatchJob(tmp_path, ("nobody",), offline=True), Silent())
+
+
+def test_a_job_can_be_sent_to_another_process_and_every_run_has_its_own_name(tmp_path):
+    job = BatchJob(tmp_path)
+    assert pickle.loads(pickle.dumps(job)) == job
+    assert BatchJob(tmp_path).run != job.run
+
+
+def test_folders_of_several_cases_are_known():
+    cases = [Case(name, {}, folder, name) for name, folder in (("a", "x"), ("b", "x"), ("c", "y"))]
+    assert shared_folders(cases) == {"x"}
+
+
+def test_an_outcome_is_plain_values():
+    assert Outcome("a", "failed", "why", 65, 1.5).as_record() == {
+        "case": "a",
+        "status": "failed",
+        "message": "why",
+        "exit_code": 65,
+        "seconds": 1.5,
+    }

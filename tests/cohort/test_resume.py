@@ -1,0 +1,323 @@
+"""A case is skipped only if its record says that what is there was made the same way, whole."""
+
+import gzip
+import json
+import os
+import shutil
+import time
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from strokeseg.cohort.case import Case
+from strokeseg.cohort.resume import look_at, remove_leftovers
+from strokeseg.engines import open_engine
+from strokeseg.loaded import Hardware
+from strokeseg.options import Options
+from strokeseg.outputs import KINDS, OutputNames
+from tests.cohort.cohorts import (
+    hidden,
+    make_case,
+    make_cases,
+    make_job,
+    make_model,
+    run_all,
+    statuses,
+    with_prints,
+)
+from tests.factories import KINDS as SCANS
+from tests.factories import scan_image
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """Three cases that are done, all outputs saved."""
+    root = tmp_path_factory.mktemp("once")
+    cases = make_cases(root / "in", 3)
+    job = job_below(root, make_model(root / "model"))
+    assert set(statuses(cases, job).values()) == {"done"}
+    return root
+
+
+def job_below(root, model):
+    options = Options(tta=False, uncertainty=True)
+    return make_job(root / "out", model, kinds=frozenset(KINDS), options=options)
+
+
+@pytest.fixture
+def done(once, tmp_path):
+    """The same three cases for one test alone; gives cases and job."""
+    shutil.copytree(once, tmp_path, dirs_exist_ok=True)
+    cases = tuple(
+        Case(name, {"flair": tmp_path / "in" / name / f"{name}_flair.nii.gz"}, name, name)
+        for name in ("s1", "s2", "s3")
+    )
+    return cases, job_below(tmp_path, tmp_path / "model")
+
+
+def only_second(outcomes):
+    """The reason why s2 was done, where the others were skipped."""
+    assert [outcomes[name].status for name in ("s1", "s3")] == ["skipped", "skipped"]
+    assert outcomes["s2"].status == "done"
+    return outcomes["s2"].message
+
+
+def test_whole_cases_are_skipped_and_no_engine_is_opened(done, monkeypatch):
+    cases, job = done
+
+    def refuse(*_arguments, **_keywords):
+        raise AssertionError
+
+    monkeypatch.setattr("strokeseg.loaded.open_engine", refuse)
+    before = {p: p.stat().st_mtime_ns for p in job.output.rglob("*") if p.is_file()}
+    assert set(statuses(cases, job).values()) == {"skipped"}
+    assert {p: p.stat().st_mtime_ns for p in job.output.rglob("*") if p.is_file()} == before
+
+
+ENDINGS = [
+    "_label-L_mask.nii.gz",
+    "_label-L_mask.json",
+    "_label-L_probseg.nii.gz",
+    "_dseg.nii.gz",
+    "_dseg.tsv",
+    "_desc-uncertainty_map.nii.gz",
+    "_label-L_lesions.tsv",
+    "_qc.png",
+    "_strokeseg.json",
+]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_deleted_output_redoes_its_case_alone(done, ending):
+    cases, job = done
+    path = job.output / "s2" / f"s2{ending}"
+    content = path.read_bytes()
+    path.unlink()
+    why = only_second(run_all(cases, job))
+    assert ending == "_strokeseg.json" or path.name in why
+    if not ending.endswith(".json"):  # those name the inputs, which were moved
+        assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_cut_output_redoes_its_case_alone(done, ending):
+    cases, job = done
+    path = job.output / "s2" / f"s2{ending}"
+    path.write_bytes(path.read_bytes()[:-3])
+    assert "again" in only_second(run_all(cases, job))
+    assert set(statuses(cases, with_prints(job)).values()) == {"skipped"}
+
+
+def test_a_changed_byte_of_the_mask_redoes_its_case_alone(done):
+    cases, job = done
+    path = job.output / "s2" / "s2_label-L_mask.nii.gz"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert only_second(run_all(cases, job)) == f"again: {path.name} was changed"
+
+
+def test_other_bytes_of_an_input_redo_its_case_alone(done):
+    cases, job = done
+    path = cases[1].images["flair"]
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), 1))  # the same voxels
+    assert only_second(run_all(cases, job)) == "again: the inputs were others"
+
+
+def test_the_same_bytes_at_another_place_are_the_same_input(done):
+    cases, job = done
+    moved = cases[1].images["flair"].with_name("renamed.nii.gz")
+    cases[1].images["flair"].rename(moved)
+    cases = (cases[0], replace(cases[1], images={"flair": moved}), cases[2])
+    assert set(statuses(cases, job).values()) == {"skipped"}
+
+
+def test_another_modality_or_one_more_redoes_the_case(done):
+    cases, job = done
+    path = cases[1].images["flair"]
+    cases = (cases[0], replace(cases[1], images={"flair": path, "t1": path}), cases[2])
+    assert only_second(run_all(cases, job)) == "again: the inputs were others"
+    cases = (cases[0], replace(cases[1], images={"t2": path}), cases[2])
+    assert only_second(run_all(cases, with_prints(job))) == "again: the inputs were others"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"threshold": 0.4}, {"overlap": 0.25}, {"min_volume_ml": 1.0}, {"tta": True}]
+)
+def test_another_option_redoes_every_case_once(done, changes):
+    cases, job = done
+    other = with_prints(job, options=replace(job.options, **changes))
+    outcomes = run_all(cases, other)
+    assert {o.message for o in outcomes.values()} == {"again: the options were others"}
+    assert set(statuses(cases, with_prints(other)).values()) == {"skipped"}
+
+
+def test_other_kinds_redo_every_case_and_remove_what_is_not_wanted(done):
+    cases, job = done
+    fewer = with_prints(job, kinds=frozenset({"mask"}))
+    assert set(statuses(cases, fewer).values()) == {"done"}
+    assert not list(job.output.rglob("*_qc.png"))
+
+
+def test_other_weights_or_another_config_redo_every_case(done, tmp_path):
+    cases, job = done
+    make_model(tmp_path / "model", seed=4)
+    outcomes = run_all(cases, with_prints(job))
+    assert {o.message for o in outcomes.values()} == {"again: the model was another"}
+    make_model(tmp_path / "model", seed=4, threshold=0.35)
+    outcomes = run_all(cases, with_prints(job))
+    assert {o.message for o in outcomes.values()} == {"again: the model was another"}
+
+
+def test_the_same_model_at_another_place_is_the_same(done, tmp_path):
+    cases, job = done
+    shutil.move(tmp_path / "model", tmp_path / "elsewhere")
+    moved = with_prints(job, models=(str(tmp_path / "elsewhere"),))
+    assert set(statuses(cases, moved).values()) == {"skipped"}
+
+
+def test_engine_and_threads_do_not_matter_but_precision_and_version_do(done):
+    cases, job = done
+    other = replace(job, hardware=Hardware("onnxruntime", "cpu", threads=1))
+    assert set(statuses(cases, with_prints(other)).values()) == {"skipped"}
+    coarse = replace(job, hardware=Hardware(precision="bf16"))
+    assert look_at(cases[0], coarse).reason == "the model was another"
+    assert look_at(cases[0], replace(job, version="0.0.1")).reason == "strokeseg was 0.1.0"
+
+
+def test_no_resume_redoes_every_case(done):
+    cases, job = done
+    outcomes = run_all(cases, with_prints(job, resume=False))
+    assert {(o.status, o.message) for o in outcomes.values()} == {("done", "again: --no-resume")}
+
+
+def edited(record, **changes):
+    content = json.loads(record.read_bytes())
+    record.write_text(json.dumps(content | changes))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda record: record.write_text(""),
+        lambda record: record.write_text("{"),
+        lambda record: record.write_text("{}"),
+        lambda record: record.write_text("[1]"),
+        lambda record: record.write_bytes(b"\xff\xfe\x00"),
+        lambda record: edited(record, files={}),
+        lambda record: edited(record, files=None),
+        lambda record: edited(record, kinds=[]),
+        lambda record: edited(record, kinds=None),
+        lambda record: edited(record, models=[]),
+        lambda record: edited(record, models=[None]),
+        lambda record: edited(record, inputs=[]),
+        lambda record: edited(record, case="s1"),
+    ],
+)
+def test_a_record_that_cannot_be_trusted_redoes_its_case_alone(done, damage):
+    cases, job = done
+    damage(job.output / "s2" / "s2_strokeseg.json")
+    only_second(run_all(cases, job))
+    assert set(statuses(cases, with_prints(job)).values()) == {"skipped"}
+
+
+def test_a_failed_case_is_tried_again_and_its_error_file_goes_when_it_is_done(done):
+    cases, job = done
+    path = cases[1].images["flair"]
+    content = path.read_bytes()
+    path.write_bytes(content[:1000])
+    error = job.output / "s2" / "s2_error.json"
+    for _ in range(2):
+        assert statuses(cases, with_prints(job))["s2"] == "failed"
+        assert error.exists()
+    path.write_bytes(content)  # what was made from it before is there and right
+    assert set(statuses(cases, with_prints(job)).values()) == {"skipped"}
+    assert not error.exists()
+    (job.output / "s2" / "s2_strokeseg.json").unlink()
+    error.write_text("{}")
+    assert statuses(cases, with_prints(job))["s2"] == "done"
+    assert not error.exists()
+
+
+def test_another_truth_is_written_down_and_nothing_is_done_again(done, tmp_path):
+    cases, job = done
+    truth = tmp_path / "truth.nii.gz"
+    cases = (cases[0], replace(cases[1], truth=truth), cases[2])
+    assert set(statuses(cases, job).values()) == {"skipped"}
+    record = job.output / "s2" / "s2_strokeseg.json"
+    assert json.loads(record.read_bytes())["truth"] == str(truth)
+    assert set(statuses(cases, with_prints(job)).values()) == {"skipped"}
+
+
+def test_both_halves_of_a_pair_count(tmp_path):
+    image = scan_image(SCANS["ras"])
+    pair = nib.Nifti1Pair(np.asarray(image.dataobj), image.affine)
+    nib.save(pair, tmp_path / "a.img")
+    job = make_job(tmp_path / "out", make_model(tmp_path / "model"))
+    for name in ("a.img", "a.hdr"):
+        case = Case("a", {"flair": tmp_path / name}, "a", "a")
+        assert statuses([case], with_prints(job))["a"] == "done"
+        for other in ("a.img", "a.hdr"):
+            assert statuses([case], with_prints(job))["a"] == "skipped"
+            content = bytearray((tmp_path / other).read_bytes())
+            content[-1 if other == "a.img" else 150] ^= 1  # a voxel; a letter of its description
+            (tmp_path / other).write_bytes(content)
+            assert statuses([case], with_prints(job))["a"] == "done"
+        shutil.rmtree(job.output)
+
+
+def test_what_a_killed_run_left_goes_when_the_case_is_looked_at(done):
+    cases, job = done
+    folder = job.output / "s2"
+    for name in (".strokeseg-abc", ".strokeseg-def/tmpold"):
+        (folder / name).mkdir(parents=True)
+    (folder / ".strokeseg-abc" / "s2_label-L_mask.nii.gz").write_bytes(b"1")
+    (folder / ".s2_error.json.0123abcd.tmp").write_bytes(b"1")
+    (folder / ".mine").write_bytes(b"1")
+    assert set(statuses(cases, job).values()) == {"skipped"}
+    assert hidden(job.output) == [".mine"]
+
+
+def test_in_a_shared_folder_only_what_is_the_cases_own_goes(tmp_path):
+    def leave(staging, *names):
+        (tmp_path / staging).mkdir()
+        for name in names:
+            (tmp_path / staging / name).write_bytes(b"1")
+
+    leave(".strokeseg-own", "a_qc.png", ".a_label-L_mask.nii.gz.0123abcd.tmp")
+    leave(".strokeseg-other", "a_b_qc.png")
+    leave(".strokeseg-empty")
+    leave(".strokeseg-old")
+    os.utime(tmp_path / ".strokeseg-old", (time.time() - 3600,) * 2)
+    (tmp_path / ".a_error.json.0123abcd.tmp").write_bytes(b"1")
+    (tmp_path / ".a_b_error.json.0123abcd.tmp").write_bytes(b"1")
+    remove_leftovers(OutputNames.for_prefix(tmp_path, "a"), shared=True)
+    assert hidden(tmp_path) == [
+        ".a_b_error.json.0123abcd.tmp",
+        ".strokeseg-empty",
+        ".strokeseg-other",
+    ]
+
+
+def test_cases_of_one_output_folder_resume_each_by_itself(tmp_path):
+    cases = tuple(
+        replace(make_case(tmp_path / "in", name), folder="", prefix=name) for name in ("a", "a_b")
+    )
+    job = make_job(tmp_path / "out", make_model(tmp_path / "model"), shared=frozenset({""}))
+    assert statuses(cases, job) == {"a": "done", "a_b": "done"}
+    (tmp_path / "out" / "a_qc.png").unlink()
+    assert statuses(cases, with_prints(job)) == {"a": "done", "a_b": "skipped"}
+    assert hidden(job.output) == []
+
+
+def test_the_engine_that_resume_does_without_is_the_one_that_is_used(done, monkeypatch):
+    cases, job = done
+    opened = []
+    monkeypatch.setattr(
+        "strokeseg.loaded.open_engine", lambda *a, **k: opened.append(1) or open_engine(*a, **k)
+    )
+    (job.output / "s2" / "s2_qc.png").unlink()
+    only_second(run_all(cases, job))
+    assert opened == [1]
