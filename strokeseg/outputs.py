@@ -55,7 +55,9 @@ class OutputNames:
     mask: Path
     mask_sidecar: Path
     probability: Path
+    probability_sidecar: Path
     tissue: Path
+    tissue_sidecar: Path
     tissue_table: Path
     uncertainty: Path
     uncertainty_sidecar: Path
@@ -80,7 +82,9 @@ class OutputNames:
             mask=directory / f"{prefix}_label-L_mask.nii.gz",
             mask_sidecar=directory / f"{prefix}_label-L_mask.json",
             probability=directory / f"{prefix}_label-L_probseg.nii.gz",
+            probability_sidecar=directory / f"{prefix}_label-L_probseg.json",
             tissue=directory / f"{prefix}_dseg.nii.gz",
+            tissue_sidecar=directory / f"{prefix}_dseg.json",
             tissue_table=directory / f"{prefix}_dseg.tsv",
             uncertainty=directory / f"{prefix}_desc-uncertainty_map.nii.gz",
             uncertainty_sidecar=directory / f"{prefix}_desc-uncertainty_map.json",
@@ -207,21 +211,29 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def mask_sidecar(sources: Sequence[str], reference: str, model: str) -> Mapping[str, Any]:
     """Return the JSON beside the mask: the inputs, the one whose grid it is on, the model."""
-    return {
-        "Type": "Lesion",
-        "Description": f"Stroke lesion, 1 inside and 0 outside, as found by the model {model}",
-        "Sources": list(sources),
-        "SpatialReference": reference,
-        "Manual": False,
-    }
+    about = f"Stroke lesion, 1 inside and 0 outside, as found by the model {model}"
+    return {"Type": "Lesion", "Manual": False} | _about_image(about, sources, reference)
+
+
+def probability_sidecar(sources: Sequence[str], reference: str, model: str) -> Mapping[str, Any]:
+    """Return the JSON beside the probability: the inputs, whose grid it is on, the model."""
+    about = f"Probability of a stroke lesion, 0 to 1, not masked by the brain, by the model {model}"
+    return {"Manual": False} | _about_image(about, sources, reference)
+
+
+def tissue_sidecar(sources: Sequence[str], reference: str, model: str) -> Mapping[str, Any]:
+    """Return the JSON beside the classes; it describes the columns of their table too."""
+    about = f"Tissues and stroke lesion, as found by the model {model}; the table names the classes"
+    columns = {"volume_ml": {"Description": "Volume of the class", "Units": "mL"}}
+    return {"Manual": False, **columns} | _about_image(about, sources, reference)
 
 
 def uncertainty_sidecar(
     sources: Sequence[str], reference: str, flip_count: int
 ) -> Mapping[str, Any]:
     """Return the JSON beside the uncertainty image, which says what its two volumes are."""
+    about = "Uncertainty of the segmentation, two volumes along the fourth axis"
     return {
-        "Description": "Uncertainty of the segmentation, two volumes along the fourth axis",
         "Volumes": [
             {
                 "Index": 0,
@@ -237,6 +249,13 @@ def uncertainty_sidecar(
                 "Flips": flip_count,
             },
         ],
+    } | _about_image(about, sources, reference)
+
+
+def _about_image(about: str, sources: Sequence[str], reference: str) -> dict[str, Any]:
+    """Return what BIDS wants to know of every image that is made from others."""
+    return {
+        "Description": about,
         "Sources": list(sources),
         "SpatialReference": reference,
     }

@@ -20,6 +20,8 @@ from strokeseg.outputs import (
     lesion_table,
     mask_sidecar,
     prefix_of,
+    probability_sidecar,
+    tissue_sidecar,
     tissue_table,
     uncertainty_sidecar,
 )
@@ -164,8 +166,12 @@ class Result:
             write_json(where, mask_sidecar(sources, space, model))
         elif final == names.probability:
             write(where, self.probability, self.reference)
+        elif final == names.probability_sidecar:
+            write_json(where, probability_sidecar(sources, space, model))
         elif final == names.tissue:
             write(where, self.tissue, self.reference)
+        elif final == names.tissue_sidecar:
+            write_json(where, tissue_sidecar(sources, space, model))
         elif final == names.tissue_table:
             volumes = [self.tissue_volumes_ml[name] for name in self.class_names]
             write_text(where, tissue_table(self.class_names, volumes))

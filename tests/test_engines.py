@@ -1,6 +1,7 @@
 import ctypes
 import importlib
 import importlib.util
+import os
 import subprocess
 import sys
 
@@ -269,6 +270,23 @@ def test_openvino_needs_no_torch():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "openvino"
+
+
+def test_openvino_tells_nobody_of_its_use(tmp_path):
+    code = (
+        "from strokeseg.engines import open_engine\n"
+        "from tests.networks import spec_of, random_state\n"
+        "spec = spec_of()\n"
+        "open_engine(spec, random_state(spec), engine='openvino')\n"
+        "import openvino, sys\n"
+        "assert sys.modules['openvino_telemetry'] is None\n"
+    )
+    home = {**os.environ, "HOME": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=home
+    )
+    assert run.returncode == 0, run.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_importing_the_engines_imports_no_framework():

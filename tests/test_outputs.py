@@ -20,7 +20,9 @@ from strokeseg.outputs import (
     mask_sidecar,
     parse_kinds,
     prefix_of,
+    probability_sidecar,
     table,
+    tissue_sidecar,
     tissue_table,
     uncertainty_sidecar,
 )
@@ -56,7 +58,9 @@ def test_files_are_called_as_the_design_says(tmp_path):
         "sub-01_label-L_mask.nii.gz",
         "sub-01_label-L_mask.json",
         "sub-01_label-L_probseg.nii.gz",
+        "sub-01_label-L_probseg.json",
         "sub-01_dseg.nii.gz",
+        "sub-01_dseg.json",
         "sub-01_dseg.tsv",
         "sub-01_desc-uncertainty_map.nii.gz",
         "sub-01_desc-uncertainty_map.json",
@@ -160,6 +164,12 @@ def test_sidecars_are_json_and_say_where_the_image_comes_from():
     assert mask["Sources"] == ["a.nii", "b.nii"]
     assert mask["SpatialReference"] == "a.nii"
     assert "synth-open" in mask["Description"]
+    for sidecar in (probability_sidecar, tissue_sidecar):
+        about = json.loads(json.dumps(sidecar(["a.nii", "b.nii"], "b.nii", "synth-open")))
+        assert about["Sources"] == ["a.nii", "b.nii"]
+        assert about["SpatialReference"] == "b.nii"
+        assert "synth-open" in about["Description"]
+    assert tissue_sidecar(["a.nii"], "a.nii", "m")["volume_ml"]["Units"] == "mL"
     maps = json.loads(json.dumps(uncertainty_sidecar(["a.nii"], "a.nii", 8)))
     assert [volume["Name"] for volume in maps["Volumes"]] == ["entropy", "standard deviation"]
     assert maps["Volumes"][1]["Flips"] == 8

@@ -60,7 +60,9 @@ def test_saved_files_keep_sform_and_qform_codes(model, tmp_path):
         "sub-01_label-L_mask.nii.gz",
         "sub-01_label-L_mask.json",
         "sub-01_label-L_probseg.nii.gz",
+        "sub-01_label-L_probseg.json",
         "sub-01_dseg.nii.gz",
+        "sub-01_dseg.json",
         "sub-01_dseg.tsv",
         "sub-01_desc-uncertainty_map.nii.gz",
         "sub-01_desc-uncertainty_map.json",
@@ -74,7 +76,7 @@ def test_saved_files_keep_sform_and_qform_codes(model, tmp_path):
             assert saved.get_sform(coded=True)[1] == 4
             assert saved.get_qform(coded=True)[1] == 2
             assert np.allclose(saved.affine, image.affine, atol=1e-4)
-    uncertainty = nib.load(written[5]).get_fdata()
+    uncertainty = nib.load(written[7]).get_fdata()
     assert uncertainty.shape == (*image.shape, 2)
     assert np.allclose(uncertainty[..., 0], result.entropy)
     assert uncertainty[..., 0].max() <= np.log(6) + 1e-5

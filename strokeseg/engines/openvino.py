@@ -1,13 +1,18 @@
 """The OpenVINO engine: the default on a CPU."""
 
+import sys
 from typing import Any
 
 import numpy as np
-import openvino
 
-from strokeseg.arrays import FloatArray, Shape3
-from strokeseg.engines.signal_stack import kept_signal_stack
-from strokeseg.errors import EngineError
+# OpenVINO tells its makers of every import, through this package. Here nothing is sent anywhere.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+import openvino  # noqa: E402
+
+from strokeseg.arrays import FloatArray, Shape3  # noqa: E402
+from strokeseg.engines.signal_stack import kept_signal_stack  # noqa: E402
+from strokeseg.errors import EngineError  # noqa: E402
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 

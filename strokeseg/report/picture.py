@@ -7,51 +7,43 @@ orange with a dark seam, which tells itself from any grey for any colour vision.
 
 import io
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray
 from strokeseg.errors import DataError
 from strokeseg.grid import Grid, canonical_grid, closest_axes
 from strokeseg.lesions import Box, bounding_box
+from strokeseg.report.page import (
+    CONVENTION,
+    HEAD_LEVEL,
+    MARGIN_PX,
+    PAGE,
+    PLANES,
+    QUIET,
+    TEXT,
+    Plane,
+    draw_labels,
+    fit,
+    flat,
+    font,
+    grey_window,
+    place_mm,
+)
 
 SLICES_PER_PLANE = 3
 CELL_PX = 320
 GUTTER_PX = 24
 CAPTION_PX = 30
-MARGIN_PX = 28
 HEADER_PX = 66
 FOOTER_PX = 20
-PAGE = (0, 0, 0)
-TEXT = (236, 236, 236)
-QUIET = (150, 153, 160)
 OUTLINE = (255, 150, 20)
 SEAM = (20, 8, 0)
 
 _SAMPLES = 400_000
-_HEAD_LEVEL = 0.12
 _HEAD_MARGIN_MM = 4.0
 _SUPERSAMPLING = 2
-
-
-@dataclass(frozen=True)
-class _Plane:
-    # Canonical axes: `across` runs from the picture's right to its left, `up` from bottom to top.
-    normal: int
-    across: int
-    up: int
-    name: str
-    letters: tuple[str, str]
-
-
-_PLANES = (
-    _Plane(normal=2, across=0, up=1, name="z", letters=("R", "L")),
-    _Plane(normal=1, across=0, up=2, name="y", letters=("R", "L")),
-    _Plane(normal=0, across=1, up=2, name="x", letters=("A", "P")),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,14 +92,14 @@ def draw(scan: FloatArray, mask: BoolArray, grid: Grid, title: str, subtitle: st
             "them onto one grid first"
         )
     scene = _scene(scan, mask, grid)
-    heights = [scene.size_px(plane.up) for plane in _PLANES]
+    heights = [scene.size_px(plane.up) for plane in PLANES]
     pitch = CELL_PX + 2 * GUTTER_PX
     width = 2 * (MARGIN_PX - GUTTER_PX) + SLICES_PER_PLANE * pitch
     top = MARGIN_PX + HEADER_PX
     height = top + sum(heights) + len(heights) * CAPTION_PX + FOOTER_PX + MARGIN_PX
     page = Image.new("RGB", (width, height), PAGE)
     _draw_text(page, title, subtitle, bool(scene.mask.any()))
-    for plane, row_height in zip(_PLANES, heights, strict=True):
+    for plane, row_height in zip(PLANES, heights, strict=True):
         for column, index in enumerate(_pick_slices(scene, plane.normal)):
             left = MARGIN_PX + column * pitch
             _draw_cell(page, (left, top), scene, plane, index)
@@ -133,8 +125,8 @@ def _scene(scan: FloatArray, mask: BoolArray, grid: Grid) -> _Scene:
     zooms = canonical.voxel_size_mm
     stride = max(1, int(np.cbrt(scan.size / _SAMPLES)))
     sample = ras_scan[::stride, ::stride, ::stride]
-    low, high = _grey_window(sample)
-    box = _head_box(sample > low + _HEAD_LEVEL * (high - low), stride, canonical)
+    low, high = grey_window(sample)
+    box = _head_box(sample > low + HEAD_LEVEL * (high - low), stride, canonical)
     lesion = bounding_box(ras_mask)
     if lesion is not None:
         i, j, k = (
@@ -146,14 +138,6 @@ def _scene(scan: FloatArray, mask: BoolArray, grid: Grid) -> _Scene:
     affine[:3, 3] = (canonical.affine @ [*(side.start for side in box), 1.0])[:3]
     widest = max((box[axis].stop - box[axis].start) * zooms[axis] for axis in (0, 1))
     return _Scene(ras_scan[box], ras_mask[box], affine, zooms, (low, high), CELL_PX / widest)
-
-
-def _grey_window(sample: FloatArray) -> tuple[float, float]:
-    low, high = (float(value) for value in np.percentile(sample, (1.0, 99.0)))
-    head = sample[sample > low + _HEAD_LEVEL * (high - low)]
-    if head.size:
-        high = float(np.percentile(head, 99.0))
-    return low, max(high, low + 1e-6)
 
 
 def _head_box(head: BoolArray, stride: int, grid: Grid) -> Box:
@@ -200,41 +184,28 @@ def _pick_slices(scene: _Scene, axis: int) -> list[int]:
 
 
 def _draw_cell(
-    page: Image.Image, corner: tuple[int, int], scene: _Scene, plane: _Plane, index: int
+    page: Image.Image, corner: tuple[int, int], scene: _Scene, plane: Plane, index: int
 ) -> None:
     size = (scene.size_px(plane.across), scene.size_px(plane.up))
     left, top = corner[0] + (CELL_PX - size[0]) // 2, corner[1]
     low, high = scene.window
-    grey = (_flat(scene.scan, plane, index) - low) * (255.0 / (high - low))
+    grey = (flat(scene.scan, plane, index) - low) * (255.0 / (high - low))
     image = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
     page.paste(image.resize(size, Image.Resampling.BICUBIC).convert("RGB"), (left, top))
-    flat = _flat(scene.mask, plane, index)
-    if flat.any():
-        line, seam = _outline(flat, size)
+    lesion = flat(scene.mask, plane, index)
+    if lesion.any():
+        line, seam = _outline(lesion, size)
         page.paste(SEAM, (left, top), seam)
         page.paste(OUTLINE, (left, top), line)
-    pen = ImageDraw.Draw(page)
-    middle = top + size[1] // 2
-    pen.text((left - 7, middle), plane.letters[0], QUIET, _font(15), anchor="rm")
-    pen.text((left + size[0] + 7, middle), plane.letters[1], QUIET, _font(15), anchor="lm")
-    centre = [(n - 1) / 2 for n in scene.scan.shape]
-    centre[plane.normal] = float(index)
-    position = round(float(scene.affine[plane.normal] @ [*centre, 1.0]))
-    below = (corner[0] + CELL_PX // 2, top + size[1] + 5)
-    pen.text(below, f"{plane.name} = {position} mm", QUIET, _font(13), anchor="mt")
+    position = place_mm(scene.scan.shape, scene.affine, plane, index)
+    draw_labels(ImageDraw.Draw(page), (left, top), size, plane, position)
 
 
-def _flat(volume: npt.NDArray[Any], plane: _Plane, index: int) -> npt.NDArray[Any]:
-    flat: npt.NDArray[Any] = np.moveaxis(volume, plane.normal, 0)[index]
-    # What is left of the axes is (across, up); rows run down the page and columns to the right.
-    return flat.T[::-1, ::-1]
-
-
-def _outline(flat: npt.NDArray[Any], size: tuple[int, int]) -> tuple[Image.Image, ...]:
+def _outline(lesion: BoolArray, size: tuple[int, int]) -> tuple[Image.Image, ...]:
     # Just outside the lesion, so that it hides none of it; drawn larger and shrunk, for smooth
     # edges.
     fine = (size[0] * _SUPERSAMPLING, size[1] * _SUPERSAMPLING)
-    image = Image.fromarray(flat.astype(np.uint8) * 255).resize(fine, Image.Resampling.BILINEAR)
+    image = Image.fromarray(lesion.astype(np.uint8) * 255).resize(fine, Image.Resampling.BILINEAR)
     inside = np.asarray(image) >= 128
     line = _grow(inside, 3)
     seam = _grow(line, 2)
@@ -260,28 +231,12 @@ def _grow(mask: BoolArray, steps: int) -> BoolArray:
 def _draw_text(page: Image.Image, title: str, subtitle: str, found: bool) -> None:
     pen = ImageDraw.Draw(page)
     room = page.width - 2 * MARGIN_PX
-    pen.text((MARGIN_PX, MARGIN_PX), _fit(title, 22, room), TEXT, _font(22), anchor="lt")
+    pen.text((MARGIN_PX, MARGIN_PX), fit(title, 22, room), TEXT, font(22), anchor="lt")
     line = MARGIN_PX + 42
     if found:
         pen.line((MARGIN_PX, line, MARGIN_PX + 24, line), OUTLINE, 2)
-        pen.text(
-            (MARGIN_PX + 34, line), _fit(subtitle, 17, room - 34), TEXT, _font(17), anchor="lm"
-        )
+        pen.text((MARGIN_PX + 34, line), fit(subtitle, 17, room - 34), TEXT, font(17), anchor="lm")
     else:
         text = "No lesion found" + (f"; {subtitle}" if subtitle else "")
-        pen.text((MARGIN_PX, line), _fit(text, 17, room), OUTLINE, _font(17), anchor="lm")
-    note = "Radiological convention: the patient's right is on the left of the picture."
-    pen.text((MARGIN_PX, page.height - MARGIN_PX), note, QUIET, _font(13), anchor="ls")
-
-
-def _fit(text: str, size: int, room_px: int) -> str:
-    font = _font(size)
-    if font.getlength(text) <= room_px:
-        return text
-    while text and font.getlength(text + "...") > room_px:
-        text = text[:-1]
-    return text + "..."
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+        pen.text((MARGIN_PX, line), fit(text, 17, room), OUTLINE, font(17), anchor="lm")
+    pen.text((MARGIN_PX, page.height - MARGIN_PX), CONVENTION, QUIET, font(13), anchor="ls")

@@ -1,0 +1,254 @@
+"""`strokeseg bids`: a batch as BIDS Apps are called, with derivatives as BIDS has them."""
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperCommand
+
+from strokeseg.cli import arguments as a
+from strokeseg.cli.batch import Show, choose_shard, run_cohort, show_plan
+from strokeseg.console import say, say_error, say_warning, show_facts
+from strokeseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from strokeseg.cohort.case import Cohort
+    from strokeseg.cohort.job import BatchJob
+    from strokeseg.cohort.run import Place
+
+LEVELS = ("participant", "group")
+LABEL_OPTIONS = ("--participant-label", "--session-label")
+
+BidsFolder = Annotated[
+    Path,
+    typer.Argument(metavar="BIDS_DIR", help="Root of the raw dataset.", show_default=False),
+]
+OutputFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="OUT_DIR",
+        help="Of the derivatives, such as BIDS_DIR/derivatives/strokeseg; made if it is not there.",
+        show_default=False,
+    ),
+]
+Level = Annotated[
+    str,
+    typer.Argument(
+        metavar="LEVEL",
+        help="participant: segment; group: write cohort.tsv and lesions.tsv of all that is there, "
+        "as every run of participants does at its end.",
+        show_default=False,
+    ),
+]
+Participants = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--participant-label",
+        metavar="LABEL ...",
+        rich_help_panel=a.CASES,
+        help="Only these, such as 01 02; with or without sub-.",
+    ),
+]
+Sessions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--session-label",
+        metavar="LABEL ...",
+        rich_help_panel=a.CASES,
+        help="Only these, such as 01; with or without ses-.",
+    ),
+]
+FmriprepRoi = Annotated[
+    bool,
+    typer.Option(
+        "--fmriprep-roi",
+        rich_help_panel=a.RESULTS,
+        help="Also write each lesion into BIDS_DIR, beside its T1w and on its grid, as "
+        "sub-*_label-lesion_roi.nii.gz, where fMRIPrep looks for it, and name it in "
+        "BIDS_DIR/.bidsignore. No other option writes among the raw data.",
+    ),
+]
+
+
+class BidsCommand(TyperCommand):
+    """A command whose label options take several values, as those of BIDS Apps do."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Read the arguments once each label has an option of its own."""
+        return super().parse_args(ctx, spread_labels(args))
+
+
+def spread_labels(arguments: Sequence[str]) -> list[str]:
+    """Give each label an option of its own: ``--participant-label 01 02``, or ``01,02``.
+
+    All words up to the next option are labels, but for BIDS_DIR, OUT_DIR and the level at their
+    end. The older spelling ``--participant_label`` is understood too.
+    """
+    spread: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        word = waiting.pop(0)
+        name, given, value = word.partition("=")
+        name = name.replace("_", "-") if name.startswith("--") else name
+        if word == "--":
+            return [*spread, word, *waiting]
+        if name not in LABEL_OPTIONS:
+            spread.append(word)
+            continue
+        labels = [value] if given else []
+        while waiting and not given and not waiting[0].startswith("-"):
+            labels.append(waiting.pop(0))
+        if len(labels) > 3 and labels[-1] in LEVELS:
+            spread += labels[-3:]
+            labels = labels[:-3]
+        each = [label for text in labels for label in text.split(",") if label]
+        spread += [part for label in each for part in (name, label)] or [name]
+    return spread
+
+
+def bids(
+    bids_dir: BidsFolder,
+    out_dir: OutputFolder,
+    level: Level,
+    *,
+    participant_label: Participants = None,
+    session_label: Sessions = None,
+    pattern: a.Patterns = None,
+    reference: a.CaseReference = None,
+    dry_run: a.DryRun = False,
+    save: a.Save = "mask,lesions,qc",
+    fmriprep_roi: FmriprepRoi = False,
+    resume: a.Resume = True,
+    as_json: a.OutcomesAsJson = False,
+    jobs: a.Jobs = 1,
+    dask: a.Dask = None,
+    slurm: a.Slurm = None,
+    shard: a.ShardOption = None,
+    model: a.Models = None,
+    window: a.Window = None,
+    overlap: a.Overlap = 0.5,
+    tta: a.Tta = True,
+    fast: a.Fast = False,
+    threshold: a.Threshold = None,
+    min_volume_ml: a.MinVolume = None,
+    brain_mask: a.BrainMask = None,
+    engine: a.EngineName = "auto",
+    device: a.Device = "auto",
+    precision: a.Precision = "fp32",
+    threads: a.Threads = None,
+    offline: a.Offline = False,
+    quiet: a.Quiet = False,
+    debug: a.Debug = False,  # noqa: ARG001 - read where errors are caught
+) -> None:
+    """Segment a BIDS dataset as a BIDS App: strokeseg bids BIDS_DIR OUT_DIR participant.
+
+    Does what strokeseg batch does, and makes OUT_DIR a dataset of BIDS derivatives.
+    """
+    from strokeseg.cohort.derivative import check_folders
+    from strokeseg.cohort.find import find_cases
+    from strokeseg.cohort.job import BatchJob
+    from strokeseg.cohort.patterns import parse_patterns
+    from strokeseg.cohort.run import Place
+    from strokeseg.cohort.slurm import parse_slurm
+    from strokeseg.loaded import Hardware
+    from strokeseg.options import Options
+    from strokeseg.outputs import parse_kinds
+
+    check_folders(bids_dir, out_dir)
+    if level not in LEVELS:
+        raise UsageError(f"{level} is no level of analysis: give participant or group")
+    if level == "group":
+        _collect(out_dir, quiet=quiet)
+        return
+    kinds = parse_kinds(save)
+    if fmriprep_roi and "mask" not in kinds:
+        raise UsageError(f"--fmriprep-roi needs the mask, which --save {save} leaves out")
+    options = Options(
+        reference=reference,
+        window=window,
+        overlap=overlap,
+        tta=tta and not fast,
+        threshold=threshold,
+        min_volume_ml=min_volume_ml,
+        brain_mask=brain_mask,
+        uncertainty="uncertainty" in kinds,
+    )
+    job = BatchJob(
+        output=out_dir.absolute(),
+        models=tuple(model or ()),
+        hardware=Hardware(engine, device, precision, threads),
+        options=options,
+        kinds=kinds,
+        offline=offline,
+        resume=resume,
+    )
+    place = Place(jobs, dask, None if slurm is None else parse_slurm(slurm))
+    cohort = find_cases(
+        bids_dir,
+        patterns=parse_patterns(pattern or ()),
+        participants=participant_label or (),
+        sessions=session_label or (),
+        reference=reference,
+    )
+    if cohort.kind != "bids":
+        raise UsageError(
+            f"{bids_dir} is no BIDS dataset (no dataset_description.json, no sub-*/anat): use "
+            "strokeseg batch"
+        )
+    cohort = choose_shard(cohort, shard, from_environment=place.is_here)
+    if dry_run:
+        show_plan(cohort)
+        return
+    run = _run_with_masks if fmriprep_roi else run_cohort
+    run(cohort, job, place, Show(quiet=quiet, as_json=as_json))
+
+
+def _run_with_masks(cohort: "Cohort", job: "BatchJob", place: "Place", show: Show) -> None:
+    """Run every case, and write the masks of those that went well beside the T1w scans.
+
+    Raises
+    ------
+    typer.Exit
+        With 1, if a case failed or a mask could not be written.
+    """
+    from strokeseg.cohort.roi import prepare_rois, write_rois
+
+    prepare_rois(cohort.root)
+    end: typer.Exit | None = None
+    try:
+        run_cohort(cohort, job, place, show)
+    except typer.Exit as failed:
+        end = failed
+    rois = write_rois(cohort, job.output)
+    for path in rois.kept:
+        say_warning(
+            f"{path}: was there before or was edited since, and is kept as it is; move it away "
+            "to have one of strokeseg"
+        )
+    for line in rois.failed:
+        say_error(line)
+    if not show.quiet:
+        masks = "1 mask" if len(rois.written) == 1 else f"{len(rois.written)} masks"
+        say(f"{masks} for fMRIPrep beside the T1w scans of {cohort.root}")
+    if rois.failed:
+        raise typer.Exit(1)
+    if end is not None:
+        raise end
+
+
+def _collect(out_dir: Path, *, quiet: bool) -> None:
+    """Write the tables of a whole dataset."""
+    from strokeseg.cohort.collect import collect
+
+    tables = collect(out_dir, secrets.token_hex(8))
+    if not quiet:
+        show_facts(
+            {
+                "done": str(tables.done),
+                "failed": str(tables.failed),
+                "table": str(tables.cohort),
+                "lesions": f"{tables.lesions} ({tables.lesion_count} lesions)",
+            }
+        )
