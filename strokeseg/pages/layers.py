@@ -1,0 +1,148 @@
+"""The volumes that a case's viewer shows, as a script that holds them as text.
+
+A page that is opened from disk can fetch nothing. What is written is for looking at: the scan in
+256 grey levels and the probability in steps of 1/255, each with slope and intercept beside it.
+"""
+
+import base64
+import gzip
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from strokeseg.arrays import AnyArray, FloatArray, Shape3
+from strokeseg.grid import Grid
+from strokeseg.pages.blocks import Blocks
+from strokeseg.pages.stack import Stack
+from strokeseg.report.page import HEAD_LEVEL
+from strokeseg.volume.header import nifti_start, space_from_affine
+
+VARIABLE = "strokesegVolumes"
+
+_LEVELS = 255
+_MEGABYTE = 1_000_000
+_GZIP_LEVEL = 6
+_SAMPLES = 400_000
+_PLANES = 12
+# A scan packs to about half a byte a voxel; grids far beyond the budget are not even tried.
+_MOST_VOXELS_PER_BYTE = 4
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What the viewer shows of a case.
+
+    Attributes
+    ----------
+    script : bytes
+        Sets a variable to an object: layer to a packed NIfTI, base64.
+    layers : tuple of mapping
+        Name, slope and intercept of each, the lowest first.
+    voxel_size_mm : (3,) tuple of float
+        Of the viewer's grid.
+    coarse : bool
+        Whether that grid is coarser than the results'.
+    """
+
+    script: bytes
+    layers: tuple[dict[str, Any], ...]
+    voxel_size_mm: tuple[float, float, float]
+    coarse: bool
+
+
+def pack_layers(stack: Stack, seeds: list[Shape3], budget_mb: float) -> Layers:
+    """Pack a case's volumes, coarser where the largest would be over the budget.
+
+    Parameters
+    ----------
+    stack : Stack
+        The volumes.
+    seeds : list of voxel indices
+        One of each lesion, which is drawn even where the lesion is smaller than half a block.
+    budget_mb : float
+        Largest size of one packed volume, in MB.
+    """
+    budget = budget_mb * _MEGABYTE
+    blocks = _affordable(stack, budget)
+    packed, layers = _pack(stack, blocks, seeds)
+    while max(map(len, packed.values())) > budget and max(blocks.grid(stack.grid).shape) > 1:
+        blocks = blocks.coarser(stack.grid)
+        packed, layers = _pack(stack, blocks, seeds)
+    text = json.dumps({name: base64.b64encode(data).decode() for name, data in packed.items()})
+    return Layers(
+        script=f"window.{VARIABLE}={text};\n".encode(),
+        layers=layers,
+        voxel_size_mm=blocks.grid(stack.grid).voxel_size_mm,
+        coarse=not blocks.whole,
+    )
+
+
+def _affordable(stack: Stack, budget: float) -> Blocks:
+    """Find blocks with which the scan is about within the budget, from a few of its planes."""
+    blocks = Blocks()
+    while np.prod(blocks.grid(stack.grid).shape) > budget * _MOST_VOXELS_PER_BYTE:
+        blocks = blocks.coarser(stack.grid)
+    if stack.scan is None:
+        return blocks
+    low, high = _window(stack.scan)
+    while max(blocks.grid(stack.grid).shape) > 1:
+        levels = _levels((blocks.mean(stack.scan) - low) * (_LEVELS / (high - low)))
+        planes = np.linspace(0, levels.shape[2] - 1, min(levels.shape[2], _PLANES)).astype(int)
+        size = len(gzip.compress(levels[:, :, planes].tobytes(order="F"), _GZIP_LEVEL))
+        excess = size * levels.shape[2] / len(planes) / budget
+        if excess <= 1:
+            break
+        for _ in range(max(1, round(np.log2(excess)))):
+            blocks = blocks.coarser(stack.grid)
+    return blocks
+
+
+def _pack(
+    stack: Stack, blocks: Blocks, seeds: list[Shape3]
+) -> tuple[dict[str, bytes], tuple[dict[str, Any], ...]]:
+    """Pack every volume on the grid of the blocks."""
+    grid = blocks.grid(stack.grid)
+    packed: dict[str, bytes] = {}
+    layers: list[dict[str, Any]] = []
+
+    def add(name: str, data: AnyArray, slope: float = 1.0, inter: float = 0.0) -> None:
+        packed[name] = _nifti(data, grid)
+        layers.append({"name": name, "slope": slope, "inter": inter})
+
+    if stack.scan is None:
+        add("blank", np.zeros(grid.shape, np.uint8))
+    else:
+        low, high = _window(stack.scan)
+        slope = (high - low) / _LEVELS
+        add("scan", _levels((blocks.mean(stack.scan) - low) / slope), slope, low)
+    if stack.tissue is not None:
+        add("tissue", blocks.middle(stack.tissue))
+    if stack.probability is not None:
+        levels = _levels(blocks.mean(stack.probability) * _LEVELS)
+        add("probability", levels, 1.0 / _LEVELS)
+    if stack.mask is not None:
+        add("mask", blocks.mask(stack.mask, seeds).astype(np.uint8))
+    return packed, tuple(layers)
+
+
+def _window(scan: FloatArray) -> tuple[float, float]:
+    """Give what is black and what is white: wider than in a picture, as contrast can be set."""
+    stride = max(1, int(np.cbrt(scan.size / _SAMPLES)))
+    sample = scan[::stride, ::stride, ::stride]
+    low, high = (float(value) for value in np.percentile(sample, (0.5, 99.0)))
+    head = sample[sample > low + HEAD_LEVEL * (high - low)]
+    if head.size:
+        high = float(np.percentile(head, 99.9))
+    return low, high if high > low else low + 1.0
+
+
+def _levels(data: AnyArray) -> AnyArray:
+    return np.clip(np.rint(data), 0, _LEVELS).astype(np.uint8)
+
+
+def _nifti(data: AnyArray, grid: Grid) -> bytes:
+    """Make a packed NIfTI file; sform and qform are one and the same affine."""
+    start = nifti_start(space_from_affine(grid.affine), data.shape, data.dtype)
+    return gzip.compress(start + data.tobytes(order="F"), _GZIP_LEVEL, mtime=0)

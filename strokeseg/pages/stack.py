@@ -1,0 +1,164 @@
+"""The volumes of a case on the reference's grid, read from where the record says they lie."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from strokeseg.arrays import AnyArray, BoolArray, FloatArray, LabelArray
+from strokeseg.errors import StrokesegError
+from strokeseg.grid import Grid
+from strokeseg.hashing import sha256
+from strokeseg.intensity import clip_hounsfield
+from strokeseg.pages.facts import CaseFacts, inputs_of
+from strokeseg.volume import Volume, read
+
+_MOST_LABEL = 255
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """What the viewer can show of a case; None where it is not to be had.
+
+    Attributes
+    ----------
+    grid : Grid
+        Of every array.
+    scan : (I, J, K) float32 array or None
+        The reference scan.
+    mask : (I, J, K) bool array or None
+        The lesion.
+    probability : (I, J, K) float32 array or None
+        Of the lesion.
+    tissue : (I, J, K) uint8 array or None
+        The classes.
+    """
+
+    grid: Grid
+    scan: FloatArray | None = None
+    mask: BoolArray | None = None
+    probability: FloatArray | None = None
+    tissue: LabelArray | None = None
+
+
+def read_stack(facts: CaseFacts, output: Path) -> tuple[Stack | None, list[str]]:
+    """Read a case's volumes, and say in a line each what is missing or unusual.
+
+    Parameters
+    ----------
+    facts : CaseFacts
+        A case with a record.
+    output : Path
+        The cohort's output folder; relative paths of inputs are looked for from it too.
+
+    Returns
+    -------
+    stack, notes : Stack or None, list of str
+        None where there is nothing to show.
+    """
+    names = facts.case.names
+    notes: list[str] = []
+    grid: Grid | None = None
+    kept: dict[str, AnyArray] = {}
+    # One after the other, each in the type that it has, so that a large case fits into memory.
+    for layer in ("mask", "probability", "tissue", "scan"):
+        if layer == "scan":
+            volume = _read_scan(facts, output, notes)
+        else:
+            volume = _read_output(facts, getattr(names, layer), notes)
+        if volume is None:
+            continue
+        grid = grid or volume.grid
+        if volume.grid.same_as(grid):
+            kept[layer] = _typed(layer, volume.data, facts)
+        else:
+            where = volume.path.name if volume.path else layer
+            notes.append(f"{where} is not on the grid of the results and is not shown.")
+    return (None if grid is None else Stack(grid, **kept)), notes
+
+
+def places_of_scan(facts: CaseFacts, output: Path) -> list[Path]:
+    """Say where the reference scan can lie; a relative path may be from another folder.
+
+    Parameters
+    ----------
+    facts : CaseFacts
+        The case, whose record names the scan.
+    output : Path
+        The cohort's output folder.
+    """
+    stored = _reference_input(facts).get("path")
+    if not isinstance(stored, str) or not stored:
+        return []
+    path = Path(stored)
+    if path.is_absolute():
+        return [path]
+    folders = (Path(), output, output.parent, facts.case.names.directory)
+    return [folder / path for folder in folders]
+
+
+def _typed(layer: str, data: FloatArray, facts: CaseFacts) -> AnyArray:
+    """Give a volume the type that it has."""
+    if layer == "mask":
+        return np.asarray(data > 0.5)
+    if layer == "tissue":
+        return np.clip(np.rint(data), 0, _MOST_LABEL).astype(np.uint8)
+    if layer == "scan" and facts.record.get("reference") == "ct":
+        return clip_hounsfield(data)
+    return data
+
+
+def _read_output(facts: CaseFacts, path: Path, notes: list[str]) -> Volume | None:
+    """Read a result; a note where it should be there and is not, or cannot be read."""
+    if not path.is_file():
+        files = facts.record.get("files")
+        if isinstance(files, Mapping) and path.name in files:
+            notes.append(f"{path.name} is missing: it was there when the record was written.")
+        return None
+    return _read(path, notes)
+
+
+def _read_scan(facts: CaseFacts, output: Path, notes: list[str]) -> Volume | None:
+    """Find and read the scan that the results are on the grid of."""
+    entry = _reference_input(facts)
+    stored = entry.get("path")
+    if not isinstance(stored, str) or not stored:
+        notes.append("The scan is not shown: the record does not say where it lies.")
+        return None
+    known = entry.get("sha256")
+    here = [path for path in places_of_scan(facts, output) if _is_file(path)]
+    if not here:
+        notes.append(f"The scan is not shown: there is no file {stored} any more.")
+        return None
+    same = next((path for path in here if not known or _same(path, known)), None)
+    if same is None:
+        notes.append(f"The scan {stored} has changed since it was segmented.")
+    return _read(same or here[0], notes)
+
+
+def _reference_input(facts: CaseFacts) -> Mapping[str, Any]:
+    return inputs_of(facts).get(str(facts.record.get("reference")), {})
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file system takes
+        return False
+
+
+def _same(path: Path, known: Any) -> bool:  # noqa: ANN401 - whatever the record holds
+    try:
+        return bool(sha256(path) == known)
+    except StrokesegError:
+        return False
+
+
+def _read(path: Path, notes: list[str]) -> Volume | None:
+    try:
+        return read(path, scan=False)
+    except StrokesegError as error:
+        notes.append(f"{path.name} is not shown: {error}")
+        return None
