@@ -13,16 +13,23 @@ The codes follow sysexits, as the BIDS execution specification does::
       ReadWriteError             74   reading or writing failed half-way
       Interrupted               130   Ctrl-C
 
-A message is one line: what is wrong, where (file, shape, value), and what to do.
+A message is one line: what is wrong, where (file, shape, value), and what to do. It may quote file
+names and values that others wrote: what cannot be printed in one line is shown by its escape.
 """
 
 from typing import ClassVar
+
+_LONGEST_MESSAGE = 8000  # a path may have 4096 characters
 
 
 class StrokesegError(Exception):
     """Base of every error that reaches the user; `exit_code` is the process's."""
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str = "") -> None:
+        """Keep the message as one printable line."""
+        super().__init__(_one_line(message))
 
 
 class UsageError(StrokesegError):
@@ -75,3 +82,11 @@ class Interrupted(StrokesegError):  # noqa: N818 - it is no error
     """The user stopped the work."""
 
     exit_code = 130
+
+
+def _one_line(message: str) -> str:
+    """Escape what cannot be printed, and cut what is far too long."""
+    start = message[:_LONGEST_MESSAGE]
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in start)
+    whole = len(message) == len(start) and len(shown) <= _LONGEST_MESSAGE
+    return shown if whole else f"{shown[: _LONGEST_MESSAGE - 4]} ..."

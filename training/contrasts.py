@@ -69,9 +69,7 @@ def read_sequences(class_names: Sequence[str], path: Path | None = None) -> tupl
     try:
         entries = tomllib.loads(source.read_text(encoding="utf-8"))["sequences"]
         found = tuple(_sequence(name, entry, class_names) for name, entry in entries.items())
-        if not sum(sequence.share for sequence in found) > 0:
-            raise UsageError(f"contrast table {path}: no sequence has a share above 0")
-        return found
+        _check_shares(found, "sequence")
     except OSError as error:
         raise InputNotFoundError(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -81,6 +79,7 @@ def read_sequences(class_names: Sequence[str], path: Path | None = None) -> tupl
             f"contrast table {path}: {error} is missing or malformed; the bundled table shows "
             "what is needed"
         ) from error
+    return found
 
 
 def _sequence(name: str, entry: Mapping[str, Any], class_names: Sequence[str]) -> Sequence3D:
@@ -92,9 +91,13 @@ def _sequence(name: str, entry: Mapping[str, Any], class_names: Sequence[str]) -
         for s in entry["lesion"]
     )
     ranges = tuple(_range(entry[c]) for c in class_names)
-    if not sum(stage.share for stage in stages) > 0:
-        raise UsageError(f"contrast table: no stage of sequence {name} has a share above 0")
+    _check_shares(stages, f"stage of {name}")
     return Sequence3D(name, _brightness(entry["share"]), ranges, stages)
+
+
+def _check_shares(entries: Sequence[Sequence3D] | Sequence[LesionStage], what: str) -> None:
+    if not sum(entry.share for entry in entries) > 0:
+        raise UsageError(f"contrast table: no {what} has a share above 0")
 
 
 def _range(values: Sequence[float]) -> Range:

@@ -1,6 +1,6 @@
 """What a model's config.json says: the published fields, and ours under ``strokeseg``."""
 
-import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast, get_args
@@ -86,7 +86,7 @@ class ModelConfig:
         unknown = sorted(set(own) - _OWN_FIELDS)
         if unknown:
             raise ModelFormatError(
-                f"config.json: unknown setting strokeseg.{unknown[0]}; update strokeseg"
+                f"config.json: unknown setting strokeseg.{unknown[0][:80]}; update strokeseg"
             )
         names = own.get("class_names", classes or _default_classes(spec.out_channels))
         return cls(
@@ -113,6 +113,11 @@ def _default_classes(count: int) -> tuple[str, ...]:
 def _class_names(names: object, count: int) -> tuple[str, ...]:
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise ModelFormatError("config.json: strokeseg.class_names must be a list of names")
+    strange = [name for name in names if not (name.isprintable() and 1 <= len(name) <= 100)]
+    if strange:
+        raise ModelFormatError(
+            f"config.json: the class name {_shown(strange[0])} is not 1 to 100 printable characters"
+        )
     if len(names) != count or len(set(names)) != count:
         raise ModelFormatError(
             f"config.json: {len(set(names))} different class names for {count} output channels"
@@ -124,11 +129,11 @@ def _number(
     own: Mapping[str, Any], name: str, default: float, *, lowest: float, highest: float
 ) -> float:
     value = own.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ModelFormatError(f"config.json: strokeseg.{name} is {value!r}, not a number")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ModelFormatError(f"config.json: strokeseg.{name} is {_shown(value)}, not a number")
     if not lowest <= value <= highest:
         raise ModelFormatError(
-            f"config.json: strokeseg.{name} is {value}, outside {lowest:g} to {highest:g}"
+            f"config.json: strokeseg.{name} is {_shown(value)}, outside {lowest:g} to {highest:g}"
         )
     return float(value)
 
@@ -136,7 +141,9 @@ def _number(
 def _window(own: Mapping[str, Any]) -> int:
     value = own.get("window", 192)
     if type(value) is not int or not 8 <= value <= 1024:
-        raise ModelFormatError(f"config.json: strokeseg.window is {value!r}, not a whole 8 to 1024")
+        raise ModelFormatError(
+            f"config.json: strokeseg.window is {_shown(value)}, not a whole 8 to 1024"
+        )
     return value
 
 
@@ -145,7 +152,8 @@ def _normalisation(own: Mapping[str, Any]) -> Normalisation:
     known = get_args(Normalisation)
     if value not in known:
         raise ModelFormatError(
-            f"config.json: strokeseg.normalisation is {value!r}, not one of {', '.join(known)}"
+            f"config.json: strokeseg.normalisation is {_shown(value)}, not one of "
+            f"{', '.join(known)}"
         )
     return cast(Normalisation, value)
 
@@ -153,7 +161,9 @@ def _normalisation(own: Mapping[str, Any]) -> Normalisation:
 def _brain_mask(own: Mapping[str, Any], classes: int) -> bool:
     value = own.get("brain_mask", classes > 2)
     if not isinstance(value, bool):
-        raise ModelFormatError(f"config.json: strokeseg.brain_mask is {value!r}, not true or false")
+        raise ModelFormatError(
+            f"config.json: strokeseg.brain_mask is {_shown(value)}, not true or false"
+        )
     return value
 
 
@@ -162,3 +172,8 @@ def _provenance(own: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ModelFormatError("config.json: strokeseg.training must be a table")
     return value
+
+
+def _shown(value: object) -> str:
+    """Show a value for a message, cut short where it is long."""
+    return reprlib.repr(value)

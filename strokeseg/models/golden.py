@@ -78,7 +78,7 @@ def make_golden(
     seed
         For the noise.
     edge_vox
-        Wished edge of the patch.
+        Wished edge of the patch, at most `EDGE_VOX`.
 
     Returns
     -------
@@ -142,15 +142,16 @@ def check_golden(model: Model, engine: _Computes) -> GoldenResult | None:
         return None
     golden = _read(path)
     try:
-        i, j, k = (int(edge) for edge in golden["input_shape"])
-        patch = golden_input(int(golden["input_seed"]), (i, j, k))
+        patch = golden_input(int(golden["input_seed"]), _shape(golden, model.config.spec))
         first = np.asarray(golden["input_first"], dtype=np.float64)
         expected: Mapping[str, Any] = golden["format"]["fp32"]
         scale = float(expected["largest"])
         tolerance = float(golden["tolerance"].get(engine.precision, TOLERANCE["fp32"]))
         recorded = {name: np.asarray(expected[name], dtype=np.float64) for name in expected}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelFormatError(f"{path}: is no golden record ({error}); fetch it again") from error
+    if first.shape != (_INPUT_VALUES,):
+        raise ModelFormatError(f"{path}: its input_first does not fit the model; fetch it again")
     if not np.allclose(patch.ravel()[: first.size], first, rtol=1e-5, atol=1e-6):
         raise ModelFormatError(
             f"{path}: this NumPy ({np.__version__}) draws other numbers from seed "
@@ -165,10 +166,19 @@ def check_golden(model: Model, engine: _Computes) -> GoldenResult | None:
     return _compare(path, recorded, found, scale=scale, tolerance=tolerance)
 
 
+def _shape(golden: Mapping[str, Any], spec: NetworkSpec) -> Shape3:
+    """Read the patch's edges: whole strides of the network, at most `EDGE_VOX` rounded up."""
+    i, j, k = (int(edge) for edge in golden["input_shape"])
+    for edge, stride in zip((i, j, k), spec.stride_product, strict=True):
+        if edge < 1 or edge % stride or edge > -(-EDGE_VOX // stride) * stride:
+            raise ValueError(f"its input_shape is {i} x {j} x {k} voxels")
+    return i, j, k
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         golden = json.loads(path.read_bytes().decode("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelFormatError(f"{path}: cannot be read ({error}); fetch it again") from error
     if not isinstance(golden, dict):
         raise ModelFormatError(f"{path}: is no JSON object; fetch it again")

@@ -11,6 +11,7 @@ from strokeseg.errors import ModelFormatError, StrokesegError, WeightsUnavailabl
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TEXTS = ("summary", "licence", "citation")
 _OPTIONAL = ("repository", "revision", "sha256", "config_sha256", "size_bytes", "note", "folder")
@@ -112,7 +113,7 @@ def load_registry(path: Path | None = None) -> Registry:
     path = registry_path() if path is None else path
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelFormatError(
             f"{path}: the model registry cannot be read ({error}); install strokeseg again"
         ) from error
@@ -137,16 +138,21 @@ def _entry(path: Path, name: str, fields: object) -> RegistryEntry:
     for field in _TEXTS:
         if not isinstance(fields.get(field), str) or not fields[field]:
             raise ModelFormatError(f"{where}: {field} must be a text")
+    for field in _OPTIONAL:
+        kind = int if field == "size_bytes" else str
+        if field in fields and type(fields[field]) is not kind:
+            raise ModelFormatError(f"{where}: {field} must be of type {kind.__name__}")
     classes = fields.get("classes")
-    if not isinstance(classes, list) or len(classes) < 2 or classes[-1] != "lesion":
+    texts = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    if not isinstance(classes, list) or not texts or len(classes) < 2 or classes[-1] != "lesion":
         raise ModelFormatError(f"{where}: classes must be a list of names that ends in 'lesion'")
     if ("folder" in fields) == ("repository" in fields):
         raise ModelFormatError(f"{where}: must have either a folder or a repository")
     patterns = {"sha256": _SHA256, "config_sha256": _SHA256, "revision": _COMMIT, "folder": _NAME}
-    for field, pattern in patterns.items():
-        if field in fields and not pattern.fullmatch(str(fields[field])):
+    for field, pattern in (patterns | {"repository": _REPOSITORY}).items():
+        if field in fields and not pattern.fullmatch(fields[field]):
             raise ModelFormatError(f"{where}: {field} {fields[field]!r} is not of the right form")
     values = {field: fields[field] for field in (*_TEXTS, *_OPTIONAL) if field in fields}
     if "folder" in values:
         values["folder"] = path.parent / values["folder"]
-    return RegistryEntry(name=name, classes=tuple(map(str, classes)), **values)
+    return RegistryEntry(name=name, classes=tuple(classes), **values)

@@ -60,10 +60,10 @@ def read_tensors(path: Path) -> dict[str, FloatArray]:
     names = read_header(path)
     state: dict[str, FloatArray] = {}
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(path, framework="numpy") as file, np.errstate(over="ignore"):
             for name in names:
-                state[name] = np.ascontiguousarray(file.get_tensor(name), dtype=np.float32)
-    except SafetensorError as error:
+                state[name] = np.asarray(file.get_tensor(name), dtype=np.float32, order="C")
+    except (SafetensorError, ValueError) as error:
         raise ModelFormatError(
             f"{path}: not a valid safetensors file ({error}); fetch it again"
         ) from error

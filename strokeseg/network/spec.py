@@ -1,6 +1,7 @@
 """The architecture of a U-Net, as the fields of a `config.json` say it."""
 
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,12 @@ ACTIVATIONS = ("PRELU", "RELU", "LEAKYRELU")
 NORMS = ("INSTANCE",)
 LEAKY_SLOPE = 0.01
 NORM_EPSILON = 1e-5
+
+# Far beyond any network that segments scans: what asks for more would only fill the memory.
+_MAX_CLASSES = 255
+_MAX_LEVELS = 16
+_MAX_UNITS = 64
+_MAX_STRIDE_PRODUCT = 1024
 
 
 @dataclass(frozen=True)
@@ -88,14 +95,16 @@ class NetworkSpec:
         channels = tuple(_integers(config, "channels"))
         if len(channels) < 2:
             raise _refusal("channels", config["channels"], "at least two levels are needed")
+        if len(channels) > _MAX_LEVELS:
+            raise _refusal("channels", config["channels"], f"at most {_MAX_LEVELS} can be built")
         return cls(
             in_channels=1,
-            out_channels=_integer(config, "out_channels", None, low=2),
+            out_channels=_integer(config, "out_channels", None, low=2, high=_MAX_CLASSES),
             channels=channels,
             strides=_strides(config, len(channels) - 1),
             kernel_size=_kernel(config, "kernel_size"),
             up_kernel_size=_kernel(config, "up_kernel_size"),
-            num_res_units=_integer(config, "num_res_units", 0, low=0),
+            num_res_units=_integer(config, "num_res_units", 0, low=0, high=_MAX_UNITS),
             act=_choice(config, "act", "PRELU", ACTIVATIONS),
             norm=_choice(config, "norm", "INSTANCE", NORMS),
             dropout=_dropout(config),
@@ -129,10 +138,18 @@ class NetworkSpec:
 
 
 def _refusal(field: str, value: object, why: str) -> ModelFormatError:
-    return ModelFormatError(f"config.json: {field} is {value!r}: {why}; choose another model")
+    shown = reprlib.repr(value)
+    return ModelFormatError(f"config.json: {field} is {shown}: {why}; choose another model")
 
 
-def _integer(config: Mapping[str, Any], field: str, default: int | None, low: int) -> int:
+def _integer(
+    config: Mapping[str, Any],
+    field: str,
+    default: int | None,
+    *,
+    low: int,
+    high: int | None = None,
+) -> int:
     value = config.get(field, default)
     if value is None:
         raise ModelFormatError(
@@ -140,6 +157,8 @@ def _integer(config: Mapping[str, Any], field: str, default: int | None, low: in
         )
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
         raise _refusal(field, value, f"it must be a whole number from {low}")
+    if high is not None and value > high:
+        raise _refusal(field, value, f"at most {high} can be built")
     return value
 
 
@@ -165,7 +184,11 @@ def _strides(config: Mapping[str, Any], steps: int) -> tuple[Shape3, ...]:
             "strides", value, f"it must list a stride for each of the {steps} steps down"
         )
     # Strides beyond the last step are left unused, as MONAI leaves them.
-    return tuple(_triple("strides", item) for item in value[:steps])
+    strides = tuple(_triple("strides", item) for item in value[:steps])
+    if any(math.prod(axis) > _MAX_STRIDE_PRODUCT for axis in zip(*strides, strict=True)):
+        why = f"no window holds a voxel of the coarsest level, over {_MAX_STRIDE_PRODUCT} voxels"
+        raise _refusal("strides", value, why)
+    return strides
 
 
 def _kernel(config: Mapping[str, Any], field: str) -> Shape3:

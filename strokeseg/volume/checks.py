@@ -1,20 +1,22 @@
-"""What an image must be to be segmented: its header before it is read, its voxels after."""
+"""What an image must be to be segmented: its shape before it is read, its voxels after."""
 
 import numpy as np
 
-from strokeseg.arrays import AffineArray, AnyArray, FloatArray, Shape3
+from strokeseg.arrays import AffineArray, FloatArray, Shape3
 from strokeseg.errors import DataError
-from strokeseg.grid import Grid, affine_problem, closest_axes
+from strokeseg.grid import Grid
 from strokeseg.memory import available_memory_bytes
+from strokeseg.volume.place import unusable
 
 _MIN_FIELD_OF_VIEW_MM = 32.0
 _MAX_FIELD_OF_VIEW_MM = 1000.0
 _LARGE_VOXEL_MM = 5.0
 _ROUNDING_MM = 1e-3
-_ZOOM_TOLERANCE = 0.01
 _CONSTANT_FRACTION = 0.99
 _SAMPLE_VOXELS = 9999
-_UNIT_NAMES = {1: "the metre", 3: "the micrometre"}
+# Float32 holds more, but not the squares of more, nor the reciprocal of less.
+_MAX_INTENSITY = 1e15
+_MIN_RANGE = 1e-20
 
 
 def spatial_shape(name: str, shape: tuple[int, ...]) -> Shape3:
@@ -72,42 +74,6 @@ def check_dtype(name: str, dtype: np.dtype[np.generic]) -> None:
         raise DataError(f"{name}: has voxels of type {dtype}; real numbers are needed")
 
 
-def check_units(name: str, spatial_code: int) -> None:
-    """Refuse a header whose lengths are not in mm; no unit is taken as mm.
-
-    Parameters
-    ----------
-    name : str
-        What messages call the image.
-    spatial_code : int
-        The lowest three bits of NIfTI's ``xyzt_units``.
-    """
-    if spatial_code in _UNIT_NAMES:
-        raise DataError(
-            f"{name}: its header says that its unit of length is {_UNIT_NAMES[spatial_code]} "
-            f"(xyzt_units {spatial_code}); mm are needed, scale the affine and the voxel sizes to "
-            "mm if they are in that unit, then set xyzt_units to 2"
-        )
-
-
-def check_zooms(name: str, zooms: AnyArray) -> None:
-    """Refuse voxel sizes that are not positive numbers.
-
-    Parameters
-    ----------
-    name : str
-        What messages call the image.
-    zooms : (3,) array
-        As stored, in mm.
-    """
-    if not (np.isfinite(zooms).all() and (zooms > 0).all()):
-        sizes = " x ".join(f"{float(zoom):g}" for zoom in zooms)
-        raise DataError(
-            f"{name}: its voxel sizes are {sizes} mm; each must be above 0, correct pixdim in the "
-            "header or convert the scan again"
-        )
-
-
 def checked_grid(name: str, shape: Shape3, affine: AffineArray) -> Grid:
     """Make the grid of an image whose affine and field of view make sense for a head.
 
@@ -125,7 +91,7 @@ def checked_grid(name: str, shape: Shape3, affine: AffineArray) -> Grid:
     DataError
         If the affine is singular or not finite, or the field of view is under 32 mm or over 1 m.
     """
-    problem = affine_problem(affine)
+    problem = unusable(affine)
     if problem:
         raise DataError(
             f"{name}: its affine cannot be used: {problem}; repair the sform or qform, or convert "
@@ -185,44 +151,6 @@ def geometry_warnings(grid: Grid) -> list[str]:
     ]
 
 
-def place_warnings(
-    affine: AffineArray,
-    zooms: AnyArray,
-    sform: AffineArray | None,
-    qform: AffineArray | None,
-) -> list[str]:
-    """Say what is doubtful about how a NIfTI header places its voxels.
-
-    Parameters
-    ----------
-    affine : (4, 4) array
-        What is used: sform, else qform, else a guess from the voxel sizes.
-    zooms : (3,) array
-        The header's voxel sizes, in mm.
-    sform, qform : (4, 4) arrays or None
-        The two affines; None where the code is 0.
-    """
-    if sform is None and qform is None:
-        return [
-            "the header has neither sform nor qform: left and right are taken as nibabel takes "
-            "them and may be swapped"
-        ]
-    if affine_problem(affine):
-        return []
-    warnings = []
-    steps = np.linalg.norm(affine[:3, :3], axis=0)
-    if not np.allclose(steps, zooms, rtol=_ZOOM_TOLERANCE):
-        stored, used = (" x ".join(f"{float(size):.3g}" for size in s) for s in (zooms, steps))
-        warnings.append(
-            f"voxel sizes in pixdim ({stored} mm) are not the affine's ({used} mm): the affine's "
-            "are used"
-        )
-    both = sform is not None and qform is not None and not affine_problem(qform)
-    if both and closest_axes(affine) != closest_axes(np.asarray(qform)):
-        warnings.append("sform and qform give the axes other directions: the sform's are used")
-    return warnings
-
-
 def checked_intensities(name: str, data: FloatArray, *, scan: bool) -> tuple[FloatArray, list[str]]:
     """Make intensities finite, refuse a scan that shows nothing, and say what is unusual.
 
@@ -231,7 +159,8 @@ def checked_intensities(name: str, data: FloatArray, *, scan: bool) -> tuple[Flo
     name : str
         What messages call the image.
     data : (I, J, K) float32 array
-        As read. NaN and infinite voxels are set to the smallest finite value in a copy.
+        As read. NaN and infinite voxels, also those beyond 1e15, are set to the smallest finite
+        value in a copy.
     scan : bool
         Whether it is to be a scan; a mask may be of one value, and have only two.
 
@@ -246,7 +175,7 @@ def checked_intensities(name: str, data: FloatArray, *, scan: bool) -> tuple[Flo
         If no voxel is finite, or all of a scan have one value.
     """
     warnings = []
-    finite = np.isfinite(data)
+    finite = (data <= _MAX_INTENSITY) & (data >= -_MAX_INTENSITY)
     bad = data.size - int(np.count_nonzero(finite))
     if bad == data.size:
         raise DataError(
@@ -261,7 +190,7 @@ def checked_intensities(name: str, data: FloatArray, *, scan: bool) -> tuple[Flo
     if not scan:
         return data, warnings
     low, high = data.min(), data.max()
-    if low == high:
+    if high - low < _MIN_RANGE:
         raise DataError(
             f"{name}: all voxels have the value {low:g}; it shows nothing, check the file"
         )

@@ -13,15 +13,15 @@ from nibabel.spatialimages import HeaderDataError, SpatialImage
 from strokeseg.arrays import AffineArray
 from strokeseg.errors import DataError
 from strokeseg.grid import affine_problem
-from strokeseg.volume.checks import check_units, check_zooms, place_warnings
 from strokeseg.volume.filetype import LONGEST_HEADER_BYTES, header_and_voxels, kind_of
+from strokeseg.volume.place import check_codes, check_units, check_zooms, place_warnings
 from strokeseg.volume.stream import read_start
 
 _NIFTI1_BYTES, _MGH_BYTES = 348, 90
 _MGH_VOXELS_AT = 284
 _MGH_GOOD_RAS = slice(28, 30)
 _FREESURFER_AXES = ((-1, 0, 0), (0, 0, -1), (0, 1, 0))
-_EXTENSION_FLAG = b"\0\0\0\0"
+_MAX_OFFSET = 1 << 28
 _MAX_NIFTI1_SIZE = 32767
 _MILLIMETRES = 2
 _UNITS_MASK = 7
@@ -201,14 +201,15 @@ def nifti_start(space: SpaceHeader, shape: tuple[int, ...], dtype: np.dtype[np.g
     header = Nifti2Header(endianness="<") if large else Nifti1Header(endianness="<")
     header.set_data_dtype(dtype)
     header.set_data_shape(shape)
-    for field in _PLACE_FIELDS:
-        header[field] = space.nifti[field]
-    header["pixdim"][:4] = space.nifti["pixdim"][:4]
+    with np.errstate(all="ignore"):  # a qform of NIfTI-2 may hold what no reader can use
+        for field in _PLACE_FIELDS:
+            header[field] = space.nifti[field]
+        header["pixdim"][:4] = space.nifti["pixdim"][:4]
     header["xyzt_units"] = _MILLIMETRES
     header["scl_slope"], header["scl_inter"] = 1.0, 0.0
     header["vox_offset"] = header.single_vox_offset
     header["magic"] = header.single_magic
-    return bytes(header.binaryblock) + _EXTENSION_FLAG
+    return bytes(header.binaryblock) + bytes(4)
 
 
 def _nifti_shape(path: Path, header: Nifti1Header) -> tuple[int, ...]:
@@ -224,8 +225,8 @@ def _voxel_offset(path: Path, header: Nifti1Header, single: bool) -> int:
     offset = float(header["vox_offset"])
     if single and offset == 0:
         return int(header.single_vox_offset)
-    least = int(header["sizeof_hdr"]) if single else 0
-    if not (np.isfinite(offset) and offset.is_integer() and offset >= least):
+    least = header.template_dtype.itemsize if single else 0
+    if not (np.isfinite(offset) and offset.is_integer() and least <= offset <= _MAX_OFFSET):
         raise DataError(
             f"{path}: its header says that voxels start at byte {offset:g}; it is damaged, convert "
             "the scan again"
@@ -239,16 +240,20 @@ def _nifti_space(
     """Check and read where voxels lie: sform if coded, else qform if coded, else by size alone."""
     check_units(name, int(header["xyzt_units"]) & _UNITS_MASK)
     check_zooms(name, header["pixdim"][1:4])
-    if header["pixdim"][0] not in (-1, 1):
-        header["pixdim"][0] = 1
+    codes, qfac = (int(header["qform_code"]), int(header["sform_code"])), float(header["pixdim"][0])
+    check_codes(name, codes, qfac)
+    header["pixdim"][0] = -1 if qfac == -1 else 1
     try:
-        space = _space(header)
-        affine = np.array(header.get_best_affine(), dtype=np.float64)
+        with np.errstate(all="ignore"):
+            space = _space(header)
+            affine = np.array(header.get_best_affine(), dtype=np.float64)
     except (ValueError, HeaderDataError) as error:
         raise DataError(
             f"{name}: its qform is no rotation ({error}); repair it or convert the scan again"
         ) from error
-    warnings = place_warnings(affine, header["pixdim"][1:4], space.sform, space.qform)
+    size = tuple(int(edge) for edge in header["dim"][1:4])
+    forms = space.sform, space.qform
+    warnings = place_warnings(affine, header["pixdim"][1:4], size, forms)
     return space, affine, tuple(warnings)
 
 
@@ -279,7 +284,8 @@ def _from_mgh(path: Path, start: bytes) -> ImageHeader:
     oriented = any(start[_MGH_GOOD_RAS])
     if not oriented:
         header["Mdc"] = _FREESURFER_AXES
-    affine = np.array(header.get_affine(), dtype=np.float64)
+    with np.errstate(all="ignore"):
+        affine = np.array(header.get_affine(), dtype=np.float64)
     return ImageHeader(
         shape=tuple(int(size) for size in header["dims"]),
         dtype=dtype,

@@ -15,6 +15,7 @@ from strokeseg.errors import DataError, InputNotFoundError, ReadWriteError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _PIECE_BYTES = 1 << 20
+_FIRST_ROOM_BYTES = 1 << 20
 # Deflate stores at best 258 bytes in 2 bits.
 _MAX_DEFLATE_RATIO = 1032
 
@@ -67,9 +68,10 @@ def read_voxels(
     """Read the stored voxels of an image file, first axis fastest.
 
     Before room is made for the voxels, the file must show that it has as many: a plain file by its
-    size, a gzip file by the length in its trailer or else by being unpacked piece by piece. What
-    lies beyond the voxels is not unpacked. A gzip file that ends with its voxels has its checksum
-    checked.
+    size, a gzip file by the length in its trailer or else by being unpacked piece by piece. A
+    trailer that lies is found out at the cost of twice what the file holds. What lies more than
+    1 MiB beyond the voxels is not unpacked; a gzip stream that ends before has its checksum
+    checked, and one that should end with the voxels, by its trailer, must.
 
     Parameters
     ----------
@@ -94,38 +96,53 @@ def read_voxels(
     """
     voxels = int(np.prod(shape, dtype=object))
     needed = offset + voxels * dtype.itemsize
-    _require_bytes(path, needed, voxels)
+    ends_there = _require_bytes(path, needed, voxels)
+    total = needed - offset
+    # A gzip trailer may lie: room grows with what has been unpacked, which costs no copy.
+    room = bytearray(min(total, max(_FIRST_ROOM_BYTES, 8 * path.stat().st_size)))
+    filled = 0
     with _opened(path) as stream:
         _skip(stream, offset)
-        flat = np.empty(voxels, dtype=dtype)
-        room = flat.view(np.uint8).data
-        filled = 0
-        while filled < len(room):
-            count = cast("int", stream.readinto(room[filled : filled + (_PIECE_BYTES << 3)]))  # type: ignore[attr-defined]
+        while filled < total:
+            if filled == len(room):
+                room.extend(bytes(min(total - filled, filled)))
+            with memoryview(room)[filled : filled + (_PIECE_BYTES << 3)] as piece:
+                count = cast("int", stream.readinto(piece))  # type: ignore[attr-defined]
             if not count:
                 raise _cut_short(path, offset + filled, needed, voxels)
             filled += count
-        stream.read(1)
-    return flat.reshape(shape, order="F")
+        if _skip(stream, _PIECE_BYTES) and ends_there:
+            raise DataError(
+                f"{path}: its gzip stream is damaged (it holds more than it says at its end); copy "
+                "or download it again"
+            )
+    return np.frombuffer(room, dtype).reshape(shape, order="F")
 
 
-def _require_bytes(path: Path, needed: int, voxels: int) -> None:
-    """Refuse a file that holds fewer bytes than its header claims."""
+def _require_bytes(path: Path, needed: int, voxels: int) -> bool:
+    """Refuse a file that holds fewer bytes than its header claims.
+
+    Returns
+    -------
+    bool
+        Whether it is a gzip file whose trailer says that it holds no more either.
+    """
     size = path.stat().st_size
     if not _is_gzip(path):
         if size < needed:
             raise _cut_short(path, size, needed, voxels)
-        return
+        return False
     if size * _MAX_DEFLATE_RATIO < needed:
         raise _cut_short(path, size, needed, voxels)
     with path.open("rb") as stream:
         stream.seek(-4, 2)
         if int.from_bytes(stream.read(4), "little") == needed % (1 << 32):
-            return
+            return True
     with _opened(path) as unpacked:
         held = _skip(unpacked, needed)
     if held < needed:
         raise _cut_short(path, held, needed, voxels)
+    return False
 
 
 def _cut_short(path: Path, held: int, needed: int, voxels: int) -> DataError:

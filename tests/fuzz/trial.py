@@ -1,0 +1,128 @@
+"""One input to one reader, judged: a result or an error of ours, soon, in little memory."""
+
+import signal
+import time
+import traceback
+import tracemalloc
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from strokeseg.errors import StrokesegError
+from tests.fuzz.targets import Target
+
+LONGEST_S = 10
+LONGEST_MESSAGE = 8000
+RESULT = "result"
+
+
+class Hang(BaseException):
+    """Raised in a trial that has taken longer than `LONGEST_S`."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of one input.
+
+    Attributes
+    ----------
+    outcome
+        ``result``, or the class of the error.
+    fault
+        What is not allowed about it; None for a trial that passed.
+    place
+        Where the fault arose, to tell faults apart.
+    seconds, peak_bytes
+        What it took.
+    """
+
+    outcome: str
+    fault: str | None
+    place: str
+    seconds: float
+    peak_bytes: int
+
+
+@contextmanager
+def measured() -> Iterator[None]:
+    """Trace memory, stop what hangs, and make warnings errors, while trials run."""
+    before = signal.signal(signal.SIGALRM, _hang)
+    others = signal.setitimer(signal.ITIMER_REAL, 0)  # such as a test runner's
+    started = time.perf_counter()
+    tracemalloc.start()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            yield
+    finally:
+        tracemalloc.stop()
+        signal.signal(signal.SIGALRM, before)
+        if others[0] > 0:
+            left = max(0.01, others[0] - (time.perf_counter() - started))
+            signal.setitimer(signal.ITIMER_REAL, left, others[1])
+
+
+def attempt(target: Target, data: bytes, folder: Path) -> Trial:
+    """Give an input to a target, within `measured`.
+
+    Parameters
+    ----------
+    target
+        What reads it.
+    data
+        The input.
+    folder
+        A folder for its files, which are replaced by those of the next trial.
+    """
+    allowed = target.allowed_bytes(data)
+    fault, place = None, ""
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    started = time.perf_counter()
+    signal.setitimer(signal.ITIMER_REAL, LONGEST_S)
+    try:
+        target.run(data, folder)
+        outcome = RESULT
+    except StrokesegError as error:
+        outcome = type(error).__name__
+        fault = _complaint(error)
+        place = _place(error) if fault else ""
+    except (Exception, Hang) as error:  # noqa: BLE001 - what is not ours is what is looked for
+        outcome = type(error).__name__
+        fault = f"{outcome}: {error}"
+        place = _place(error)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    seconds = time.perf_counter() - started
+    peak = tracemalloc.get_traced_memory()[1] - held
+    if fault is None and peak > allowed:
+        fault = f"takes {peak} bytes for {len(data)} bytes, of which {allowed} are allowed"
+        place = "memory"
+    return Trial(outcome, fault, place, seconds, peak)
+
+
+def _complaint(error: StrokesegError) -> str | None:
+    """Say what is wrong with an error of ours as a user meets it."""
+    message = str(error)
+    if type(error) is StrokesegError:
+        return f"blames strokeseg itself: {message}"
+    if not message or any(not character.isprintable() for character in message):
+        return f"is not one printable line: {message!r}"
+    if len(message) > LONGEST_MESSAGE:
+        return f"is {len(message)} characters long: {message[:80]}..."
+    return None
+
+
+def _place(error: BaseException) -> str:
+    """Name the innermost line of strokeseg or of a check here that the error came through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if "/strokeseg/" in f.filename or "/training/" in f.filename]
+    innermost = (ours or [f for f in frames if "/fuzz/" in f.filename] or frames)[-1]
+    return f"{type(error).__name__} at {Path(innermost.filename).name}:{innermost.lineno}"
+
+
+def _hang(_number: int, _frame: FrameType | None) -> None:
+    raise Hang(f"no answer in {LONGEST_S} s")
