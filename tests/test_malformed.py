@@ -42,8 +42,8 @@ from tests.fuzz.trial import attempt, measured
 from tests.tiny_models import CONFIG, OWN, tiny_files, write_files, write_registry
 
 ROOT = Path(__file__).resolve().parents[1]
-MUTATIONS = 120
-EXAMPLES = 50
+MUTATIONS = 100
+EXAMPLES = 40
 MEGABYTE = 1_000_000
 
 
@@ -293,6 +293,14 @@ def test_a_scan_that_lies_far_from_any_scanner_is_refused(tmp_path, value):
         read(path)
 
 
+def test_a_few_voxels_cannot_claim_a_metre(tmp_path):
+    """A kilobyte whose working grid would take gigabytes."""
+    path = tmp_path / "a.nii"
+    path.write_bytes(nifti1(pixdim=(1, 110, 120, 140, 0, 0, 0, 0), sform_code=0))
+    with pytest.raises(DataError, match="voxels are up to 140 mm long; beyond 30 mm"):
+        read(path)
+
+
 def test_a_qform_that_cannot_be_used_is_told_of_and_kept(tmp_path):
     path = tmp_path / "a.nii"
     path.write_bytes(nifti2(qoffset_x=1e300))
@@ -410,7 +418,7 @@ def test_every_network_that_can_be_read_is_written_as_it_was(levels, units, kern
 
 def test_a_scalar_tensor_stays_a_scalar(tmp_path):
     path = tmp_path / "model.safetensors"
-    path.write_bytes(save({"a": np.float32(2.5), "b": np.zeros((0, 3), np.float32)}))
+    path.write_bytes(save({"a": np.array(2.5, np.float32), "b": np.zeros((0, 3), np.float32)}))
     tensors = read_tensors(path)
     assert tensors["a"].shape == ()
     assert tensors["b"].shape == (0, 3)

@@ -70,7 +70,7 @@ def read_variants(path: Path) -> tuple[Variant, ...]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputNotFoundError(f"{path}: cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not TOML: {error}") from error
     unknown = sorted(set(document) - KEYS)
     if unknown or not isinstance(document.get("variants"), dict):
@@ -89,7 +89,9 @@ def _variant(name: str, base: dict[str, Any], change: Mapping[str, Any], path: P
     if not isinstance(change, Mapping) or name != Path(name).name or name.startswith("."):
         raise UsageError(f"{path}: [variants.{name}] must be a table, its name a file's")
     changed = {
-        key: {**base[key], **value} if isinstance(value, dict) and key in base else value
+        key: {**base[key], **value}
+        if isinstance(value, dict) and isinstance(base.get(key), dict)
+        else value
         for key, value in change.items()
     }
     config = from_document({**base, **changed, "name": name})
@@ -104,7 +106,7 @@ def _flat(change: Mapping[str, Any], before: str = "") -> list[str]:
         if isinstance(value, Mapping):
             leaves += _flat(value, f"{before}{key}.")
         else:
-            leaves.append(f"{before}{key} = {json.dumps(value)}")
+            leaves.append(f"{before}{key} = {json.dumps(value, default=str)}")
     return leaves
 
 

@@ -29,7 +29,7 @@ def read_columns(path: Path) -> dict[str, FloatArray]:
             name: np.asarray([float(row[name] or "nan") for row in rows], dtype=np.float32)
             for name in names
         }
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, csv.Error) as error:
         raise DataError(f"{path}: is no table of numbers ({error})") from error
 
 

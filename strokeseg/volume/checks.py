@@ -11,6 +11,7 @@ from strokeseg.volume.place import unusable
 _MIN_FIELD_OF_VIEW_MM = 32.0
 _MAX_FIELD_OF_VIEW_MM = 1000.0
 _LARGE_VOXEL_MM = 5.0
+_MAX_VOXEL_MM = 30.0
 _ROUNDING_MM = 1e-3
 _CONSTANT_FRACTION = 0.99
 _SAMPLE_VOXELS = 9999
@@ -89,7 +90,8 @@ def checked_grid(name: str, shape: Shape3, affine: AffineArray) -> Grid:
     Raises
     ------
     DataError
-        If the affine is singular or not finite, or the field of view is under 32 mm or over 1 m.
+        If the affine is singular or not finite, the field of view is under 32 mm or over 1 m, or a
+        voxel is over 30 mm.
     """
     problem = unusable(affine)
     if problem:
@@ -108,6 +110,11 @@ def checked_grid(name: str, shape: Shape3, affine: AffineArray) -> Grid:
         raise DataError(
             f"{name}: its field of view is {extent} mm; over {_MAX_FIELD_OF_VIEW_MM:.0f} mm is no "
             "head, check the voxel sizes or crop the scan"
+        )
+    if max(grid.voxel_size_mm) > _MAX_VOXEL_MM:
+        raise DataError(
+            f"{name}: its voxels are up to {max(grid.voxel_size_mm):.4g} mm long; beyond "
+            f"{_MAX_VOXEL_MM:.0f} mm no brain is seen, check the voxel sizes"
         )
     return grid
 

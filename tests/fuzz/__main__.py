@@ -18,8 +18,8 @@ from tests.fuzz.tally import FOUND, keep
 ENGINES = ("atheris", "hypothesis", "mutate")
 TARGETS = (
     *("nifti1", "nifti2", "analyze", "mgh", "gzip", "config", "safetensors", "golden", "registry"),
-    *("training-config", "label-table", "contrast-table", "training-table", "cohort-table"),
-    *("truth-table", "record"),
+    *("training-config", "ablation", "label-table", "contrast-table", "training-table"),
+    *("cohort-table", "truth-table", "record"),
 )
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = ("target", "engine", "inputs", "distinct", "results", "refused", "crashes")

@@ -164,6 +164,15 @@ def _files(folder: str) -> list[bytes]:
     return [path.read_bytes() for path in sorted((ROOT / "training" / folder).glob("*.toml"))]
 
 
+def _ablations() -> list[bytes]:
+    small = (
+        'base = "smoke"\nsteps = 20\n[variants.plain]\n[variants.wide]\nchannels = [8, 16, 32]\n'
+        "[variants.sharp.loss]\nlesion_weight = 2.0\n"
+        "[variants.sharp.optimiser]\nlearning_rate = 0.001\n"
+    )
+    return [small.encode()]
+
+
 def _label_tables() -> list[bytes]:
     small = (
         '[classes.background]\ntissue = "background"\nlabels = [0]\n[classes.gm]\ntissue = "GM"\n'
@@ -219,6 +228,7 @@ _MAKERS = {
     "golden": _golden,
     "registry": _registries,
     "training-config": lambda: _files("configs"),
+    "ablation": _ablations,
     "label-table": _label_tables,
     "contrast-table": _contrasts,
     "cohort-table": _cohorts,

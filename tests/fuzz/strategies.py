@@ -245,7 +245,7 @@ def _strategies() -> dict[str, Files]:
         "truth-table": _cells(_COHORT_COLUMNS),
         "record": _RECORDS,
     }
-    toml = ("registry", "label-table", "contrast-table")
+    toml = ("registry", "ablation", "label-table", "contrast-table")
     return plain | {name: _documents(name, tomllib.loads) for name in toml}
 
 

@@ -27,6 +27,7 @@ from strokeseg.models.golden import check_golden
 from strokeseg.models.registry import load_registry
 from strokeseg.models.tensors import read_header, read_tensors
 from strokeseg.network import parameter_shapes
+from strokeseg.training.ablation import read_variants
 from strokeseg.training.config import read_config
 from strokeseg.training.contrasts import read_sequences
 from strokeseg.training.inputs import label_map_paths, pair_paths, soft_map_paths
@@ -170,6 +171,12 @@ def _run_training_config(data: bytes, folder: Path) -> None:
     read_config(path)
 
 
+def _run_ablation(data: bytes, folder: Path) -> None:
+    path = folder / "ablation.toml"
+    path.write_bytes(data)
+    read_variants(path)
+
+
 def _run_label_table(data: bytes, folder: Path) -> None:
     path = folder / "labels.toml"
     path.write_bytes(data)
@@ -259,6 +266,7 @@ TARGETS = {
         Target("golden", mutations.change_json, _run_golden, _golden_bytes, factor=256),
         Target("registry", mutations.change_toml, _run_registry, factor=256),
         Target("training-config", mutations.change_toml, _run_training_config, factor=256),
+        Target("ablation", mutations.change_toml, _run_ablation, factor=256),
         Target("label-table", mutations.change_toml, _run_label_table, factor=256),
         Target("contrast-table", mutations.change_toml, _run_contrasts, factor=256),
         Target("cohort-table", mutations.change_table, _run_cohort, factor=256),

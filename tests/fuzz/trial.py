@@ -78,30 +78,37 @@ def attempt(target: Target, data: bytes, folder: Path) -> Trial:
         A folder for its files, which are replaced by those of the next trial.
     """
     allowed = target.allowed_bytes(data)
-    fault, place = None, ""
+    fault, place, outcome = None, "", RESULT
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.reset_peak()
     started = time.perf_counter()
-    signal.setitimer(signal.ITIMER_REAL, LONGEST_S)
-    try:
-        target.run(data, folder)
-        outcome = RESULT
-    except StrokesegError as error:
-        outcome = type(error).__name__
-        fault = _complaint(error)
-        place = _place(error) if fault else ""
-    except (Exception, Hang) as error:  # noqa: BLE001 - what is not ours is what is looked for
-        outcome = type(error).__name__
-        fault = f"{outcome}: {error}"
-        place = _place(error)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    caught = _caught(target, data, folder)
+    if isinstance(caught, StrokesegError):
+        outcome, fault = type(caught).__name__, _complaint(caught)
+    elif caught is not None:
+        outcome = type(caught).__name__
+        fault = f"{outcome}: {caught}"
+    if caught is not None and fault is not None:
+        place = _place(caught)
     seconds = time.perf_counter() - started
     peak = tracemalloc.get_traced_memory()[1] - held
     if fault is None and peak > allowed:
         fault = f"takes {peak} bytes for {len(data)} bytes, of which {allowed} are allowed"
         place = "memory"
     return Trial(outcome, fault, place, seconds, peak)
+
+
+def _caught(target: Target, data: bytes, folder: Path) -> BaseException | None:
+    """Run a target, no longer than it may take, and give what it raises."""
+    try:
+        signal.setitimer(signal.ITIMER_REAL, LONGEST_S)
+        try:
+            target.run(data, folder)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except (Exception, Hang) as error:  # noqa: BLE001 - what is not ours is what is looked for
+        return error
+    return None
 
 
 def _complaint(error: StrokesegError) -> str | None:
@@ -118,10 +125,14 @@ def _complaint(error: StrokesegError) -> str | None:
 
 def _place(error: BaseException) -> str:
     """Name the innermost line of strokeseg or of a check here that the error came through."""
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [f for f in frames if "/strokeseg/" in f.filename or "/training/" in f.filename]
-    innermost = (ours or [f for f in frames if "/fuzz/" in f.filename] or frames)[-1]
-    return f"{type(error).__name__} at {Path(innermost.filename).name}:{innermost.lineno}"
+    lines = [
+        (frame.f_code.co_filename, number)
+        for frame, number in traceback.walk_tb(error.__traceback__)
+    ]
+    ours = [line for line in lines if "/strokeseg/" in line[0] or "/training/" in line[0]]
+    checks = [line for line in lines if "/fuzz/" in line[0]]
+    file, number = (ours or checks or lines)[-1]
+    return f"{type(error).__name__} at {Path(file).name}:{number}"
 
 
 def _hang(_number: int, _frame: FrameType | None) -> None:
