@@ -77,7 +77,7 @@ def read_config(source: Path | str) -> TrainConfig:
 def _read_file(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
+    except ValueError as error:  # bytes that are no text, or a name that no file can have
         raise UsageError(f"{path}: not a text file; give a TOML configuration") from error
     except OSError as error:
         raise InputNotFoundError(

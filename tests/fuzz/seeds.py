@@ -21,7 +21,7 @@ from strokeseg.network import NetworkSpec
 from tests.tiny_models import CONFIG, OWN, raw_safetensors, tiny_files, tiny_state
 
 SHAPE = (9, 8, 7)
-ROOM_BYTES = 5000
+ROOM_BYTES = 4000
 GROWN = Path(__file__).parent / "corpus"
 ROOT = Path(__file__).resolve().parents[2]
 TINY = {"out_channels": 3, "channels": [1, 2, 2], "strides": [2, 2]}

@@ -36,7 +36,7 @@ from strokeseg.volume import read, write
 from strokeseg.windows import plan_windows
 from tests.fuzz import mutations
 from tests.fuzz.mutations import Mutation
-from tests.fuzz.seeds import corpus, mix, tiny_model
+from tests.fuzz.seeds import corpus, mix, seeds, tiny_model
 
 _HEADER_BYTES = 348
 _PIECE = 1 << 20
@@ -278,8 +278,8 @@ TARGETS = {
 
 
 def mutated(rng: random.Random, target: Target) -> bytes:
-    """Take a file of the corpus and damage it, once or a few times over."""
-    data = rng.choice(corpus(target.name))
+    """Take a seed, or any file of the corpus, and damage it, once or a few times over."""
+    data = rng.choice(rng.choice((seeds, corpus))(target.name))
     for _ in range(rng.choice((1, 1, 2, 3))):
         data = target.mutate(rng, data)
     return data
