@@ -27,6 +27,8 @@ class Faults:
     reset: bool = False  # cut by a reset, not by an orderly end
     garbled: set[str] = field(default_factory=set)  # file names whose bytes come wrong
     plain_location: str | None = None  # redirect large files there instead
+    sent_on: dict[str, str] = field(default_factory=dict)  # small files are elsewhere, by name
+    sent_on_again: str | None = None  # the store, too, says that large files are elsewhere
     unhashed: bool = False  # large files are known by git hash, as small ones are
     passing: list[int] = field(default_factory=list)  # statuses for the next requests, once each
 
@@ -187,6 +189,10 @@ class _HubHandler(_Handler):
                 X_Linked_Etag=f'"{etag}"',
             )
             return
+        if path in faults.sent_on:
+            known = {"ETag": f'"{git_hash(content)}"', "X_Repo_Commit": commit}
+            self.reply(302, Location=faults.sent_on[path], **known)
+            return
         body = _garble(content) if path in faults.garbled else content
         length = {"Content_Length": str(len(content))}
         self.reply(200, body, ETag=f'"{git_hash(content)}"', X_Repo_Commit=commit, **length)
@@ -224,6 +230,9 @@ class _StoreHandler(_Handler):
             self.reply(404)
             return
         content, faults = contents[0], self.hub.faults
+        if faults.sent_on_again is not None:
+            self.reply(302, Location=faults.sent_on_again)
+            return
         if path in faults.garbled:
             content = _garble(content)
         headers = {"Content_Type": "application/octet-stream", "Accept_Ranges": "bytes"}

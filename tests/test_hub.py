@@ -1,6 +1,8 @@
 """A fake Hub on loopback serves models to the real client; nothing else is ever asked."""
 
 import json
+import socketserver
+import threading
 import time
 
 import pytest
@@ -263,6 +265,14 @@ def test_weights_outside_lfs_are_checked_by_their_git_hash(hub, tmp_path):
     assert cached(tmp_path) == before
 
 
+def test_a_config_that_came_wrong_is_found_out_by_its_git_hash(hub, tmp_path):
+    hub.add(REPOSITORY, files())
+    hub.faults.garbled.add("config.json")
+    with pytest.raises(WeightsUnavailableError, match=r"config\.json: .*git hash .* expected"):
+        load_model_files(NAME)
+    assert list((tmp_path / "home").rglob("config.json")) == []
+
+
 def test_a_config_other_than_the_registrys_is_refused(hub, monkeypatch, tmp_path):
     content = files()
     hub.add(REPOSITORY, content, COMMIT)
@@ -410,6 +420,59 @@ def test_a_redirect_into_the_clear_is_refused_before_the_bytes(hub):
     hub.faults.plain_location = "http://store.invalid/x"
     with pytest.raises(WeightsUnavailableError, match=r"store\.invalid.* is not https"):
         load_model_files(NAME)
+
+
+def test_a_small_file_that_is_sent_on_into_the_clear_is_refused(hub, tmp_path):
+    hub.add(REPOSITORY, files())
+    hub.faults.sent_on["config.json"] = "http://store.invalid/x"
+    # Clients before 1.0 do not follow it, and what they take for the file is found out.
+    told = r"store\.invalid.* is not https|config\.json: what came has git hash"
+    with pytest.raises(WeightsUnavailableError, match=told):
+        load_model_files(NAME)
+    assert cached(tmp_path) == []
+
+
+def test_a_second_redirect_into_the_clear_is_refused(hub, tmp_path):
+    hub.add(REPOSITORY, files())
+    hub.faults.sent_on_again = "http://store.invalid/x"
+    with pytest.raises(WeightsUnavailableError, match=r"store\.invalid.* is not https"):
+        load_model_files(NAME)
+    assert cached(tmp_path) == []
+    assert hub.sent("store")
+
+
+def test_the_client_is_left_as_it_was(hub):
+    from huggingface_hub.utils import get_session
+
+    def state():
+        session = get_session()
+        return getattr(session, "event_hooks", None) or session.get_adapter
+
+    hub.add(REPOSITORY, files())
+    before = state()
+    load_model_files(NAME)
+    assert state() == before
+
+
+def test_a_download_goes_through_the_proxy_that_the_environment_names(monkeypatch, tmp_path):
+    close_client()
+    asked = []
+
+    class Proxy(socketserver.StreamRequestHandler):
+        def handle(self):
+            asked.append(self.rfile.readline().split())
+            self.wfile.write(b"HTTP/1.1 502 no way\r\nContent-Length: 0\r\n\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+        isolate(monkeypatch, tmp_path / "home", "https://hub.invalid")
+        monkeypatch.setattr(time, "sleep", lambda _: None)
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.server_address[1]}")
+        with pytest.raises(WeightsUnavailableError, match="could not be reached"):
+            load_model_files(NAME)
+        server.shutdown()
+    close_client()
+    assert {tuple(words[:2]) for words in asked} == {(b"CONNECT", b"hub.invalid:443")}
 
 
 def test_a_cache_that_cannot_be_written_says_so(hub, tmp_path):

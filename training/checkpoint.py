@@ -1,7 +1,7 @@
 """Checkpoints: everything that a run needs to go on, written so that none is ever half there."""
 
 import io
-import pickle
+import pickle  # nosec B403 # to name the error of torch.load; nothing is unpickled by it
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any

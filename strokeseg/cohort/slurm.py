@@ -2,7 +2,7 @@
 
 import importlib.util
 import shutil
-import subprocess
+import subprocess  # nosec B404 # sbatch alone, as a list of words, without a shell
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -135,7 +135,9 @@ def _try_script(script: str) -> None:
         file.write(script)
         file.flush()
         command = ["sbatch", "--test-only", file.name]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(  # noqa: S603  # nosec B603 # no shell, and no word of it is a user's
+            command, capture_output=True, text=True, check=False
+        )
     if done.returncode != 0:
         said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
         raise EngineError(f"SLURM takes no such job: {said}; change --slurm")

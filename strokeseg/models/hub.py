@@ -21,6 +21,7 @@ from strokeseg.hashing import sha256
 from strokeseg.models.folder import CONFIG_FILE, is_pickle
 from strokeseg.models.hub_cache import HubReference, remove_from_cache
 from strokeseg.models.hub_errors import explain, is_transient, network_errors, offline_error
+from strokeseg.models.hub_guard import only_safe_addresses
 from strokeseg.models.hub_progress import progress_arguments
 from strokeseg.models.hub_settings import HubSettings, require_safe_address
 from strokeseg.models.store import record_checksums
@@ -78,7 +79,7 @@ def download(
     if settings.offline:
         raise offline_error(str(reference), settings)
     require_safe_address(settings.endpoint, what="HF_ENDPOINT")
-    with _quiet_client():
+    with _quiet_client(), only_safe_addresses():
         try:
             offered = _ask(reference, settings)
             expected = dict(checksums)
@@ -220,8 +221,10 @@ def _verified(path: Path, offer: _Offer, expected: Mapping[str, str]) -> str:
     """Give a file's sha256; where it is not the expected one, the file leaves the cache."""
     digest = found = sha256(path)
     wanted = expected.get(path.name)
-    if wanted is None and path.name == WEIGHTS_FILE and _GIT_BLOB.fullmatch(offer.etag):
-        found, wanted = _git_blob(path), offer.etag
+    # The cache keeps a file under the name that the Hub gave it, for small ones their git hash.
+    etag = offer.etag if path.name == WEIGHTS_FILE else path.resolve().name
+    if wanted is None and _GIT_BLOB.fullmatch(etag):
+        found, wanted = _git_blob(path), etag
     if wanted is not None and found != wanted:
         remove_from_cache(path)
         kind = "sha256" if len(wanted) == 64 else "git hash"
@@ -240,7 +243,7 @@ def _git_blob(path: Path) -> str:
 
 @contextmanager
 def _quiet_client() -> Iterator[None]:
-    """Keep huggingface_hub from drawing bars, reporting usage, and leaving plain https."""
+    """Keep huggingface_hub from drawing bars, reporting usage, and other ways than https."""
     from huggingface_hub import constants
     from huggingface_hub.utils import logging as client_logging
     from huggingface_hub.utils.tqdm import (
