@@ -2,19 +2,24 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strokeseg.errors import DataError, InputNotFoundError, ReadWriteError
-from strokeseg.outputs import OutputNames
+from strokeseg.errors import DataError, InputNotFoundError, ReadWriteError, StrokesegError
+from strokeseg.filenames import name_fault
+from strokeseg.hashing import sha256
+from strokeseg.inside import is_link_out
+from strokeseg.outputs import KINDS, OutputNames, is_image_name
 
 RECORD_ENDING = "_strokeseg.json"
 ERROR_ENDING = "_error.json"
 # Folders below a cohort's output that hold no cases.
 REPORT_FOLDER = "report"
 OVERLAP_FOLDER = "overlap"
+COHORT_TABLE = "cohort.tsv"
+LESION_TABLE = "lesions.tsv"
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def find_filed_cases(output: Path) -> tuple[FiledCase, ...]:
     InputNotFoundError
         There is no such folder.
     DataError
-        A record or error file cannot be read.
+        A record or error file cannot be read, or a file of a case is a link out of the folder.
     """
     if not output.is_dir():
         raise InputNotFoundError(f"{output}: no such folder; give the OUTPUT of a batch")
@@ -89,7 +94,7 @@ def find_filed_cases(output: Path) -> tuple[FiledCase, ...]:
         for ending in (RECORD_ENDING, ERROR_ENDING)
         if name.endswith(ending) and name != ending
     }
-    return tuple(sorted((_filed(path) for path in found), key=lambda case: case.name))
+    return tuple(sorted((_filed(path, output) for path in found), key=lambda case: case.name))
 
 
 def _walk(output: Path) -> list[tuple[str, list[str]]]:
@@ -102,10 +107,57 @@ def _walk(output: Path) -> list[tuple[str, list[str]]]:
     return listed
 
 
-def _filed(stem: Path) -> FiledCase:
+def _filed(stem: Path, output: Path) -> FiledCase:
     names = OutputNames.for_prefix(stem.parent, stem.name)
-    record = read_json(names.record) if names.record.exists() else None
     failed = error_path(names)
+    for path in (*names.chosen(KINDS), failed):
+        if is_link_out(path, output):
+            raise DataError(
+                f"{path}: is a link that leads out of {output}; put the file itself there, or "
+                "remove it and run this case again"
+            )
+    record = read_json(names.record) if names.record.exists() else None
     error = read_json(failed) if failed.exists() else None
-    name = next((str(d["case"]) for d in (error, record) if d and d.get("case")), stem.name)
+    named = [content["case"] for content in (error, record) if content and content.get("case")]
+    name = next((n for n in named if isinstance(n, str) and not name_fault(n)), stem.name)
     return FiledCase(name, stem.name, names, record, error)
+
+
+def reference_places(record: Mapping[str, Any], folders: Sequence[Path]) -> list[Path]:
+    """Say where the scan that a record's results are on the grid of can lie.
+
+    Parameters
+    ----------
+    record : mapping
+        Of a case; what is not of the expected kind leads nowhere.
+    folders : sequence of Path
+        Where a relative path may start from.
+
+    Returns
+    -------
+    list of Path
+        None of them opened yet; empty where the record names no image.
+    """
+    stored = _reference_of(record).get("path")
+    if not isinstance(stored, str) or not is_image_name(Path(stored).name):
+        return []
+    path = Path(stored)
+    return [path] if path.is_absolute() else [folder / path for folder in folders]
+
+
+def is_reference(path: Path, record: Mapping[str, Any]) -> bool:
+    """Tell whether a file is, byte for byte, the scan that a record names.
+
+    A record can name any file; what it does not know the checksum of is none of its inputs.
+    """
+    known = _reference_of(record).get("sha256")
+    try:
+        return isinstance(known, str) and path.is_file() and sha256(path) == known
+    except (StrokesegError, OSError, ValueError):  # a name that no file system takes, too
+        return False
+
+
+def _reference_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    inputs, name = record.get("inputs"), record.get("reference")
+    entry = inputs.get(name) if isinstance(inputs, Mapping) and isinstance(name, str) else None
+    return entry if isinstance(entry, Mapping) else {}

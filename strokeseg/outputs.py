@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from strokeseg.errors import CannotCreateError, UsageError
+from strokeseg.filenames import name_fault
 from strokeseg.lesions import Lesion
+from strokeseg.tsv import table
 
 KINDS = ("mask", "probability", "tissue", "uncertainty", "lesions", "qc")
 DEFAULT_KINDS = frozenset({"mask", "lesions", "qc"})
@@ -124,6 +126,27 @@ def parse_kinds(text: str) -> frozenset[str]:
     return frozenset(KINDS) if "all" in kinds else frozenset(kinds)
 
 
+def check_prefix(prefix: str) -> str:
+    """Check that a prefix makes good names of files on every disk, and give it back.
+
+    Raises
+    ------
+    UsageError
+        It does not, see `strokeseg.filenames`.
+    """
+    fault = name_fault(prefix)
+    if fault:
+        raise UsageError(
+            f"{prefix!a} is no prefix for file names, it {fault}: give --prefix sub-01"
+        )
+    return prefix
+
+
+def is_image_name(name: str) -> bool:
+    """Tell whether a file's name ends as that of an image does."""
+    return _IMAGE_ENDINGS.search(name) is not None
+
+
 def prefix_of(reference: Path | None) -> str:
     """Return the prefix of the outputs for a reference input.
 
@@ -200,13 +223,6 @@ def tissue_table(class_names: Sequence[str], volumes_ml: Sequence[float]) -> str
         for index, (name, volume) in enumerate(zip(class_names, volumes_ml, strict=True))
     ]
     return table(TISSUE_COLUMNS, rows)
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return rows as BIDS's TSV: a header, tabs, line feeds, ``n/a`` for what is missing."""
-    lines = [columns, *rows]
-    cells = [[re.sub(r"[\t\r\n]+", " ", cell) or "n/a" for cell in line] for line in lines]
-    return "".join("\t".join(line) + "\n" for line in cells)
 
 
 def mask_sidecar(sources: Sequence[str], reference: str, model: str) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from strokeseg.outputs import (
     KINDS,
     OutputNames,
     check_outputs,
+    check_prefix,
     lesion_table,
     mask_sidecar,
     prefix_of,
@@ -114,12 +115,15 @@ class Result:
 
         Raises
         ------
+        UsageError
+            If the prefix is no name for files.
         CannotCreateError
             If a file exists and `overwrite` is false, or the folder cannot be written in.
         ReadWriteError
             If writing fails half-way.
         """
-        names = OutputNames.for_prefix(Path(directory), prefix or prefix_of(self.reference.path))
+        start = check_prefix(prefix or prefix_of(self.reference.path))
+        names = OutputNames.for_prefix(Path(directory), start)
         chosen = frozenset(kinds)
         check_outputs(names.chosen(chosen), self._input_paths(), overwrite=overwrite)
         with Staging(names.directory, last=names.record.name) as staging:

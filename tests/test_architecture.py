@@ -12,7 +12,7 @@ SOURCES = sorted([*PACKAGE.rglob("*.py"), *TRAINING.rglob("*.py")])
 
 # From the floor up: a module imports from its own floor or from lower ones.
 FLOORS = (
-    ("_version", "arrays", "errors"),
+    ("_version", "arrays", "errors", "filenames", "inside", "tsv"),
     ("memory", "hashing", "atomic", "threads"),
     ("grid",),
     ("volume",),

@@ -442,7 +442,7 @@ def test_a_second_redirect_into_the_clear_is_refused(hub, tmp_path):
 
 
 def test_the_client_is_left_as_it_was(hub):
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import get_session
 
     def state():
         session = get_session()

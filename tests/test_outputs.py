@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from strokeseg.atomic import write_atomically
 from strokeseg.errors import CannotCreateError, UsageError
+from strokeseg.filenames import LONGEST_BYTES
 from strokeseg.lesions import Lesion
 from strokeseg.outputs import (
     DEFAULT_KINDS,
@@ -16,16 +18,17 @@ from strokeseg.outputs import (
     LESION_COLUMNS,
     OutputNames,
     check_outputs,
+    check_prefix,
     lesion_table,
     mask_sidecar,
     parse_kinds,
     prefix_of,
     probability_sidecar,
-    table,
     tissue_sidecar,
     tissue_table,
     uncertainty_sidecar,
 )
+from strokeseg.tsv import table
 
 
 def _lesion(**changes):
@@ -87,6 +90,27 @@ def test_what_is_saved_by_default_and_always(tmp_path):
 def test_a_prefix_that_is_no_file_name_is_refused(prefix, tmp_path):
     with pytest.raises(UsageError, match="is no prefix for file names"):
         OutputNames.for_prefix(tmp_path, prefix)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "fault"),
+    [
+        ("", "is empty"),
+        ("../x", "starts with a dot"),
+        ("a/../../x", "holds a slash"),
+        ("a\0b", "holds a control character"),
+        ("a\nb", "holds a control character"),
+        ("-o", "starts with a dash"),
+        ("=HYPERLINK(1)", "starts with ="),
+        ("aux", "Windows"),
+        ("x" * 201, "has 201 bytes"),
+    ],
+)
+def test_a_prefix_that_some_disk_or_program_takes_otherwise_is_refused(prefix, fault):
+    with pytest.raises(UsageError, match="is no prefix for file names") as caught:
+        check_prefix(prefix)
+    assert fault in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +176,18 @@ def test_no_lesion_leaves_the_header():
 def test_tissue_table_is_a_bids_lookup_table():
     text = tissue_table(["background", "GM/WM"], [1000.0, 2.5])
     assert text == "index\tname\tvolume_ml\n0\tbackground\t1000.0000\n1\tGM/WM\t2.5000\n"
+
+
+def test_the_longest_prefix_leaves_room_for_every_name(tmp_path):
+    prefix = check_prefix("x" * LONGEST_BYTES)
+    for path in OutputNames.for_prefix(tmp_path, prefix).chosen(KINDS):
+        write_atomically(path, [b""])
+
+
+def test_no_cell_of_a_table_is_a_formula_and_numbers_stay_numbers():
+    cells = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "-1.5", "+2e-3", "-inf", "-"]
+    kept = ["'=1+1", "'+cmd|' /C calc'!A0", "'-2+3", "'@SUM(A1)", " =1", "-1.5", "+2e-3", "-inf"]
+    assert table(["a"], [[cell] for cell in cells]).split("\n")[1:-1] == [*kept, "-"]
 
 
 def test_a_cell_cannot_break_the_table():

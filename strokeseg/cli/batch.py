@@ -153,7 +153,8 @@ def run_cohort(cohort: "Cohort", job: "BatchJob", place: "Place", show: Show) ->
     StrokesegError
         If the batch cannot run at all, or was interrupted.
     """
-    from strokeseg.cohort.collect import COHORT_TABLE, collect
+    from strokeseg.archive import COHORT_TABLE
+    from strokeseg.cohort.collect import collect
     from strokeseg.cohort.run import prepare_job, run_cases
     from strokeseg.console_batch import BatchReporter
 

@@ -108,13 +108,14 @@ class Job:
 def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     """Check where results go, predict, and save; returns the result and what was written."""
     from strokeseg.options import choose_reference, order_modalities
-    from strokeseg.outputs import OutputNames, check_outputs, prefix_of
+    from strokeseg.outputs import OutputNames, check_outputs, check_prefix, prefix_of
     from strokeseg.pipeline import predict as predict_case
     from strokeseg.threads import at_most
 
     output = job.output
     reference = choose_reference(order_modalities(job.images), job.options.reference)
-    prefix = output.prefix or prefix_of(job.images[reference])
+    given = output.prefix
+    prefix = check_prefix(prefix_of(job.images[reference]) if given is None else given)
     names = OutputNames.for_prefix(output.directory, prefix)
     check_outputs(names.chosen(output.kinds), job.images.values(), overwrite=output.overwrite)
     with at_most(job.hardware.threads), Reporter(quiet=quiet) as progress:

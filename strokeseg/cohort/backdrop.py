@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from strokeseg.archive import is_reference, reference_places
 from strokeseg.arrays import FloatArray
 from strokeseg.cohort.common_space import Placed
 from strokeseg.cohort.tissue_affine import class_names
@@ -49,7 +50,7 @@ def find_backdrop(placed: Sequence[Placed], grid: Grid, given: Path | None) -> B
     """
     if given is not None:
         volume = read(given)
-        return Backdrop(_onto(volume.data, volume.grid, grid), str(given))
+        return Backdrop(_onto(volume.data, volume.grid, grid), given.name)
     for what, make in (("tissue maps", _tissues), ("reference scans", _scan)):
         image, count = _mean(placed, grid, make)
         if image is not None:
@@ -98,8 +99,9 @@ def _tissues(one: Placed, grid: Grid) -> FloatArray | None:
 def _scan(one: Placed, grid: Grid) -> FloatArray | None:
     """Bring the scan that a case was segmented on to the map, black to white."""
     record = one.case.record or {}
-    path = record.get("inputs", {}).get(record.get("reference"), {}).get("path")
-    if not path or not Path(path).exists():
+    places = reference_places(record, (Path(), one.case.names.directory))
+    path = next((place for place in places if is_reference(place, record)), None)
+    if path is None:
         return None
     volume = read(path)
     low, high = grey_window(volume.data[::4, ::4, ::4])

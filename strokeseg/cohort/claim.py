@@ -84,6 +84,8 @@ class Claims:
         holder = _UNKNOWN
         if path in self._held:
             return self._self
+        if self._folder.is_symlink():
+            raise CannotCreateError(f"{self._folder} is a link: remove it, claims are files there")
         for _ in range(_TRIES):
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
@@ -125,6 +127,8 @@ class Claims:
 
     def sweep(self) -> None:
         """Remove what dead processes left, and the folder once it is empty; for a run's end."""
+        if self._folder.is_symlink():  # what lies behind it is not ours to remove
+            return
         with suppress(OSError):
             for path in sorted(self._folder.iterdir()):
                 holder = _read(path)

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strokeseg.archive import FiledCase, find_filed_cases
+from strokeseg.archive import COHORT_TABLE, LESION_TABLE, FiledCase, find_filed_cases
 from strokeseg.cohort.claim import Claims
 from strokeseg.cohort.resume import remove_temporary
 from strokeseg.errors import CannotCreateError, DataError, ReadWriteError
 from strokeseg.hashing import sha256
 from strokeseg.options import order_modalities
-from strokeseg.outputs import LESION_COLUMNS, OutputNames, table
+from strokeseg.outputs import KINDS, LESION_COLUMNS, OutputNames
 from strokeseg.staging import write_text
+from strokeseg.tsv import table
 
-COHORT_TABLE = "cohort.tsv"
-LESION_TABLE = "lesions.tsv"
 _CLAIM = "tables"
 _GLANCE_S = 0.2
 _PATIENCE_S = 120.0
@@ -168,8 +167,9 @@ def _ml(volume: float) -> str:
 
 def _absent(record: Mapping[str, Any], names: OutputNames) -> str | None:
     """Find a file that the record tells of and that is gone."""
+    ours = {path.name: path for path in names.chosen(KINDS)}
     files = record.get("files", {})
-    return next((name for name in files if not (names.directory / name).is_file()), None)
+    return next((name for name in files if name not in ours or not ours[name].is_file()), None)
 
 
 def _lesion_lines(case: FiledCase) -> Sequence[Sequence[str]]:

@@ -15,6 +15,7 @@ from strokeseg.errors import (
     ReadWriteError,
     UsageError,
 )
+from strokeseg.inside import is_link_out
 from strokeseg.staging import write_json, write_text
 
 BIDS_VERSION = "1.10.0"
@@ -121,6 +122,7 @@ def describe(bids_dir: Path, out_dir: Path) -> None:
         raise CannotCreateError(
             f"{out_dir}: cannot be made ({error.strerror}); give another OUT_DIR"
         ) from error
+    _check_no_link(out_dir / DESCRIPTION)
     old = _description_of(out_dir)
     new = description(bids_dir, out_dir, old)
     if new != old:
@@ -167,6 +169,7 @@ def container(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
 def ignore(folder: Path, patterns: Sequence[str]) -> bool:
     """Add the patterns that a folder's .bidsignore lacks; return whether any was added."""
     path = folder / IGNORE
+    _check_no_link(path)
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
@@ -176,6 +179,12 @@ def ignore(folder: Path, patterns: Sequence[str]) -> bool:
     if missing:
         write_text(path, "\n".join([*lines, *missing]) + "\n")
     return bool(missing)
+
+
+def _check_no_link(path: Path) -> None:
+    """Refuse a file whose content would be taken over from outside its folder."""
+    if is_link_out(path, path.parent):
+        raise CannotCreateError(f"{path}: is a link that leads out of its folder; remove it")
 
 
 def _description_of(folder: Path) -> dict[str, Any]:

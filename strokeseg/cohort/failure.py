@@ -7,6 +7,7 @@ from strokeseg._version import __version__
 from strokeseg.archive import error_path
 from strokeseg.cohort.case import Case
 from strokeseg.cohort.job import BatchJob, Outcome
+from strokeseg.cohort.resume import check_inside
 from strokeseg.errors import StrokesegError
 from strokeseg.record import SCHEMA
 from strokeseg.staging import write_json
@@ -31,6 +32,7 @@ def file_failure(case: Case, job: BatchJob, error: Exception, seconds: float) ->
     if not isinstance(error, StrokesegError):
         content["traceback"] = "".join(traceback.format_exception(error))
     try:
+        check_inside(job.names(case), job.output)
         path = error_path(job.names(case))
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, content)

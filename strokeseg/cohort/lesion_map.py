@@ -19,10 +19,10 @@ from strokeseg.cohort.common_space import Placed, Wish, lay_out
 from strokeseg.errors import DataError, StrokesegError
 from strokeseg.grid import Grid
 from strokeseg.hashing import sha256
-from strokeseg.outputs import table
 from strokeseg.report.heat import draw_heat
 from strokeseg.resample import resample_labels
 from strokeseg.staging import Staging, write_json, write_text
+from strokeseg.tsv import table
 from strokeseg.volume import Volume, read, write
 
 COUNT_NAME = "overlap_count.nii.gz"
@@ -233,7 +233,7 @@ def _rows(lesion_map: LesionMap) -> list[tuple[str, ...]]:
 def _member_record(member: Member) -> dict[str, Any]:
     return {
         "case": member.placed.case.name,
-        "mask": member.placed.case.names.mask,
+        "mask": member.placed.case.names.mask.name,
         "sha256": member.sha256,
         "how": member.placed.how,
         "affine": member.placed.to_map,

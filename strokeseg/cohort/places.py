@@ -3,12 +3,12 @@
 import re
 from collections.abc import Sequence
 
-from strokeseg.archive import OVERLAP_FOLDER, REPORT_FOLDER
+from strokeseg.archive import COHORT_TABLE, LESION_TABLE, OVERLAP_FOLDER, REPORT_FOLDER
 from strokeseg.cohort.case import Case
 from strokeseg.errors import DataError
+from strokeseg.filenames import name_fault
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_TAKEN = (REPORT_FOLDER, OVERLAP_FOLDER)
+_TAKEN = (REPORT_FOLDER, OVERLAP_FOLDER, COHORT_TABLE, LESION_TABLE)
 
 
 def check_name(name: str, where: str) -> str:
@@ -24,9 +24,9 @@ def check_name(name: str, where: str) -> str:
     Raises
     ------
     DataError
-        If it is empty, hidden, holds a slash or a character that cannot be shown or stored.
+        If it cannot start the names of files everywhere, see `strokeseg.filenames`.
     """
-    fault = _fault(name)
+    fault = name_fault(name)
     if fault:
         raise DataError(f"{where}: case {name!a} {fault}; give a name such as sub-01")
     return name
@@ -45,7 +45,7 @@ def check_folder(folder: str, where: str) -> str:
     if folder.startswith(("/", "~")) or re.match(r"[A-Za-z]:", folder):
         raise DataError(f"{shown} is an absolute path; {advice}")
     for part in folder.split("/"):
-        fault = _fault(part)
+        fault = name_fault(part)
         if fault:
             told = "leads out of OUTPUT by '..'" if part == ".." else f"has a part that {fault}"
             raise DataError(f"{shown} {told}; {advice}")
@@ -90,22 +90,3 @@ def _same(where: str, first: str, second: str) -> str:
         f"{where}: cases {first} and {second} differ in capitals alone, which many disks do not "
         "tell apart; rename one"
     )
-
-
-def _fault(name: str) -> str:
-    """Say what keeps a name from being one of a file; empty if nothing does."""
-    if not name.strip():
-        return "is empty"
-    if name.startswith("."):
-        return "starts with a dot, which hides it"
-    if "/" in name or "\\" in name:
-        return "holds a slash" if "/" in name else "holds a backslash"
-    if _CONTROL.search(name):
-        return "holds a control character"
-    if name != name.strip():
-        return "starts or ends with a space"
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return "is not UTF-8"
-    return ""

@@ -11,8 +11,9 @@ from typing import Any
 from strokeseg.archive import error_path, read_json
 from strokeseg.cohort.case import Case
 from strokeseg.cohort.job import BatchJob
-from strokeseg.errors import StrokesegError
+from strokeseg.errors import CannotCreateError, StrokesegError
 from strokeseg.hashing import sha256
+from strokeseg.inside import is_link_out, leads_out
 from strokeseg.outputs import KINDS, OutputNames
 from strokeseg.staging import write_json
 from strokeseg.volume.filetype import header_and_voxels
@@ -68,9 +69,13 @@ def _find_reason(
         return "--no-resume"
     if not names.record.exists():
         return NEW
+    if is_link_out(names.record, job.output):
+        return "its record was a link that leads out of OUTPUT"
     try:
         record = read_json(names.record)
-        return _find_difference(record, case, job, (digests, pairs)) or _find_damage(record, names)
+        return _find_difference(record, case, job, (digests, pairs)) or _find_damage(
+            record, names, job.output
+        )
     except StrokesegError:
         return "its record is damaged"
     except (KeyError, TypeError, AttributeError):  # it lacks something, or has it in another form
@@ -98,13 +103,15 @@ def _find_difference(
     return None if seen == inputs else "the inputs were others"
 
 
-def _find_damage(record: Mapping[str, Any], names: OutputNames) -> str | None:
+def _find_damage(record: Mapping[str, Any], names: OutputNames, output: Path) -> str | None:
     """Compare the outputs with the checksums in their record."""
     files = record["files"]
     expected = {path.name: path for path in names.chosen(record["kinds"])[:-1]}
     if not isinstance(files, dict) or files.keys() != expected.keys():
         return "its record is of another kind"
     for name, path in expected.items():
+        if is_link_out(path, output):
+            return f"{name} was a link that leads out of OUTPUT"
         if not path.is_file():
             return f"{name} was missing"
         if sha256(path) != files[name]:
@@ -130,6 +137,21 @@ def describe_more(
     ]
     truth = _truth_of(case)
     return {**record, "inputs": inputs, "models": models, "case": case.name, "truth": truth}
+
+
+def check_inside(names: OutputNames, output: Path) -> None:
+    """Refuse a case whose folder a link puts outside the cohort's output folder.
+
+    Raises
+    ------
+    CannotCreateError
+        Writing there would change files of somebody else.
+    """
+    if leads_out(names.directory, output):
+        raise CannotCreateError(
+            f"{names.directory}: a link on this way leads out of {output}; remove it, or give the "
+            "folder that it leads to as OUTPUT"
+        )
 
 
 def amend_truth(case: Case, names: OutputNames) -> None:

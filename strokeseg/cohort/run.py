@@ -7,10 +7,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from strokeseg.archive import COHORT_TABLE, LESION_TABLE
 from strokeseg.cohort.agenda import Agenda
 from strokeseg.cohort.case import Case
 from strokeseg.cohort.claim import Claims
-from strokeseg.cohort.collect import COHORT_TABLE, LESION_TABLE
 from strokeseg.cohort.job import (
     BatchJob,
     Listener,

@@ -12,7 +12,15 @@ from strokeseg.cohort.case import Case
 from strokeseg.cohort.claim import Claims
 from strokeseg.cohort.failure import file_failure
 from strokeseg.cohort.job import BatchJob, Listener, Outcome, Silent, print_of
-from strokeseg.cohort.resume import NEW, Look, amend_truth, describe_more, look_at, remove_leftovers
+from strokeseg.cohort.resume import (
+    NEW,
+    Look,
+    amend_truth,
+    check_inside,
+    describe_more,
+    look_at,
+    remove_leftovers,
+)
 from strokeseg.errors import DataError, EngineError, Interrupted
 from strokeseg.loaded import LoadedModel, check_compatible, load_model
 from strokeseg.pipeline import predict
@@ -97,6 +105,7 @@ class Worker:
         self._hear.on_stage(case.name, "read")
         try:
             names = self.job.names(case)
+            check_inside(names, self.job.output)
             holder = self._claims.take(_key(case))
             if holder is not None:
                 return Outcome(case.name, "busy", f"{holder} is at it")

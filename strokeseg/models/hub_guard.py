@@ -20,7 +20,7 @@ def only_safe_addresses() -> Iterator[None]:
     WeightsUnavailableError
         Inside the `with`, from the call of the client that would have made the request.
     """
-    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
+    from huggingface_hub import get_session
 
     session: Any = get_session()
     if hasattr(session, "event_hooks"):  # httpx and what came after it: from huggingface_hub 1.0

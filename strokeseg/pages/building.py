@@ -10,6 +10,7 @@ from pathlib import Path
 from strokeseg.archive import OVERLAP_FOLDER, find_filed_cases
 from strokeseg.cohort.lesion_map import PICTURE_NAME
 from strokeseg.errors import InputNotFoundError, UsageError
+from strokeseg.inside import leads_out
 from strokeseg.pages.contents import case_content, index_content
 from strokeseg.pages.facts import CaseFacts, gather_facts
 from strokeseg.pages.folder import ReportFolder
@@ -179,8 +180,11 @@ def _write_pages(
 
 def _copy_lesion_map(folder: ReportFolder, output: Path) -> str:
     """Take the picture of the cohort's lesion map over, where there is one; gives its name."""
+    path = output / OVERLAP_FOLDER / PICTURE_NAME
+    if leads_out(path, output):
+        return ""
     try:
-        picture = smaller((output / OVERLAP_FOLDER / PICTURE_NAME).read_bytes())
+        picture = smaller(path.read_bytes())
     except OSError:
         return ""
     if picture is None:

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from strokeseg.archive import REPORT_FOLDER, read_json
 from strokeseg.errors import CannotCreateError, ReadWriteError, StrokesegError
+from strokeseg.inside import leads_out
 
 MANIFEST = "manifest.json"
 _MARK = "strokeseg report"
@@ -94,7 +95,7 @@ class ReportFolder:
     def keep(self, name: str) -> bool:
         """Take over a file of the earlier report; whether there is one."""
         old, new = self.final / name, self._path(name)
-        if not old.is_file():
+        if not old.is_file() or leads_out(old, self.final):
             return False
         try:
             new.parent.mkdir(parents=True, exist_ok=True)

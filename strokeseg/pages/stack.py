@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from strokeseg.archive import is_reference, reference_places
 from strokeseg.arrays import AnyArray, BoolArray, FloatArray, LabelArray
 from strokeseg.errors import StrokesegError
 from strokeseg.grid import Grid
-from strokeseg.hashing import sha256
 from strokeseg.intensity import clip_hounsfield
-from strokeseg.pages.facts import CaseFacts, inputs_of
+from strokeseg.pages.facts import CaseFacts
 from strokeseg.volume import Volume, read
 
 _MOST_LABEL = 255
@@ -89,14 +88,8 @@ def places_of_scan(facts: CaseFacts, output: Path) -> list[Path]:
     output : Path
         The cohort's output folder.
     """
-    stored = _reference_input(facts).get("path")
-    if not isinstance(stored, str) or not stored:
-        return []
-    path = Path(stored)
-    if path.is_absolute():
-        return [path]
     folders = (Path(), output, output.parent, facts.case.names.directory)
-    return [folder / path for folder in folders]
+    return reference_places(facts.record, folders)
 
 
 def _typed(layer: str, data: FloatArray, facts: CaseFacts) -> AnyArray:
@@ -122,37 +115,25 @@ def _read_output(facts: CaseFacts, path: Path, notes: list[str]) -> Volume | Non
 
 def _read_scan(facts: CaseFacts, output: Path, notes: list[str]) -> Volume | None:
     """Find and read the scan that the results are on the grid of."""
-    entry = _reference_input(facts)
-    stored = entry.get("path")
-    if not isinstance(stored, str) or not stored:
+    places = places_of_scan(facts, output)
+    if not places:
         notes.append("The scan is not shown: the record does not say where it lies.")
         return None
-    known = entry.get("sha256")
-    here = [path for path in places_of_scan(facts, output) if _is_file(path)]
+    here = [path for path in places if _is_file(path)]
     if not here:
-        notes.append(f"The scan is not shown: there is no file {stored} any more.")
+        notes.append(f"The scan is not shown: there is no file {places[0]} any more.")
         return None
-    same = next((path for path in here if not known or _same(path, known)), None)
+    same = next((path for path in here if is_reference(path, facts.record)), None)
     if same is None:
-        notes.append(f"The scan {stored} has changed since it was segmented.")
-    return _read(same or here[0], notes)
-
-
-def _reference_input(facts: CaseFacts) -> Mapping[str, Any]:
-    return inputs_of(facts).get(str(facts.record.get("reference")), {})
+        notes.append(f"The scan is not shown: {here[0]} is not the file that was segmented.")
+        return None
+    return _read(same, notes)
 
 
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except (OSError, ValueError):  # a name that no file system takes
-        return False
-
-
-def _same(path: Path, known: Any) -> bool:  # noqa: ANN401 - whatever the record holds
-    try:
-        return bool(sha256(path) == known)
-    except StrokesegError:
         return False
 
 

@@ -71,6 +71,15 @@ def test_finding_opens_no_image(tmp_path):
         ("a\tb", "holds a control character"),
         (" a", "starts or ends with a space"),
         ("a\udcff", "is not UTF-8"),
+        ("-rf", "starts with a dash"),
+        ("=1+1", "starts with =, which spreadsheets take for a formula"),
+        ("+1", "starts with +"),
+        ("@x", "starts with @"),
+        ("a.", "ends with a dot"),
+        ("CON", "is a device's or a drive's name on Windows"),
+        ("nul.nii", "is a device's or a drive's name on Windows"),
+        ("c:evil", "is a device's or a drive's name on Windows"),
+        ("é" * 101, "has 202 bytes, over 200"),
     ],
 )
 def test_a_name_that_cannot_name_files_is_refused(name, fault):

@@ -20,6 +20,7 @@ from strokeseg.cohort.common_space import (
 from strokeseg.cohort.lesion_map import NAMES, make_map, save_map
 from strokeseg.cohort.tissue_affine import LONG_AXIS_DEGREES, fit_to_mni
 from strokeseg.errors import DataError, InputNotFoundError
+from strokeseg.hashing import sha256
 from strokeseg.training.alignment import BRAIN_CENTRE_MM, BRAIN_SPREAD_MM
 from tests.factories import rotation
 
@@ -318,7 +319,7 @@ def test_a_brain_that_is_given_is_drawn_on(tmp_path):
     data[10:20, 10:20, 10:20] = np.linspace(1, 2, 10)
     nib.save(nib.Nifti1Image(data, np.diag([4.0, 4.0, 4.0, 1.0])), brain)
     lesion_map = make_map(find_filed_cases(tmp_path), Wish(voxel_size_mm=2.0), background=brain)
-    assert lesion_map.backdrop.about == str(brain)
+    assert lesion_map.backdrop.about == brain.name
     assert lesion_map.backdrop.image.shape == lesion_map.grid.shape
     assert lesion_map.backdrop.image[:40].max() == 0.0  # left of its field of view
 
@@ -333,7 +334,10 @@ def test_without_tissue_maps_the_reference_scans_are_drawn_on(tmp_path):
     scan = np.linspace(0, 100, mask.shape[0])[:, None, None] * np.ones(mask.shape)
     nib.save(nib.Nifti1Image(scan.astype(np.float32), mask.affine), tmp_path / "t1.nii.gz")
     for record in tmp_path.rglob("*_strokeseg.json"):
-        record.write_text(record.read_text().replace('/t1"', '/t1.nii.gz"'))
+        content = json.loads(record.read_text())
+        path = tmp_path / "t1.nii.gz"
+        content["inputs"]["t1"] = {"path": str(path), "sha256": sha256(path)}
+        record.write_text(json.dumps(content))
     backdrop = mapped(tmp_path).backdrop
     assert backdrop.about == "mean of 2 reference scans"
     assert np.allclose(backdrop.image[0], 0.0)

@@ -377,6 +377,8 @@ def test_reviews_go_out_as_a_table_and_come_in_again(browser, plain):
     browser.open(page_of(plain, "sub-10"))
     browser.press("r")
     browser.fill("#comment", 'tab\tand "quotes" and é')
+    browser.open(page_of(plain, "sub-02"))
+    browser.fill("#comment", "=HYPERLINK(1)")
     browser.open(plain / "index.html")
     rows, path = exported(browser)
     assert [row["case"] for row in rows] == ["sub-01", "sub-02", "sub-03", "sub-10", "sub-bad"]
@@ -389,6 +391,7 @@ def test_reviews_go_out_as_a_table_and_come_in_again(browser, plain):
         "sub-bad": "n/a",
     }
     assert rows[3]["comment"] == 'tab and "quotes" and é'
+    assert rows[1]["comment"] == "'=HYPERLINK(1)"
     assert rows[0]["result"] == rows[0]["result_now"]
     assert float(rows[0]["lesion_volume_ml"]) > 1
     assert rows[4]["lesion_volume_ml"] == "n/a"
@@ -398,8 +401,9 @@ def test_reviews_go_out_as_a_table_and_come_in_again(browser, plain):
     assert browser.text("#reviewed") == ""
     browser.run("document.getElementById('import-file').hidden = false")
     browser.find("#import-file").send_keys(str(kept))
-    browser.wait("document.getElementById('message').textContent.startsWith('2 reviews')")
+    browser.wait("document.getElementById('message').textContent.startsWith('3 reviews')")
     assert browser.text("#reviewed") == "2 of 5 reviewed: 1 accept, 0 edit, 1 reject"
+    assert browser.text("#sub-02 .comment") == "=HYPERLINK(1)"
     again, _ = exported(browser)
     assert again == rows
 

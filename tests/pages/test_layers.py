@@ -10,6 +10,7 @@ from strokeseg.archive import find_filed_cases
 from strokeseg.pages.facts import gather_facts
 from strokeseg.pages.layers import VARIABLE, pack_layers
 from strokeseg.pages.stack import read_stack
+from strokeseg.volume import read, write
 from tests.factories import KINDS, affine_of
 from tests.pages.cohorts import LARGE, balls, file_case, write_scan
 
@@ -86,18 +87,23 @@ def test_a_scan_that_is_gone_leaves_the_mask_on_a_blank(output):
     assert not np.asarray(images["blank"].dataobj).any()
 
 
-def test_a_scan_that_changed_is_shown_and_told(output):
+def test_a_scan_that_changed_is_not_shown_and_told(output):
     file_case(output, "sub-01", kind="ras")
     scan = output.parent / "scans" / "sub-01_FLAIR.nii.gz"
     image = nib.load(scan)
     nib.save(nib.Nifti1Image(image.get_fdata() * 2, image.affine), scan)
     stack, notes = stack_of(output)
-    assert stack.scan is not None
-    assert notes == [f"The scan {scan} has changed since it was segmented."]
-    write_scan(scan, "las")
-    stack, notes = stack_of(output)
     assert stack.scan is None
-    assert notes[1] == "sub-01_FLAIR.nii.gz is not on the grid of the results and is not shown."
+    assert notes == [f"The scan is not shown: {scan} is not the file that was segmented."]
+
+
+def test_a_result_on_another_grid_is_not_shown_and_told(output):
+    record = file_case(output, "sub-01", kind="ras")
+    other = read(write_scan(output.parent / "las.nii.gz", "las"))
+    write(record.with_name("sub-01_dseg.nii.gz"), np.ones(other.grid.shape, np.uint8), other)
+    stack, notes = stack_of(output)
+    assert stack.tissue is None
+    assert notes == ["sub-01_dseg.nii.gz is not on the grid of the results and is not shown."]
 
 
 def test_a_relative_path_is_found_from_the_output_by_its_checksum(output, tmp_path, monkeypatch):

@@ -173,7 +173,12 @@
 
   const COLUMNS = ["case", "key", "status", "lesion_volume_ml", "lesion_count", "mark", "comment"];
   COLUMNS.push("reviewer", "time", "result", "result_now");
-  const plain = (text) => String(text).replace(/[\t\r\n]+/g, " ").trim() || "n/a";
+  // A quote before it keeps a spreadsheet from running a text as a formula; import takes it off.
+  const FORMULA = /^[=+@-](?!\d*\.?\d*(e[+-]?\d+)?$)/i;
+  const plain = (text) => {
+    const flat = String(text).replace(/[\t\r\n]+/g, " ").trim();
+    return FORMULA.test(flat) ? `'${flat}` : flat || "n/a";
+  };
 
   function table() {
     const byName = [...rows].sort((a, b) => collator.compare(a.dataset.name, b.dataset.name));
@@ -214,7 +219,7 @@
     for (const line of lines) {
       const cell = (name) => {
         const text = line[head.indexOf(name)] ?? "";
-        return text === "n/a" ? "" : text;
+        return text === "n/a" ? "" : text.replace(/^'(?=[=+@-])/, "");
       };
       const review = { mark: cell("mark"), comment: cell("comment"), reviewer: cell("reviewer") };
       review.time = cell("time") || new Date(0).toISOString();
