@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -30,9 +31,14 @@ class BatchReporter:
         Number of cases.
     quiet : bool
         Show nothing at all.
+    veil : callable
+        Takes out of a notice what may not be named.
     """
 
-    def __init__(self, total: int, *, quiet: bool = False) -> None:
+    def __init__(
+        self, total: int, *, quiet: bool = False, veil: Callable[[str], str] = str
+    ) -> None:
+        self._veil = veil
         self._console = Console(stderr=True, soft_wrap=True, highlight=False)
         self._quiet = quiet
         self._total = total
@@ -91,7 +97,7 @@ class BatchReporter:
     def on_notice(self, text: str) -> None:
         """Show a line."""
         with self._lock:
-            self._say(escape(text))
+            self._say(escape(self._veil(text)))
 
     def _say(self, line: str) -> None:
         if not self._quiet:

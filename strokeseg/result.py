@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from strokeseg.anonymous import pseudonym, without_names
 from strokeseg.arrays import BoolArray, FloatArray, LabelArray
 from strokeseg.grid import Grid
 from strokeseg.hashing import sha256
@@ -15,6 +16,7 @@ from strokeseg.lesions import Lesion
 from strokeseg.outputs import (
     DEFAULT_KINDS,
     KINDS,
+    UNNAMED_PREFIX,
     OutputNames,
     check_outputs,
     check_prefix,
@@ -92,6 +94,7 @@ class Result:
         kinds: Iterable[str] = DEFAULT_KINDS,
         overwrite: bool = False,
         sources: Mapping[str, str] | None = None,
+        anonymise: bool = False,
     ) -> tuple[Path, ...]:
         """Write the chosen files and the record, all of them or none.
 
@@ -100,13 +103,17 @@ class Result:
         directory
             Where to; made if it is not there.
         prefix
-            Start of every name; the reference's name without its suffix if None.
+            Start of every name; the reference's name without its suffix if None, or its pseudonym.
         kinds
             From `strokeseg.outputs.KINDS`; the record is always written.
         overwrite
             Whether files of an earlier run may be replaced.
         sources
-            How the sidecars name the inputs, by modality, such as BIDS URIs; else by their paths.
+            How the sidecars name the inputs, by modality, such as BIDS URIs; else by their file
+            names.
+        anonymise
+            Whether to leave out what the inputs are called and where they lie; see
+            `strokeseg.anonymous`.
 
         Returns
         -------
@@ -122,28 +129,28 @@ class Result:
         ReadWriteError
             If writing fails half-way.
         """
-        start = check_prefix(prefix or prefix_of(self.reference.path))
-        names = OutputNames.for_prefix(Path(directory), start)
+        record = without_names(self.record) if anonymise else dict(self.record)
+        words = _Words.of(record, self.reference, sources or {})
+        names = OutputNames.for_prefix(Path(directory), check_prefix(prefix or words.prefix))
         chosen = frozenset(kinds)
         check_outputs(names.chosen(chosen), self._input_paths(), overwrite=overwrite)
         with Staging(names.directory, last=names.record.name) as staging:
-            *files, record = names.chosen(chosen)
+            *files, _ = names.chosen(chosen)
             staged = {path.name: staging.path_for(path.name) for path in files}
             for path in files:
-                self._write(path, staged[path.name], names, sources or {})
+                self._write(path, staged[path.name], names, words)
             vouched = {
                 "kinds": sorted(chosen),
                 "files": {name: sha256(where) for name, where in staged.items()},
             }
-            write_json(staging.path_for(record.name), {**self.record, **vouched})
+            write_json(staging.path_for(names.record.name), {**record, **vouched})
             written = staging.commit()
         if overwrite:
             _remove_stale(names, written)
         return written
 
-    def picture(self) -> bytes:
-        """Draw the result over the reference scan, as a PNG."""
-        name = self.reference.path.name if self.reference.path else "image"
+    def picture(self, title: str | None = None) -> bytes:
+        """Draw the result over the reference scan, as a PNG; its file name is the usual title."""
         low, high = self.volume_range_ml
         subtitle = ""
         if self.lesions:
@@ -151,18 +158,14 @@ class Result:
             subtitle = legend(self.volume_ml, len(self.lesions)) + spread
         is_ct = self.record["reference"] == "ct"
         scan = clip_hounsfield(self.reference.data) if is_ct else self.reference.data
-        return draw(scan, self.mask, self.grid, name, subtitle)
+        return draw(scan, self.mask, self.grid, title or _file_name(self.reference), subtitle)
 
     def _input_paths(self) -> list[Path]:
         return [Path(i["path"]) for i in self.record["inputs"].values() if i["path"] is not None]
 
-    def _write(
-        self, final: Path, where: Path, names: OutputNames, given: Mapping[str, str]
-    ) -> None:
+    def _write(self, final: Path, where: Path, names: OutputNames, words: "_Words") -> None:
         """Write the file called `final`, but the record, to `where`."""
-        inputs = self.record["inputs"]
-        called = {name: given.get(name) or i["path"] or "array" for name, i in inputs.items()}
-        sources, space = list(called.values()), called[self.record["reference"]]
+        sources, space = list(words.inputs.values()), words.inputs[self.record["reference"]]
         model = " + ".join(m["name"] for m in self.record["models"])
         if final == names.mask:
             write(where, self.mask, self.reference)
@@ -186,13 +189,42 @@ class Result:
         elif final == names.lesions:
             write_text(where, lesion_table(self.lesions))
         else:
-            where.write_bytes(self.picture())
+            where.write_bytes(self.picture(words.title))
 
     def _uncertainty(self) -> FloatArray:
         """Stack entropy and flip deviation, (I, J, K, 2)."""
         if self.entropy is None or self.flip_std is None:
             raise ValueError("uncertainty was not computed: predict with uncertainty=True")
         return np.stack([self.entropy, self.flip_std], axis=-1)
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What files say of a case: how sidecars name its inputs, the picture's title, the prefix.
+
+    Sidecars name files without their folders: they go where their images go.
+    """
+
+    inputs: Mapping[str, str]
+    title: str
+    prefix: str
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any], reference: Volume, given: Mapping[str, str]) -> Self:
+        """Choose the words for a record; one without names gets none."""
+        inputs = record["inputs"]
+        if record.get("anonymised"):
+            name = pseudonym(inputs[record["reference"]]["sha256"])
+            return cls({modality: modality for modality in inputs}, name, name)
+        called = {
+            modality: given.get(modality) or (Path(i["path"]).name if i["path"] else "array")
+            for modality, i in inputs.items()
+        }
+        return cls(called, _file_name(reference), prefix_of(reference.path))
+
+
+def _file_name(reference: Volume) -> str:
+    return reference.path.name if reference.path else UNNAMED_PREFIX
 
 
 def _remove_stale(names: OutputNames, written: tuple[Path, ...]) -> None:

@@ -28,7 +28,7 @@ FLOORS = (
     ("lesions", "overlap"),
     ("brain",),
     ("staging", "outputs"),
-    ("archive",),
+    ("anonymous", "archive"),
     ("report",),
     ("options", "loaded"),
     ("decision", "record", "result"),

@@ -24,6 +24,8 @@ from strokeseg.cli import (
 )
 from strokeseg.errors import Interrupted, StrokesegError, UsageError
 
+ANONYMISE = "--anonymise"
+
 app = typer.Typer(
     help="Find and measure stroke lesions in brain MRI. Research software, not a medical device.",
     no_args_is_help=True,
@@ -74,35 +76,40 @@ def run(arguments: list[str]) -> int:
     int
         0, or the exit code of `strokeseg.errors`.
     """
-    debug = "--debug" in arguments
     try:
         code = app(arguments, prog_name="strokeseg", standalone_mode=False)
     except StrokesegError as error:
-        return _fail(error.exit_code, str(error), debug)
+        return _fail(error.exit_code, str(error), arguments)
     except TyperException as error:
         if not error.format_message():  # the help was shown, as there were no arguments
             return error.exit_code
         hint = "; see --help" if error.exit_code == UsageError.exit_code else ""
-        return _fail(error.exit_code, error.format_message().rstrip(".") + hint, debug)
+        return _fail(error.exit_code, error.format_message().rstrip(".") + hint, arguments)
     except (typer.Abort, KeyboardInterrupt):
         code = Interrupted.exit_code
     except BrokenPipeError:
-        return _fail(74, "nobody reads the output any more", debug)
+        return _fail(74, "nobody reads the output any more", arguments)
     except MemoryError:
-        return _fail(1, "out of memory; close other programs, or try a smaller --window", debug)
+        return _fail(1, "out of memory; close other programs, or try a smaller --window", arguments)
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for users
-        what = f"{type(error).__name__}: {error}"
-        return _fail(1, f"a fault of ours: {what}; please report it with --debug's output", debug)
+        kind = type(error).__name__
+        what = kind if ANONYMISE in arguments else f"{kind}: {error}"
+        told = f"a fault of ours: {what}; please report it with --debug's output"
+        return _fail(1, told, arguments)
     if code == Interrupted.exit_code:  # what typer makes of Ctrl-C
-        return _fail(code, "interrupted; nothing was left half-written", debug)
+        return _fail(code, "interrupted; nothing was left half-written", arguments)
     return code if isinstance(code, int) else 0
 
 
-def _fail(code: int, message: str, debug: bool) -> int:
-    """Say what went wrong, with a traceback if that was asked for."""
+def _fail(code: int, message: str, arguments: list[str]) -> int:
+    """Say what went wrong: with a traceback if that was asked for, without names if that was."""
     from strokeseg.console import say_error
 
-    if debug:
+    if ANONYMISE in arguments:
+        from strokeseg.anonymous import Veil
+
+        message = Veil.over_arguments(arguments)(message)
+    elif "--debug" in arguments:
         traceback.print_exc()
     say_error(message)
     return code

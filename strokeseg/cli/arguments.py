@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from strokeseg.errors import UsageError
+
 SCANS = "Scans (any number, any contrast)"
 RESULTS = "Results"
 METHOD = "Method"
@@ -63,6 +65,37 @@ Save = Annotated[
 Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", rich_help_panel=RESULTS, help="Replace earlier results."),
+]
+Anonymise = Annotated[
+    bool,
+    typer.Option(
+        "--anonymise",
+        rich_help_panel=RESULTS,
+        help="Name no file, path, host or user in results and messages. Without --prefix, results "
+        "are called sub- and the first 12 digits of the reference scan's sha256: who has the scan "
+        "finds them by sha256sum, and nobody else can. The picture still shows the scan.",
+    ),
+]
+AnonymiseCases = Annotated[
+    bool,
+    typer.Option(
+        "--anonymise",
+        rich_help_panel=RESULTS,
+        help="Name no case, file, path, host or user in results, tables and messages. Cases are "
+        "called sub- and the first 12 digits of their reference scan's sha256: who has the scans "
+        "finds them by sha256sum, and nobody else can; the same command goes on as usual. "
+        "Pictures still show the scan; the report, which finds scans by their path, does not.",
+    ),
+]
+AnonymiseBids = Annotated[
+    bool,
+    typer.Option(
+        "--anonymise",
+        rich_help_panel=RESULTS,
+        help="Name no file, path, host or user in results, tables and messages, and no source "
+        "dataset. The labels sub- and ses- stay: they are the dataset's own pseudonyms; where "
+        "they are not, use strokeseg batch --anonymise. Pictures still show the scan.",
+    ),
 ]
 AsJson = Annotated[
     bool, typer.Option("--json", rich_help_panel=RESULTS, help="Write the record to stdout.")
@@ -191,3 +224,16 @@ ShardOption = Annotated[
         help="Do the I-th of N parts; else what SLURM_ARRAY_TASK_ID says, where it is set.",
     ),
 ]
+
+
+def check_anonymity(*, anonymise: bool, debug: bool = False, dry_run: bool = False) -> None:
+    """Refuse to be anonymous and to show what has names.
+
+    Raises
+    ------
+    UsageError
+        If both were asked for.
+    """
+    for name, given in (("--debug", debug), ("--dry-run", dry_run)):
+        if anonymise and given:
+            raise UsageError(f"{name} shows names of files: leave it or --anonymise out")

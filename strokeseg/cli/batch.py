@@ -2,9 +2,10 @@
 
 import json
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -44,6 +45,7 @@ def batch(
     dry_run: a.DryRun = False,
     save: a.Save = "mask,lesions,qc",
     resume: a.Resume = True,
+    anonymise: a.AnonymiseCases = False,
     as_json: a.OutcomesAsJson = False,
     jobs: a.Jobs = 1,
     dask: a.Dask = None,
@@ -63,14 +65,13 @@ def batch(
     threads: a.Threads = None,
     offline: a.Offline = False,
     quiet: a.Quiet = False,
-    debug: a.Debug = False,  # noqa: ARG001 - read where errors are caught
+    debug: a.Debug = False,
 ) -> None:
     """Segment every case of a cohort; a case that fails costs no other.
 
     The same command again goes on where it was, and does again what has changed. OUTPUT gets a
     folder per case, cohort.tsv with a row per case, and lesions.tsv with a row per lesion.
     """
-    from strokeseg.cohort.find import find_cases
     from strokeseg.cohort.job import BatchJob
     from strokeseg.cohort.patterns import parse_patterns
     from strokeseg.cohort.run import Place
@@ -80,6 +81,7 @@ def batch(
     from strokeseg.outputs import parse_kinds
 
     kinds = parse_kinds(save)
+    a.check_anonymity(anonymise=anonymise, debug=debug, dry_run=dry_run)
     options = Options(
         reference=reference,
         window=window,
@@ -97,11 +99,14 @@ def batch(
         options=options,
         kinds=kinds,
         offline=offline,
+        anonymise=anonymise,
         resume=resume,
     )
     place = Place(jobs, dask, None if slurm is None else parse_slurm(slurm))
-    cohort = find_cases(source, patterns=parse_patterns(pattern or ()), reference=reference)
+    wanted = {"patterns": parse_patterns(pattern or ()), "reference": reference}
+    cohort = find_cohort(source, wanted, anonymise=anonymise)
     cohort = choose_shard(cohort, shard, from_environment=place.is_here)
+    cohort = hide_names(cohort, job, keep_labels=False)
     if dry_run:
         show_plan(cohort)
     else:
@@ -114,6 +119,21 @@ class Show:
 
     quiet: bool = False
     as_json: bool = False
+
+
+def find_cohort(source: Path, wanted: "Mapping[str, Any]", *, anonymise: bool) -> "Cohort":
+    """Find the cases, or say why not; an anonymous batch says it without any name."""
+    from strokeseg.cohort.find import find_cases
+
+    try:
+        return find_cases(source, **wanted)
+    except StrokesegError as error:
+        if not anonymise:
+            raise
+        raise type(error)(
+            "the cases of INPUT cannot be told; the same with --dry-run and without --anonymise "
+            "says why"
+        ) from None
 
 
 def choose_shard(cohort: "Cohort", shard: str | None, *, from_environment: bool) -> "Cohort":
@@ -130,6 +150,15 @@ def choose_shard(cohort: "Cohort", shard: str | None, *, from_environment: bool)
     cases = take_shard(cohort.cases, part)
     say(f"part {part}: {len(cases)} of {len(cohort.cases)} cases")
     return replace(cohort, cases=cases)
+
+
+def hide_names(cohort: "Cohort", job: "BatchJob", *, keep_labels: bool) -> "Cohort":
+    """Give the cases of an anonymous batch pseudonyms, unless they have labels that are some."""
+    if not job.anonymise:
+        return cohort
+    from strokeseg.cohort.pseudonyms import anonymise_cohort
+
+    return anonymise_cohort(cohort, job.options.reference, keep_labels=keep_labels)
 
 
 def show_plan(cohort: "Cohort") -> None:
@@ -158,38 +187,53 @@ def run_cohort(cohort: "Cohort", job: "BatchJob", place: "Place", show: Show) ->
     from strokeseg.cohort.run import prepare_job, run_cases
     from strokeseg.console_batch import BatchReporter
 
+    veil = veil_of(cohort, job)
     for note in cohort.notes if not show.quiet else ():
         say_warning(note)
-    with BatchReporter(len(cohort.cases), quiet=show.quiet) as reporter:
+    with BatchReporter(len(cohort.cases), quiet=show.quiet, veil=veil) as reporter:
         job = prepare_job(job, cohort.cases, cohort.root, reporter)
         if cohort.kind == "bids":
             from strokeseg.cohort.derivative import describe
 
-            describe(cohort.root, job.output)
+            describe(cohort.root, job.output, anonymise=job.anonymise)
         outcomes = run_cases(cohort.cases, job, place, reporter)
     tables: Tables | None = None
     trouble: StrokesegError | None = None
     try:
         if job.output.is_dir():  # not made yet, if this part of the cases is empty
-            tables = collect(job.output, job.run)
+            tables = collect(job.output, job.run, anonymous=job.anonymise)
     except StrokesegError as error:
         trouble = error
     if show.as_json:
-        show_text(json.dumps(_as_record(outcomes, tables), indent=2, ensure_ascii=False))
+        content = _as_record(outcomes, tables, veil)
+        show_text(json.dumps(content, indent=2, ensure_ascii=False))
     elif not show.quiet:
-        _show_summary(outcomes, tables)
+        _show_summary(outcomes, tables, veil)
     if trouble is not None:
         raise trouble
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if failed:
         say_error(
             f"{len(failed)} of {len(outcomes)} cases failed, the first {failed[0].case}; see "
-            f"{job.output / COHORT_TABLE}, and the file *_error.json of each"
+            f"{veil(str(job.output / COHORT_TABLE))}, and the file *_error.json of each"
         )
         raise typer.Exit(1)
 
 
-def _show_summary(outcomes: "tuple[Outcome, ...]", tables: "Tables | None") -> None:
+def veil_of(cohort: "Cohort", job: "BatchJob", *, scans: bool = False) -> Callable[[str], str]:
+    """Give what takes folders, and scans, of an anonymous batch out of a message; else nothing."""
+    from strokeseg.anonymous import Veil
+
+    if not job.anonymise:
+        return str
+    named = [item for case in cohort.cases if scans for item in case.images.items()]
+    folders = [(job.output, "OUTPUT"), (cohort.root, "INPUT")]
+    return Veil([*folders, *((path, modality) for modality, path in named)])
+
+
+def _show_summary(
+    outcomes: "tuple[Outcome, ...]", tables: "Tables | None", veil: Callable[[str], str]
+) -> None:
     """Write how many cases ended how, why some failed, and where the tables are, to stdout."""
     counts = _counts(outcomes)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
@@ -206,16 +250,18 @@ def _show_summary(outcomes: "tuple[Outcome, ...]", tables: "Tables | None") -> N
     }
     if tables is not None:
         warned = f", {tables.warned} with warnings" if tables.warned else ""
-        facts["table"] = f"{tables.cohort} ({tables.done + tables.failed} cases{warned})"
-        facts["lesions"] = f"{tables.lesions} ({tables.lesion_count} lesions)"
+        facts["table"] = f"{veil(str(tables.cohort))} ({tables.done + tables.failed} cases{warned})"
+        facts["lesions"] = f"{veil(str(tables.lesions))} ({tables.lesion_count} lesions)"
     show_facts(facts)
 
 
-def _as_record(outcomes: "tuple[Outcome, ...]", tables: "Tables | None") -> dict[str, object]:
+def _as_record(
+    outcomes: "tuple[Outcome, ...]", tables: "Tables | None", veil: Callable[[str], str]
+) -> dict[str, object]:
     return {
         **_counts(outcomes),
-        "cohort_table": None if tables is None else str(tables.cohort),
-        "lesion_table": None if tables is None else str(tables.lesions),
+        "cohort_table": None if tables is None else veil(str(tables.cohort)),
+        "lesion_table": None if tables is None else veil(str(tables.lesions)),
         "cases": [outcome.as_record() for outcome in outcomes],
     }
 

@@ -9,7 +9,15 @@ import typer
 from typer.core import TyperCommand
 
 from strokeseg.cli import arguments as a
-from strokeseg.cli.batch import Show, choose_shard, run_cohort, show_plan
+from strokeseg.cli.batch import (
+    Show,
+    choose_shard,
+    find_cohort,
+    hide_names,
+    run_cohort,
+    show_plan,
+    veil_of,
+)
 from strokeseg.console import say, say_error, say_warning, show_facts
 from strokeseg.errors import UsageError
 
@@ -121,6 +129,7 @@ def bids(
     save: a.Save = "mask,lesions,qc",
     fmriprep_roi: FmriprepRoi = False,
     resume: a.Resume = True,
+    anonymise: a.AnonymiseBids = False,
     as_json: a.OutcomesAsJson = False,
     jobs: a.Jobs = 1,
     dask: a.Dask = None,
@@ -140,14 +149,13 @@ def bids(
     threads: a.Threads = None,
     offline: a.Offline = False,
     quiet: a.Quiet = False,
-    debug: a.Debug = False,  # noqa: ARG001 - read where errors are caught
+    debug: a.Debug = False,
 ) -> None:
     """Segment a BIDS dataset as a BIDS App: strokeseg bids BIDS_DIR OUT_DIR participant.
 
     Does what strokeseg batch does, and makes OUT_DIR a dataset of BIDS derivatives.
     """
     from strokeseg.cohort.derivative import check_folders
-    from strokeseg.cohort.find import find_cases
     from strokeseg.cohort.job import BatchJob
     from strokeseg.cohort.patterns import parse_patterns
     from strokeseg.cohort.run import Place
@@ -156,11 +164,12 @@ def bids(
     from strokeseg.options import Options
     from strokeseg.outputs import parse_kinds
 
+    a.check_anonymity(anonymise=anonymise, debug=debug, dry_run=dry_run)
     check_folders(bids_dir, out_dir)
     if level not in LEVELS:
         raise UsageError(f"{level} is no level of analysis: give participant or group")
     if level == "group":
-        _collect(out_dir, quiet=quiet)
+        _collect(out_dir, quiet=quiet, anonymise=anonymise)
         return
     kinds = parse_kinds(save)
     if fmriprep_roi and "mask" not in kinds:
@@ -182,22 +191,24 @@ def bids(
         options=options,
         kinds=kinds,
         offline=offline,
+        anonymise=anonymise,
         resume=resume,
     )
     place = Place(jobs, dask, None if slurm is None else parse_slurm(slurm))
-    cohort = find_cases(
-        bids_dir,
-        patterns=parse_patterns(pattern or ()),
-        participants=participant_label or (),
-        sessions=session_label or (),
-        reference=reference,
-    )
+    wanted = {
+        "patterns": parse_patterns(pattern or ()),
+        "participants": participant_label or (),
+        "sessions": session_label or (),
+        "reference": reference,
+    }
+    cohort = find_cohort(bids_dir, wanted, anonymise=anonymise)
     if cohort.kind != "bids":
         raise UsageError(
             f"{bids_dir} is no BIDS dataset (no dataset_description.json, no sub-*/anat): use "
             "strokeseg batch"
         )
     cohort = choose_shard(cohort, shard, from_environment=place.is_here)
+    cohort = hide_names(cohort, job, keep_labels=True)
     if dry_run:
         show_plan(cohort)
         return
@@ -221,34 +232,37 @@ def _run_with_masks(cohort: "Cohort", job: "BatchJob", place: "Place", show: Sho
         run_cohort(cohort, job, place, show)
     except typer.Exit as failed:
         end = failed
-    rois = write_rois(cohort, job.output)
+    rois, veil = write_rois(cohort, job.output), veil_of(cohort, job, scans=True)
     for path in rois.kept:
         say_warning(
-            f"{path}: was there before or was edited since, and is kept as it is; move it away "
-            "to have one of strokeseg"
+            f"{veil(str(path))}: was there before or was edited since, and is kept as it is; move "
+            "it away to have one of strokeseg"
         )
     for line in rois.failed:
-        say_error(line)
+        say_error(veil(line))
     if not show.quiet:
         masks = "1 mask" if len(rois.written) == 1 else f"{len(rois.written)} masks"
-        say(f"{masks} for fMRIPrep beside the T1w scans of {cohort.root}")
+        say(f"{masks} for fMRIPrep beside the T1w scans of {veil(str(cohort.root))}")
     if rois.failed:
         raise typer.Exit(1)
     if end is not None:
         raise end
 
 
-def _collect(out_dir: Path, *, quiet: bool) -> None:
+def _collect(out_dir: Path, *, quiet: bool, anonymise: bool) -> None:
     """Write the tables of a whole dataset."""
     from strokeseg.cohort.collect import collect
 
-    tables = collect(out_dir, secrets.token_hex(8))
+    tables = collect(out_dir, secrets.token_hex(8), anonymous=anonymise)
+    cohort, lesions = tables.cohort, tables.lesions
+    if anonymise:
+        cohort, lesions = Path(cohort.name), Path(lesions.name)
     if not quiet:
         show_facts(
             {
                 "done": str(tables.done),
                 "failed": str(tables.failed),
-                "table": str(tables.cohort),
-                "lesions": f"{tables.lesions} ({tables.lesion_count} lesions)",
+                "table": str(cohort),
+                "lesions": f"{lesions} ({tables.lesion_count} lesions)",
             }
         )

@@ -29,6 +29,7 @@ def predict(
     prefix: a.Prefix = None,
     save: a.Save = "mask,lesions,qc",
     overwrite: a.Overwrite = False,
+    anonymise: a.Anonymise = False,
     as_json: a.AsJson = False,
     model: a.Models = None,
     window: a.Window = None,
@@ -44,7 +45,7 @@ def predict(
     threads: a.Threads = None,
     offline: a.Offline = False,
     quiet: a.Quiet = False,
-    debug: a.Debug = False,  # noqa: ARG001 - read where errors are caught
+    debug: a.Debug = False,
 ) -> None:
     """Segment the stroke lesions of one case.
 
@@ -58,6 +59,7 @@ def predict(
     given = {"t1": t1, "flair": flair, "t2": t2, "dwi": dwi, "adc": adc, "pd": pd, "ct": ct}
     images = {name: path for name, path in given.items() if path is not None}
     kinds = parse_kinds(save)
+    a.check_anonymity(anonymise=anonymise, debug=debug)
     options = Options(
         reference=reference,
         window=window,
@@ -74,23 +76,27 @@ def predict(
         hardware=Hardware(engine, device, precision, threads),
         options=options,
         offline=offline,
-        output=Output(output, prefix, kinds, overwrite),
+        output=Output(output, prefix, kinds, overwrite, anonymise),
     )
     result, written = run_job(job, quiet=quiet)
     if as_json:
         show_text(written[-1].read_text())
     elif not quiet:
-        show_summary(result, written)
+        show_summary(result, written, place=not anonymise)
 
 
 @dataclass(frozen=True)
 class Output:
-    """Where results go, under which names, which of them, and whether they may replace others."""
+    """Where results go, under which names, which of them, and whether they may replace others.
+
+    `anonymise`: whether they name no file that they were made from.
+    """
 
     directory: Path
     prefix: str | None
     kinds: frozenset[str]
     overwrite: bool
+    anonymise: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,8 @@ class Job:
 
 def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     """Check where results go, predict, and save; returns the result and what was written."""
+    from strokeseg.anonymous import pseudonym
+    from strokeseg.hashing import sha256
     from strokeseg.options import choose_reference, order_modalities
     from strokeseg.outputs import OutputNames, check_outputs, check_prefix, prefix_of
     from strokeseg.pipeline import predict as predict_case
@@ -114,8 +122,12 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
 
     output = job.output
     reference = choose_reference(order_modalities(job.images), job.options.reference)
-    given = output.prefix
-    prefix = check_prefix(prefix_of(job.images[reference]) if given is None else given)
+    prefix = output.prefix
+    if prefix is None and output.anonymise:
+        prefix = pseudonym(sha256(job.images[reference]))
+    elif prefix is None:
+        prefix = prefix_of(job.images[reference])
+    check_prefix(prefix)
     names = OutputNames.for_prefix(output.directory, prefix)
     check_outputs(names.chosen(output.kinds), job.images.values(), overwrite=output.overwrite)
     with at_most(job.hardware.threads), Reporter(quiet=quiet) as progress:
@@ -129,15 +141,19 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
         )
         progress.on_stage("save")
         written = result.save(
-            output.directory, prefix=prefix, kinds=output.kinds, overwrite=output.overwrite
+            output.directory,
+            prefix=prefix,
+            kinds=output.kinds,
+            overwrite=output.overwrite,
+            anonymise=output.anonymise,
         )
     for warning in result.warnings:
         say_warning(warning)
     return result, written
 
 
-def show_summary(result: "Result", written: tuple[Path, ...]) -> None:
-    """Write the main figures, and where the files are, to stdout."""
+def show_summary(result: "Result", written: tuple[Path, ...], *, place: bool = True) -> None:
+    """Write the main figures, the files' names and, if wanted, their folder, to stdout."""
     low, high = result.volume_range_ml
     spread = f" (single flips: {low:.2f} to {high:.2f} ml)" if result.record["flips"] > 1 else ""
     models = result.record["models"]
@@ -148,7 +164,7 @@ def show_summary(result: "Result", written: tuple[Path, ...]) -> None:
             "model": " + ".join(m["name"] for m in models)
             + f" ({models[0]['engine']}, {models[0]['device']}, {models[0]['precision']})",
             "written": ", ".join(path.name for path in written),
-            "in": str(written[-1].parent.resolve()),
+            **({"in": str(written[-1].parent.resolve())} if place else {}),
         }
     )
 

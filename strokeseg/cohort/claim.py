@@ -10,6 +10,7 @@ import platform
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256 as hash_of
 from pathlib import Path
 from typing import Self
 
@@ -36,13 +37,16 @@ class Holder:
     pid: int
 
     @classmethod
-    def here(cls, run: str) -> Self:
+    def here(cls, run: str, *, anonymous: bool = False) -> Self:
         """Describe this process. Containers with process numbers of their own are other hosts."""
         try:
             space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - it is no path
         except OSError:
             space = ""
-        return cls(run, f"{platform.node()} {space}".strip(), os.getpid())
+        host = f"{platform.node()} {space}".strip()
+        if anonymous:
+            host = f"host-{hash_of(host.encode()).hexdigest()[:8]}"
+        return cls(run, host, os.getpid())
 
     def __str__(self) -> str:
         """Name the process for people."""
@@ -62,11 +66,13 @@ class Claims:
     run : str
         The run that this process works for. A claim of the same run by another process is one that
         this run has given up, as its worker is gone, and is taken over.
+    anonymous : bool
+        Whether claims tell hosts apart without naming them.
     """
 
-    def __init__(self, output: Path, run: str) -> None:
+    def __init__(self, output: Path, run: str, *, anonymous: bool = False) -> None:
         self._folder = output / FOLDER
-        self._self = Holder.here(run)
+        self._self = Holder.here(run, anonymous=anonymous)
         self._lock = threading.Lock()
         self._held: set[Path] = set()
         self._beating = False

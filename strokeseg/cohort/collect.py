@@ -49,7 +49,7 @@ class Tables:
     lesion_count: int
 
 
-def collect(output: Path, run: str) -> Tables:
+def collect(output: Path, run: str, *, anonymous: bool = False) -> Tables:
     """Write ``cohort.tsv`` and ``lesions.tsv`` from what lies in an output folder.
 
     Every case that has a record or an error file has a row, whichever run did it. Where several
@@ -61,6 +61,8 @@ def collect(output: Path, run: str) -> Tables:
         The cohort's output folder.
     run
         Names the run that asks.
+    anonymous
+        Whether this host is not named while the tables are written.
 
     Raises
     ------
@@ -71,7 +73,7 @@ def collect(output: Path, run: str) -> Tables:
     CannotCreateError
         The folder cannot be written in.
     """
-    with _alone(output, run):
+    with _alone(output, run, anonymous):
         cases = find_filed_cases(output)
         rows = [_row(case, output) for case in cases]
         tissues = list(dict.fromkeys(name for row in rows for name in row if name.endswith("_ml")))
@@ -92,9 +94,9 @@ def collect(output: Path, run: str) -> Tables:
 
 
 @contextmanager
-def _alone(output: Path, run: str) -> Iterator[None]:
+def _alone(output: Path, run: str, anonymous: bool) -> Iterator[None]:
     """Keep other runs from writing the tables meanwhile."""
-    claims = Claims(output, run)
+    claims = Claims(output, run, anonymous=anonymous)
     until = time.monotonic() + _PATIENCE_S
     if output.is_dir():
         while (holder := claims.take(_CLAIM)) is not None:

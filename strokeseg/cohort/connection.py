@@ -65,9 +65,10 @@ class Connection:
                 target, name = address, f"the Dask scheduler at {address}"
                 keep_up: Callable[[], None] = lambda: None  # noqa: E731
             else:
-                from strokeseg.cohort.slurm import started_cluster
+                from strokeseg.cohort.slurm import LOG_FOLDER, started_cluster
 
-                cluster = stack.enter_context(started_cluster(slurm, job.output, hear))
+                logs = None if job.anonymise else job.output / LOG_FOLDER
+                cluster = stack.enter_context(started_cluster(slurm, logs, hear))
                 target, name, keep_up = cluster.address, "the SLURM jobs", cluster.keep_up
             try:
                 client = stack.enter_context(

@@ -99,7 +99,7 @@ def check_folders(bids_dir: Path, out_dir: Path) -> None:
         )
 
 
-def describe(bids_dir: Path, out_dir: Path) -> None:
+def describe(bids_dir: Path, out_dir: Path, *, anonymise: bool = False) -> None:
     """Make the output folder a BIDS derivative: description, README and .bidsignore.
 
     What a user added to them stays. Several runs may do this at once: each file is replaced
@@ -109,6 +109,8 @@ def describe(bids_dir: Path, out_dir: Path) -> None:
     ----------
     bids_dir, out_dir
         The dataset, and where its results go; made if it is not there.
+    anonymise
+        Whether to leave out where the dataset and the container's image lie.
 
     Raises
     ------
@@ -124,7 +126,7 @@ def describe(bids_dir: Path, out_dir: Path) -> None:
         ) from error
     _check_no_link(out_dir / DESCRIPTION)
     old = _description_of(out_dir)
-    new = description(bids_dir, out_dir, old)
+    new = description(bids_dir, out_dir, old, anonymise=anonymise)
     if new != old:
         write_json(out_dir / DESCRIPTION, new)
     if not any((out_dir / name).exists() for name in _READMES):
@@ -132,7 +134,9 @@ def describe(bids_dir: Path, out_dir: Path) -> None:
     ignore(out_dir, NOT_IN_BIDS)
 
 
-def description(bids_dir: Path, out_dir: Path, old: Mapping[str, Any]) -> dict[str, Any]:
+def description(
+    bids_dir: Path, out_dir: Path, old: Mapping[str, Any], *, anonymise: bool = False
+) -> dict[str, Any]:
     """Return the content of `dataset_description.json`, what a user added to `old` kept."""
     raw = _description_of(bids_dir)
     links = _mapping(old.get("DatasetLinks"))
@@ -143,12 +147,21 @@ def description(bids_dir: Path, out_dir: Path, old: Mapping[str, Any]) -> dict[s
     sources = _others(old.get("SourceDatasets"), "URL", (link, links.get(RAW_LINK)))
     made = {"Name": NAME, "Version": __version__} | container()
     title = raw.get("Name") or bids_dir.resolve().name
-    return {
-        "Name": f"Stroke lesions of {title}, found by {NAME}",
+    kept = {
         **old,
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
         "GeneratedBy": [made, *_others(old.get("GeneratedBy"), "Name", (NAME,))],
+    }
+    if anonymise:
+        made.get("Container", {}).pop("URI", None)
+        others = {name: where for name, where in links.items() if name != RAW_LINK}
+        kept |= {"SourceDatasets": sources, "DatasetLinks": others}
+        filled = {name: value for name, value in kept.items() if value}
+        return {"Name": f"Stroke lesions, found by {NAME}", **filled}
+    return {
+        "Name": f"Stroke lesions of {title}, found by {NAME}",
+        **kept,
         "SourceDatasets": [source, *sources],
         "DatasetLinks": {**links, RAW_LINK: link},
     }

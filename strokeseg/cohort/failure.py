@@ -2,8 +2,10 @@
 
 import traceback
 from datetime import UTC, datetime
+from typing import Any
 
 from strokeseg._version import __version__
+from strokeseg.anonymous import Veil
 from strokeseg.archive import error_path
 from strokeseg.cohort.case import Case
 from strokeseg.cohort.job import BatchJob, Outcome
@@ -19,7 +21,9 @@ def file_failure(case: Case, job: BatchJob, error: Exception, seconds: float) ->
     Results of an earlier run stay as they are.
     """
     message, exit_code = describe_error(error)
-    content = {
+    veil = Veil.over(case.images, job.output) if job.anonymise else str
+    message = veil(message)
+    content: dict[str, Any] = {
         "schema": SCHEMA,
         "strokeseg": __version__,
         "case": case.name,
@@ -29,7 +33,9 @@ def file_failure(case: Case, job: BatchJob, error: Exception, seconds: float) ->
         "inputs": {name: str(path) for name, path in case.images.items()},
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    if not isinstance(error, StrokesegError):
+    if job.anonymise:
+        content |= {"inputs": dict.fromkeys(case.images), "anonymised": True}
+    elif not isinstance(error, StrokesegError):
         content["traceback"] = "".join(traceback.format_exception(error))
     try:
         check_inside(job.names(case), job.output)
@@ -37,7 +43,7 @@ def file_failure(case: Case, job: BatchJob, error: Exception, seconds: float) ->
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, content)
     except (StrokesegError, OSError) as second:
-        message += f"; its error file could not be written ({second})"
+        message += f"; its error file could not be written ({veil(str(second))})"
     return Outcome(case.name, "failed", message, exit_code, seconds)
 
 

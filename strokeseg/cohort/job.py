@@ -41,6 +41,8 @@ class BatchJob:
         As for `strokeseg.predict`.
     kinds
         Which results to save, see `strokeseg.outputs.KINDS`.
+    anonymise
+        Whether results, and what is said, name no file that they were made from.
     resume
         Whether cases whose results are there, whole and made the same way are skipped.
     prints
@@ -59,6 +61,7 @@ class BatchJob:
     options: Options = field(default_factory=Options)
     kinds: frozenset[str] = DEFAULT_KINDS
     offline: bool = False
+    anonymise: bool = False
     resume: bool = True
     prints: tuple[ModelPrint, ...] = ()
     shared: frozenset[str] = frozenset()

@@ -93,6 +93,8 @@ def _find_difference(
         return f"strokeseg was {record['strokeseg']}"
     if record.get("case") != case.name:
         return "it was another case"
+    if record.get("anonymised", False) is not job.anonymise:
+        return "it was not anonymised" if job.anonymise else "it was anonymised"
     models = [(m["sha256"], m.get("config_sha256"), m["precision"]) for m in record["models"]]
     if models != [(p.sha256, p.config_sha256, job.hardware.precision) for p in job.prints]:
         return "the model was another"

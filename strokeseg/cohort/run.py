@@ -19,6 +19,7 @@ from strokeseg.cohort.job import (
     with_models,
 )
 from strokeseg.cohort.pool import run_in_processes
+from strokeseg.cohort.pseudonyms import check_unnamed
 from strokeseg.cohort.work import Ready, Worker
 from strokeseg.errors import Interrupted, UsageError
 from strokeseg.outputs import check_outputs
@@ -97,7 +98,7 @@ def run_cases(
             "the same command goes on from there"
         ) from None
     finally:
-        Claims(job.output, job.run).sweep()
+        Claims(job.output, job.run, anonymous=job.anonymise).sweep()
     order = {case.name: index for index, case in enumerate(cases)}
     return tuple(sorted(outcomes, key=lambda outcome: order[outcome.case]))
 
@@ -182,7 +183,8 @@ def prepare_job(job: BatchJob, cases: Sequence[Case], source: Path, hear: Listen
     UsageError
         If results would go into INPUT itself.
     CannotCreateError
-        If nothing can be written in the output folder.
+        If nothing can be written in the output folder, or an anonymised batch would go beside
+        results with names.
     StrokesegError
         If a model cannot be had or read.
     """
@@ -191,4 +193,6 @@ def prepare_job(job: BatchJob, cases: Sequence[Case], source: Path, hear: Listen
         raise UsageError(f"{output} is INPUT and OUTPUT: give results a folder of their own")
     tables = [output / COHORT_TABLE, output / LESION_TABLE]
     check_outputs(tables, [source] if source.is_file() else [], overwrite=True)
+    if job.anonymise:
+        check_unnamed(output)
     return replace(with_models(job, hear), shared=shared_folders(cases))

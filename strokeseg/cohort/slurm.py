@@ -61,7 +61,7 @@ def parse_slurm(text: str) -> dict[str, str]:
 
 
 def cluster_settings(
-    slurm: Mapping[str, str], logs: Path, configured: Collection[str] = ()
+    slurm: Mapping[str, str], logs: Path | None, configured: Collection[str] = ()
 ) -> dict[str, Any]:
     """Turn what was asked for into the settings of `dask_jobqueue.SLURMCluster`.
 
@@ -70,7 +70,7 @@ def cluster_settings(
     slurm
         From `parse_slurm`.
     logs
-        Where the jobs' logs go.
+        Where the jobs' logs go; None for nowhere.
     configured
         Which settings the user's own Dask configuration has: they need no default of ours.
     """
@@ -80,17 +80,22 @@ def cluster_settings(
     if "cores" in settings:
         settings["cores"] = int(settings["cores"])
     extra = [f"--{key}={asked[key]}" for key in _DIRECTIVES if key in asked]
+    extra += [] if logs is not None else ["--output=/dev/null", "--error=/dev/null"]
     if extra:
         settings["job_extra_directives"] = extra
+    if logs is not None:
+        settings["log_directory"] = str(logs)
     # One process per job, so that each job has one model, which has all its cores.
-    return settings | {"processes": 1, "log_directory": str(logs), "job_name": "strokeseg"}
+    return settings | {"processes": 1, "job_name": "strokeseg"}
 
 
 @contextmanager
 def started_cluster(
-    slurm: Mapping[str, str], output: Path, hear: Listener
+    slurm: Mapping[str, str], logs: Path | None, hear: Listener
 ) -> Iterator[SlurmCluster]:
     """Start a scheduler here and ask SLURM for its workers; they end with the `with`.
+
+    Logs name hosts and paths: an anonymous batch has none.
 
     Raises
     ------
@@ -108,25 +113,27 @@ def started_cluster(
     own = dask.config.get("jobqueue.slurm", {})
     configured = [name for name, value in own.items() if value is not None]
     try:
-        cluster = SLURMCluster(**cluster_settings(slurm, output / LOG_FOLDER, configured))
+        cluster = SLURMCluster(**cluster_settings(slurm, logs, configured))
     except (OSError, ValueError, RuntimeError) as error:
         said = " ".join(str(error).split())
         raise EngineError(f"no Dask scheduler can be started for SLURM: {said}") from error
-    with _tidied(output / LOG_FOLDER), cluster:
+    with _tidied(logs), cluster:
         _try_script(cluster.job_script())
-        hear.on_notice(f"asking SLURM for {jobs} job(s); their logs are in {output / LOG_FOLDER}")
+        where = f"their logs are in {logs}" if logs else "they write no logs"
+        hear.on_notice(f"asking SLURM for {jobs} job(s); {where}")
         cluster.scale(jobs=jobs)
         yield SlurmCluster(cluster.scheduler_address, lambda: cluster.scale(jobs=jobs))
 
 
 @contextmanager
-def _tidied(logs: Path) -> Iterator[None]:
+def _tidied(logs: Path | None) -> Iterator[None]:
     """Remove the folder of the jobs' logs at the end, if no job wrote one."""
     try:
         yield
     finally:
-        with suppress(OSError):
-            logs.rmdir()
+        if logs is not None:
+            with suppress(OSError):
+                logs.rmdir()
 
 
 def _try_script(script: str) -> None:

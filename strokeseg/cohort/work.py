@@ -71,7 +71,7 @@ class Worker:
         self.job = job
         self._hear = hear or Silent()
         self._should_stop = should_stop
-        self._claims = Claims(job.output, job.run)
+        self._claims = Claims(job.output, job.run, anonymous=job.anonymise)
         self._models: list[LoadedModel] | None = None
 
     def open(self, models: list[LoadedModel] | None = None) -> list[LoadedModel]:
@@ -167,6 +167,7 @@ class Worker:
                     kinds=self.job.kinds,
                     overwrite=True,
                     sources=case.sources or None,
+                    anonymise=self.job.anonymise,
                 )
             error_path(names).unlink(missing_ok=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs this case alone

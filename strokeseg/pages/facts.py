@@ -146,6 +146,11 @@ def inputs_of(case: CaseFacts) -> dict[str, Mapping[str, Any]]:
     }
 
 
+def is_anonymised(case: CaseFacts) -> bool:
+    """Tell whether the record, or else the error, leaves out the names of its inputs."""
+    return (case.case.record or case.case.error or {}).get("anonymised") is True
+
+
 def _status(case: FiledCase) -> Status:
     if case.error is None:
         return "done"

@@ -11,7 +11,7 @@ from strokeseg.arrays import AnyArray, BoolArray, FloatArray, LabelArray
 from strokeseg.errors import StrokesegError
 from strokeseg.grid import Grid
 from strokeseg.intensity import clip_hounsfield
-from strokeseg.pages.facts import CaseFacts
+from strokeseg.pages.facts import CaseFacts, is_anonymised
 from strokeseg.volume import Volume, read
 
 _MOST_LABEL = 255
@@ -117,7 +117,8 @@ def _read_scan(facts: CaseFacts, output: Path, notes: list[str]) -> Volume | Non
     """Find and read the scan that the results are on the grid of."""
     places = places_of_scan(facts, output)
     if not places:
-        notes.append("The scan is not shown: the record does not say where it lies.")
+        why = "is anonymised and " if is_anonymised(facts) else ""
+        notes.append(f"The scan is not shown: the record {why}does not say where it lies.")
         return None
     here = [path for path in places if _is_file(path)]
     if not here:

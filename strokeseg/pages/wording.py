@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from strokeseg.pages.facts import CaseFacts, inputs_of, number
+from strokeseg.pages.facts import CaseFacts, inputs_of, is_anonymised, number
 
 MISSING = "-"
 
@@ -64,7 +64,8 @@ def measures(case: CaseFacts) -> list[tuple[str, str]]:
 
 def groups(case: CaseFacts) -> list[Group]:
     """Give the record in groups, in words."""
-    found = [Group("Inputs", tuple((name, _input(entry)) for name, entry in _inputs(case)))]
+    told = "not named" if is_anonymised(case) else "an array in memory"
+    found = [Group("Inputs", tuple((name, _input(entry, told)) for name, entry in _inputs(case)))]
     if case.case.record is not None:
         record = case.record
         found.append(Group("Method", tuple(_method(case))))
@@ -95,8 +96,8 @@ def _inputs(case: CaseFacts) -> list[tuple[str, Mapping[str, Any]]]:
     ]
 
 
-def _input(entry: Mapping[str, Any]) -> str:
-    pieces = [str(entry.get("path") or "an array in memory")]
+def _input(entry: Mapping[str, Any], unnamed: str) -> str:
+    pieces = [str(entry.get("path") or unnamed)]
     if entry.get("shape"):
         pieces.append(" x ".join(str(size) for size in _list(entry["shape"])))
     if entry.get("voxel_size_mm"):

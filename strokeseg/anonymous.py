@@ -1,0 +1,111 @@
+"""Results and messages that name nobody: pseudonyms, and words that are taken out.
+
+A pseudonym is the start of the reference scan's sha256. It is the same from run to run, so that a
+batch can go on where it was, and no list of names has to be kept or kept secret: whoever has the
+scan finds its results again by ``sha256sum``, and nobody else can. Whoever has the scan could tell
+them by their picture and their grid as well.
+"""
+
+import os
+import platform
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from strokeseg.errors import StrokesegError
+from strokeseg.outputs import UNNAMED_PREFIX, is_image_name
+
+DIGITS = 12
+_SHORTEST_HOST = 3
+_EDGE = r"(?<![\w.-])"
+_PAIR = {".img": ".hdr", ".hdr": ".img", ".IMG": ".HDR", ".HDR": ".IMG"}
+# An absolute path that no list has; an address (https://host/x) is none.
+_ABSOLUTE = re.compile(
+    r"(?<![\w:/.\\])(?:/(?:[^\s'\",;:)/]|:(?=\S))+){2,}/?|\b[A-Za-z]:\\[^\s'\",;)]+"
+)
+# What may be a word of a message as well as the name of a folder.
+_WORD = re.compile(r"[a-z]*|\W*")
+
+
+def pseudonym(sha256: str | None) -> str:
+    """Name a case after its reference scan's checksum; ``image`` for one that is no file."""
+    return f"sub-{sha256[:DIGITS]}" if sha256 else UNNAMED_PREFIX
+
+
+def without_names(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a record that does not say what its inputs are called and where they lie."""
+    inputs = {name: {**entry, "path": None} for name, entry in record["inputs"].items()}
+    return {**record, "inputs": inputs, "anonymised": True}
+
+
+class Veil:
+    """Takes names and paths out of messages.
+
+    Parameters
+    ----------
+    files : iterable of (path, word)
+        What may not be named, and the word to say instead. The folders that they lie in, the files
+        that links lead to and the other halves of .img/.hdr pairs may not be named either.
+    """
+
+    def __init__(self, files: Iterable[tuple[str | Path, str]]) -> None:
+        hidden: dict[str, str] = {}
+        for path, word in files:
+            for form in {os.fspath(path), str(Path(path).absolute()), os.path.realpath(path)}:
+                for text, said in _texts(Path(form), word):
+                    hidden.setdefault(text, said)
+        host = platform.node()
+        if len(host) >= _SHORTEST_HOST:
+            hidden.setdefault(host, "HOST")
+        self._words = {spelt: said for text, said in hidden.items() for spelt in _spellings(text)}
+        longest_first = sorted(self._words, key=len, reverse=True)
+        listed = "|".join(rf"{_EDGE}{re.escape(text)}(?!\w)" for text in longest_first)
+        self._known = re.compile(listed) if listed else None
+
+    @classmethod
+    def over(cls, images: Mapping[str, Path], output: Path) -> "Veil":
+        """Hide the files of one case, each behind its modality, and where its results go."""
+        return cls([(output, "OUTPUT"), *((path, name) for name, path in images.items())])
+
+    @classmethod
+    def over_arguments(cls, arguments: Sequence[str]) -> "Veil":
+        """Hide every file and folder that a command line names."""
+        words = [word.partition("=")[2] if "=" in word else word for word in arguments]
+        after = dict(zip(words[1:], words, strict=False))
+        return cls(
+            (word, "OUTPUT" if after.get(word) in ("-o", "--output") else "FILE")
+            for word in words
+            if word and not word.startswith("-") and (_is_path(word) or after.get(word) == "-o")
+        )
+
+    def __call__(self, message: str) -> str:
+        """Give a message without them, and without any other absolute path."""
+        if self._known is not None:
+            message = self._known.sub(lambda match: self._words[match[0]], message)
+        return _ABSOLUTE.sub("PATH", message)
+
+
+def _texts(path: Path, word: str) -> Iterable[tuple[str, str]]:
+    """Give what tells a file: its path, its name, its other half's, and its folder."""
+    if str(path) in (".", path.anchor):
+        return
+    yield str(path), word
+    if not _WORD.fullmatch(path.name):
+        yield path.name, word
+    stem, packed = (path.name[:-3], ".gz") if path.name.endswith(".gz") else (path.name, "")
+    ending = Path(stem).suffix
+    if ending in _PAIR:
+        other = stem.removesuffix(ending) + _PAIR[ending]
+        yield from ((other + tail, word) for tail in (packed, "", ".gz"))
+    if str(path.parent) not in (".", path.anchor):
+        yield str(path.parent), "FOLDER"
+
+
+def _spellings(text: str) -> set[str]:
+    """Give the ways in which a message can write a text."""
+    return {text, str(StrokesegError(text)), repr(text)[1:-1], ascii(text)[1:-1]}
+
+
+def _is_path(word: str) -> bool:
+    return os.sep in word or "/" in word or is_image_name(word) or os.path.lexists(word)

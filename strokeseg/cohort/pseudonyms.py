@@ -1,0 +1,94 @@
+"""A cohort whose cases are called after the bytes of their scans."""
+
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from strokeseg.anonymous import pseudonym
+from strokeseg.archive import ERROR_ENDING, RECORD_ENDING, read_json
+from strokeseg.cohort.case import Case, Cohort
+from strokeseg.errors import CannotCreateError, DataError, InputNotFoundError, StrokesegError
+from strokeseg.hashing import sha256
+from strokeseg.options import order_modalities
+from strokeseg.threads import thread_count
+
+
+def anonymise_cohort(cohort: Cohort, reference: str | None, *, keep_labels: bool) -> Cohort:
+    """Give a cohort whose cases, results and notes name no file.
+
+    Parameters
+    ----------
+    cohort
+        What was found.
+    reference
+        The modality whose grid the results will have, where a case has it.
+    keep_labels
+        Whether the cases are called after labels of BIDS, which are pseudonyms already and stay.
+
+    Raises
+    ------
+    InputNotFoundError
+        A scan that a case would be called after cannot be read.
+    DataError
+        Two cases have the same one.
+    """
+    cases = [replace(case, truth=None, sources={}) for case in cohort.cases]
+    if not keep_labels:
+        with ThreadPoolExecutor(thread_count()) as pool:
+            names = list(pool.map(lambda case: _pseudonym_of(case, reference), cases))
+        unreadable, known = names.count(None), [name for name in names if name is not None]
+        if unreadable:
+            raise InputNotFoundError(
+                f"{unreadable} of {len(cases)} cases have a scan that cannot be read, and so no "
+                "pseudonym; the same without --anonymise says which"
+            )
+        twice = [name for name, count in Counter(known).items() if count > 1]
+        if twice:
+            raise DataError(
+                f"{len(twice)} scans are in more than one case ({twice[0]}): give each one once; "
+                "sha256sum tells which they are"
+            )
+        below = "/anat" if cohort.kind == "bids" else ""
+        cases = [
+            replace(case, name=name, prefix=name, folder=name + below)
+            for case, name in zip(cases, known, strict=True)
+        ]
+    left_out = f"{len(cohort.notes)} notes on files that were left out: see --dry-run"
+    return replace(
+        cohort,
+        cases=tuple(sorted(cases, key=lambda case: case.name)),
+        notes=(left_out,) if cohort.notes else (),
+    )
+
+
+def check_unnamed(output: Path) -> None:
+    """Refuse an output folder that holds results with names: its tables would tell them.
+
+    Raises
+    ------
+    CannotCreateError
+        There is such a record.
+    """
+    for folder, _, names in os.walk(output):
+        for name in names:
+            if name.endswith((RECORD_ENDING, ERROR_ENDING)) and _is_named(Path(folder) / name):
+                raise CannotCreateError(
+                    f"{output}: holds results that are not anonymised: give a folder of its own"
+                )
+
+
+def _pseudonym_of(case: Case, reference: str | None) -> str | None:
+    chosen = reference if reference in case.images else order_modalities(case.images)[0]
+    try:
+        return pseudonym(sha256(case.images[str(chosen)]))
+    except StrokesegError:
+        return None
+
+
+def _is_named(path: Path) -> bool:
+    try:
+        return read_json(path).get("anonymised") is not True
+    except StrokesegError:  # cut short by a fault: it will be made anew
+        return False
