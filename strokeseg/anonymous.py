@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from strokeseg.errors import StrokesegError
+from strokeseg.hashing import sha256
 from strokeseg.outputs import UNNAMED_PREFIX, is_image_name
+from strokeseg.volume.filetype import header_and_voxels
+from strokeseg.volume.stream import require_file
 
 DIGITS = 12
 _SHORTEST_HOST = 3
@@ -28,9 +31,20 @@ _ABSOLUTE = re.compile(
 _WORD = re.compile(r"[a-z]*|\W*")
 
 
-def pseudonym(sha256: str | None) -> str:
-    """Name a case after its reference scan's checksum; ``image`` for one that is no file."""
-    return f"sub-{sha256[:DIGITS]}" if sha256 else UNNAMED_PREFIX
+def pseudonym(scan: Path | None) -> str:
+    """Name a case after its reference scan's bytes; ``image`` for one that is no file.
+
+    Of an .img/.hdr pair it is the voxels that count, as patients can share a header.
+
+    Raises
+    ------
+    StrokesegError
+        The file cannot be read.
+    """
+    if scan is None:
+        return UNNAMED_PREFIX
+    require_file(scan)
+    return f"sub-{sha256(header_and_voxels(scan)[1])[:DIGITS]}"
 
 
 def without_names(record: Mapping[str, Any]) -> dict[str, Any]:

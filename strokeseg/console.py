@@ -18,12 +18,14 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from strokeseg.errors import printable
+
 NAME = "strokeseg"
 
 
 def say_error(message: str) -> None:
     """Write an error to stderr, on one line."""
-    line = " ".join(message.split())
+    line = _one_line(message)
     Console(stderr=True, soft_wrap=True).print(
         f"[bold red]{NAME}: error:[/] {escape(line)}", highlight=False
     )
@@ -31,7 +33,7 @@ def say_error(message: str) -> None:
 
 def say_warning(message: str) -> None:
     """Write a warning to stderr, on one line."""
-    line = " ".join(message.split())
+    line = _one_line(message)
     Console(stderr=True, soft_wrap=True).print(
         f"[yellow]{NAME}: warning:[/] {escape(line)}", highlight=False
     )
@@ -39,7 +41,7 @@ def say_warning(message: str) -> None:
 
 def say(message: str) -> None:
     """Write a line about what is going on to stderr."""
-    Console(stderr=True, soft_wrap=True).print(escape(message), highlight=False)
+    Console(stderr=True, soft_wrap=True).print(escape(_lines(message)), highlight=False)
 
 
 def show_text(text: str) -> None:
@@ -51,18 +53,28 @@ def show_text(text: str) -> None:
 def show_facts(facts: Mapping[str, str]) -> None:
     """Write names and values to stdout, one pair a line."""
     width = max(len(name) for name in facts)
-    show_text("\n".join(f"{name:<{width}}  {value}" for name, value in facts.items()))
+    show_text("\n".join(f"{name:<{width}}  {printable(value)}" for name, value in facts.items()))
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
     """Write a table to stdout, as wide as it needs to be where stdout is no terminal."""
     table = Table(*columns, title=title or None, title_justify="left")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(escape(_lines(cell)) for cell in row))
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)
     console.print(table)
+
+
+def _one_line(message: str) -> str:
+    """Give a message as one line that steers no terminal; it may hold names that others chose."""
+    return printable(" ".join(message.split()))
+
+
+def _lines(text: str) -> str:
+    """Give a text, line by line, so that it steers no terminal."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 class Reporter:

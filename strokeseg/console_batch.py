@@ -15,6 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from strokeseg.errors import printable
+
 if TYPE_CHECKING:
     from strokeseg.cohort.job import Outcome
 
@@ -97,7 +99,7 @@ class BatchReporter:
     def on_notice(self, text: str) -> None:
         """Show a line."""
         with self._lock:
-            self._say(escape(self._veil(text)))
+            self._say(escape(printable(self._veil(text))))
 
     def _say(self, line: str) -> None:
         if not self._quiet:

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import time
+from pathlib import Path
 from typing import Any
 
 from strokeseg._version import __version__
@@ -45,7 +46,7 @@ def diagnose() -> dict[str, Any]:
             "platform": platform.platform(),
             "cpu cores": os.cpu_count(),
             "memory available": "unknown" if memory is None else f"{memory / 2**30:.1f} GiB",
-            "cache": str(settings.cache),
+            "cache": _place(settings.cache),
             "offline": "yes" if settings.offline else "no",
         },
         "packages": {name: _version(name) for name in PACKAGES},
@@ -57,7 +58,7 @@ def diagnose() -> dict[str, Any]:
     except StrokesegError as error:
         report["model"] = {"error": str(error)}
         return report
-    report["model"] = {"name": model.name, "sha256": model.sha256, "folder": str(model.folder)}
+    report["model"] = {"name": model.name, "sha256": model.sha256, "folder": _place(model.folder)}
     report["engines"] = [
         check_engine(model, info, device) for info in available_engines() for device in info.devices
     ]
@@ -89,6 +90,12 @@ def check_engine(model: Model, info: EngineInfo, device: str) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - started, 3),
         "problem": None if golden.passed else f"{golden.worst} differs",
     }
+
+
+def _place(folder: Path) -> str:
+    """Name a folder without saying who the user is: reports of faults are public."""
+    home = Path.home()
+    return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
 
 
 def _version(name: str) -> str:

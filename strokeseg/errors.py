@@ -84,9 +84,14 @@ class Interrupted(StrokesegError):  # noqa: N818 - it is no error
     exit_code = 130
 
 
+def printable(text: str) -> str:
+    """Show what cannot be printed, and what would steer a terminal, by its escape."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def _one_line(message: str) -> str:
     """Escape what cannot be printed, and cut what is far too long."""
     start = message[:_LONGEST_MESSAGE]
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in start)
+    shown = printable(start)
     whole = len(message) == len(start) and len(shown) <= _LONGEST_MESSAGE
     return shown if whole else f"{shown[: _LONGEST_MESSAGE - 4]} ..."

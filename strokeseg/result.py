@@ -214,7 +214,8 @@ class _Words:
         """Choose the words for a record; one without names gets none."""
         inputs = record["inputs"]
         if record.get("anonymised"):
-            name = pseudonym(inputs[record["reference"]]["sha256"])
+            path = reference.path
+            name = pseudonym(path if path is not None and path.exists() else None)
             return cls({modality: modality for modality in inputs}, name, name)
         called = {
             modality: given.get(modality) or (Path(i["path"]).name if i["path"] else "array")

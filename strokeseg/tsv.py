@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 _FORMULA = "=+-@"
-_NUMBER = re.compile(r"[+-](\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-](inf|nan)", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-](\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-](inf|nan)", re.IGNORECASE)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -194,12 +194,25 @@ def test_a_prefix_that_was_given_stays(folder):
     assert leaks(found, forbidden(folder)) == []
 
 
+def test_patients_that_share_a_header_have_pseudonyms_of_their_own(folder):
+    names = set()
+    for shift in (0, 1):
+        voxels = patient_scan(folder / f"in{shift}", "x.img", shift=shift)
+        header = voxels.with_suffix(".hdr")
+        names |= {pseudonym(voxels), pseudonym(header)}
+        assert predict(folder, "--t1", header, "--anonymise", "-q", out=f"out{shift}") == 0
+        assert (folder / f"out{shift}" / f"{pseudonym(voxels)}_strokeseg.json").exists()
+    assert len(names) == 2
+    headers = [folder.joinpath(f"in{shift}", "x.hdr").read_bytes() for shift in (0, 1)]
+    assert headers[0] == headers[1]
+
+
 def test_results_in_python_are_saved_without_names_too(folder):
     path = patient_scan(folder / NAMED)
     options = strokeseg.Options(tta=False)
     result = strokeseg.predict({"t1": path}, model=str(folder / "model"), options=options)
     written = result.save(folder / "out", anonymise=True)
-    assert written[-1].name == f"{pseudonym(sha256(path))}_strokeseg.json"
+    assert written[-1].name == f"{pseudonym(path)}_strokeseg.json"
     assert leaks(everything(folder / "out"), forbidden(folder)) == []
     image = nib.load(path)
     array = (image.get_fdata(), image.affine)
@@ -215,7 +228,7 @@ def test_the_picture_says_the_pseudonym_where_it_says_the_file_else(folder):
     )
     result.save(folder / "out", anonymise=True)
     picture = next((folder / "out").glob("*_qc.png")).read_bytes()
-    name = pseudonym(result.record["inputs"]["t1"]["sha256"])
+    name = pseudonym(result.reference.path)
     assert picture == result.picture(name) != result.picture()
     result.save(folder / "named")
     assert next((folder / "named").glob("*_qc.png")).read_bytes() == result.picture()

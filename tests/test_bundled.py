@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from strokeseg import Hardware, Options, load_model, predict
+from strokeseg import Hardware, Options, diagnosis, load_model, predict
 from strokeseg.cli import run
 from strokeseg.demo import demo_case, demo_truth
 from strokeseg.engines import available_engines
@@ -100,6 +100,15 @@ def test_the_demo_writes_everything_and_tells_the_dice(tmp_path, capsys):
     assert said == pytest.approx(dice(mask, demo_truth(demo_case())), abs=1e-3)
     assert f"{record['lesion_volume_ml']:.2f} ml" in out
     assert len(list((tmp_path / "demo").iterdir())) == 12
+
+
+def test_doctor_says_where_things_are_without_the_users_name(monkeypatch, tmp_path):
+    monkeypatch.setattr(diagnosis, "available_engines", list)
+    monkeypatch.setattr(diagnosis.Path, "home", lambda: tmp_path / "jane")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "jane" / "hf"))
+    assert diagnosis.diagnose()["system"]["cache"] == "~/hf/hub"
+    monkeypatch.setenv("HF_HOME", "/elsewhere")
+    assert diagnosis.diagnose()["system"]["cache"] == "/elsewhere/hub"
 
 
 def test_doctor_passes_on_every_engine(capsys):

@@ -102,6 +102,17 @@ def test_the_revision_that_is_asked_for_is_the_one_that_comes(hub):
     assert load_model_files(NAME).revision == second
 
 
+def test_a_download_that_is_not_pinned_says_so_and_how_to_pin_it(hub):
+    commit = hub.add(REPOSITORY, files())
+    said = []
+    load_model_files(NAME, say=said.append)
+    pinned_name = f"{NAME}@{commit}"
+    assert said[-1] == f"{NAME} is not pinned to a commit; this one is {pinned_name}"
+    said.clear()
+    fetch_model(pinned_name, hub_settings(), load_registry(), say=said.append, force=True)
+    assert not any("not pinned" in line for line in said)
+
+
 def test_a_download_tells_how_far_it_is_even_when_cut(hub):
     from huggingface_hub import hf_hub_download
 

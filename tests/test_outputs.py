@@ -185,6 +185,7 @@ def test_the_longest_prefix_leaves_room_for_every_name(tmp_path):
 
 
 def test_no_cell_of_a_table_is_a_formula_and_numbers_stay_numbers():
+    assert table(["a"], [["+" + 20_000 * "1" + "x"]]).startswith("a\n'+1")  # at once
     cells = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "-1.5", "+2e-3", "-inf", "-"]
     kept = ["'=1+1", "'+cmd|' /C calc'!A0", "'-2+3", "'@SUM(A1)", " =1", "-1.5", "+2e-3", "-inf"]
     assert table(["a"], [[cell] for cell in cells]).split("\n")[1:-1] == [*kept, "-"]

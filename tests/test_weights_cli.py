@@ -366,6 +366,29 @@ def test_a_folder_damaged_on_the_way_is_not_imported(home, tmp_path):
 
 
 @pytest.mark.usefixtures("home")
+def test_a_link_out_of_a_model_is_neither_carried_away_nor_taken_in(home, tmp_path):
+    secret = tmp_path / "id_rsa"
+    secret.write_text("TOPSECRET")
+    model = write_files(tmp_path / "evil", tiny_files())
+    (model / "README.md").symlink_to(secret)
+    error = run("import", model, fails=ModelFormatError).exception
+    assert "README.md: is a link that leads out of the model's folder" in str(error)
+    run("export", model, tmp_path / "stick", fails=ModelFormatError)
+    assert not (tmp_path / "stick").exists()
+    assert "TOPSECRET" not in "".join(p.read_text() for p in home.rglob("*.md"))
+
+
+@pytest.mark.usefixtures("home")
+def test_a_folder_of_the_hubs_cache_whose_files_are_links_is_imported(tmp_path):
+    cache = tmp_path / "models--lab--own"
+    blobs = write_files(cache / "blobs", tiny_files() | {"README.md": b"# card"})
+    snapshot = cache / "snapshots" / ("c" * 40)
+    snapshot.mkdir(parents=True)
+    for blob in blobs.iterdir():
+        (snapshot / blob.name).symlink_to(f"../../blobs/{blob.name}")
+    assert run("import", snapshot, "--name", "linked").stdout == "linked\n"
+
+
 def test_a_pickle_is_not_imported(tmp_path):
     folder = write_files(tmp_path / "p", {"config.json": b"{}", "model.pt": b"PK\x03\x04"})
     assert run("import", folder, fails=ModelFormatError).exception.exit_code == 65

@@ -114,7 +114,6 @@ class Job:
 def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     """Check where results go, predict, and save; returns the result and what was written."""
     from strokeseg.anonymous import pseudonym
-    from strokeseg.hashing import sha256
     from strokeseg.options import choose_reference, order_modalities
     from strokeseg.outputs import OutputNames, check_outputs, check_prefix, prefix_of
     from strokeseg.pipeline import predict as predict_case
@@ -124,7 +123,7 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     reference = choose_reference(order_modalities(job.images), job.options.reference)
     prefix = output.prefix
     if prefix is None and output.anonymise:
-        prefix = pseudonym(sha256(job.images[reference]))
+        prefix = pseudonym(job.images[reference])
     elif prefix is None:
         prefix = prefix_of(job.images[reference])
     check_prefix(prefix)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from strokeseg.errors import printable
+
 if TYPE_CHECKING:
     from strokeseg.models import FoundModel
     from strokeseg.models.hub_settings import HubSettings
@@ -216,9 +218,11 @@ def _verdict_facts(verdict: "Verdict") -> dict[str, Any]:
 
 
 def _text(value: object) -> str:
+    """Write a value in a line; a foreign model's config may hold anything."""
+    items: object = value
     if isinstance(value, dict):
-        return ", ".join(f"{key} {item}" for key, item in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        items = [f"{key} {item}" for key, item in value.items()]
+    return printable(", ".join(map(str, items)) if isinstance(items, list | tuple) else str(items))
 
 
 def _row(entry: "RegistryEntry", settings: "HubSettings", registry: "Registry") -> dict[str, Any]:

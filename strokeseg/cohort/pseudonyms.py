@@ -10,7 +10,6 @@ from strokeseg.anonymous import pseudonym
 from strokeseg.archive import ERROR_ENDING, RECORD_ENDING, read_json
 from strokeseg.cohort.case import Case, Cohort
 from strokeseg.errors import CannotCreateError, DataError, InputNotFoundError, StrokesegError
-from strokeseg.hashing import sha256
 from strokeseg.options import order_modalities
 from strokeseg.threads import thread_count
 
@@ -82,7 +81,7 @@ def check_unnamed(output: Path) -> None:
 def _pseudonym_of(case: Case, reference: str | None) -> str | None:
     chosen = reference if reference in case.images else order_modalities(case.images)[0]
     try:
-        return pseudonym(sha256(case.images[str(chosen)]))
+        return pseudonym(case.images[str(chosen)])
     except StrokesegError:
         return None
 

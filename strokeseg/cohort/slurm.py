@@ -50,6 +50,8 @@ def parse_slurm(text: str) -> dict[str, str]:
         key, _, value = (side.strip() for side in part.partition("="))
         if key not in _KEYS:
             raise UsageError(f"--slurm does not know {key}: choose from {', '.join(_KEYS)}")
+        if not value.isprintable():  # it goes into a script, line by line
+            raise UsageError(f"--slurm {key}: {value!a} holds what cannot be printed")
         if not value or key in found:
             raise UsageError(f"--slurm {part}: give each as KEY=VALUE, once, such as mem=16GB")
         if key in ("cores", "jobs") and not (value.isdecimal() and int(value) > 0):

@@ -99,6 +99,9 @@ def download(
     folder = folders.pop()
     record_checksums(reference.repository, folder.name, found, settings)
     say(f"{reference}: {WEIGHTS_FILE} has sha256 {found[WEIGHTS_FILE]}")
+    if reference.revision != folder.name:
+        same = HubReference(reference.repository, folder.name)
+        say(f"{reference} is not pinned to a commit; this one is {same}")
     return folder
 
 

@@ -17,6 +17,7 @@ from typing import TypeGuard
 
 from strokeseg.errors import CannotCreateError, ModelFormatError, ReadWriteError, UsageError
 from strokeseg.hashing import sha256
+from strokeseg.inside import leads_out
 from strokeseg.models.folder import OPTIONAL_FILES, REQUIRED_FILES, require_model_files
 from strokeseg.models.hub_settings import HubSettings
 
@@ -133,11 +134,15 @@ def export_model(source: Path, manifest: Manifest, target: Path, *, overwrite: b
     ------
     CannotCreateError
         The target is there already or cannot be created.
+    ModelFormatError
+        A file of the model is a link to something that is not the model's.
     ReadWriteError
         Copying failed half-way.
     """
     require_model_files(source)
     files = [*REQUIRED_FILES, *(file for file in OPTIONAL_FILES if (source / file).is_file())]
+    for file in files:
+        _check_own(source / file)
     checksums = {file: sha256(source / file) for file in files}
     with _whole_folder(target, overwrite=overwrite) as partial:
         for file in files:
@@ -203,6 +208,17 @@ def record_checksums(
         raise CannotCreateError(
             f"{path}: cannot be written ({error.strerror or error}); set HF_HOME to another folder"
         ) from error
+
+
+def _check_own(path: Path) -> None:
+    """Refuse a link out of a model's folder, but for those of the Hub's cache to its blobs."""
+    folder = path.parent.resolve()
+    blobs = folder.parent.parent / "blobs"
+    own = not leads_out(path, folder) or not leads_out(path, blobs)
+    if not own:
+        raise ModelFormatError(
+            f"{path}: is a link that leads out of the model's folder; put the file itself there"
+        )
 
 
 def _record(repository: str, revision: str, settings: HubSettings) -> Path:

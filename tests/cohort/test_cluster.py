@@ -35,6 +35,7 @@ def test_what_slurm_is_asked_for_is_read():
         ("", "was given nothing"),
         ("partitions=gpu", "does not know partitions"),
         ("mem", "--slurm mem: give each as KEY=VALUE"),
+        ("gres=gpu:1\nrm -rf x", "--slurm gres: .* holds what cannot be printed"),
         ("mem=", "--slurm mem=: give each as KEY=VALUE"),
         ("mem=1GB,mem=2GB", "mem=2GB: give each as KEY=VALUE, once"),
         ("cores=many", "cores=many: give 1 or more"),

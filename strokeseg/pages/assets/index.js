@@ -174,7 +174,7 @@
   const COLUMNS = ["case", "key", "status", "lesion_volume_ml", "lesion_count", "mark", "comment"];
   COLUMNS.push("reviewer", "time", "result", "result_now");
   // A quote before it keeps a spreadsheet from running a text as a formula; import takes it off.
-  const FORMULA = /^[=+@-](?!\d*\.?\d*(e[+-]?\d+)?$)/i;
+  const FORMULA = /^[=+@-](?!(\d+(\.\d*)?|\.\d+)?(e[+-]?\d+)?$)/i;
   const plain = (text) => {
     const flat = String(text).replace(/[\t\r\n]+/g, " ").trim();
     return FORMULA.test(flat) ? `'${flat}` : flat || "n/a";
