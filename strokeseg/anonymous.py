@@ -85,13 +85,16 @@ class Veil:
     @classmethod
     def over_arguments(cls, arguments: Sequence[str]) -> "Veil":
         """Hide every file and folder that a command line names."""
-        words = [word.partition("=")[2] if "=" in word else word for word in arguments]
-        after = dict(zip(words[1:], words, strict=False))
-        return cls(
-            (word, "OUTPUT" if after.get(word) in ("-o", "--output") else "FILE")
-            for word in words
-            if word and not word.startswith("-") and (_is_path(word) or after.get(word) == "-o")
-        )
+        files = []
+        for before, word in zip(["", *arguments], arguments, strict=False):
+            value = _value(word)
+            if before in ("-o", "--output") or (
+                value != word and word.startswith(("-o", "--output="))
+            ):
+                files.append((value, "OUTPUT"))
+            elif not value.startswith("-") and _is_path(value):
+                files.append((value, "FILE"))
+        return cls(files)
 
     def __call__(self, message: str) -> str:
         """Give a message without them, and without any other absolute path."""
@@ -119,6 +122,13 @@ def _texts(path: Path, word: str) -> Iterable[tuple[str, str]]:
 def _spellings(text: str) -> set[str]:
     """Give the ways in which a message can write a text."""
     return {text, str(StrokesegError(text)), repr(text)[1:-1], ascii(text)[1:-1]}
+
+
+def _value(word: str) -> str:
+    """Give what an option is set to, where both are one word: --output=DIR, -oDIR."""
+    if word.startswith("-o") and len(word) > 2:
+        return word[2:]
+    return word.partition("=")[2] if "=" in word else word
 
 
 def _is_path(word: str) -> bool:

@@ -20,6 +20,7 @@ REPORT_FOLDER = "report"
 OVERLAP_FOLDER = "overlap"
 COHORT_TABLE = "cohort.tsv"
 LESION_TABLE = "lesions.tsv"
+_MOST_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,13 @@ def read_json(path: Path) -> dict[str, Any]:
     InputNotFoundError
         There is no such file, or it may not be read.
     DataError
-        It is no JSON object.
+        It is no JSON object, or a huge one.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would keep the reader for ever
+            raise InputNotFoundError(f"{path}: is no regular file")
+        if path.stat().st_size > _MOST_BYTES:
+            raise DataError(f"{path}: is over 16 MB, which no record is")
         content = json.loads(path.read_bytes())
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise InputNotFoundError(f"{path}: cannot be read ({error.strerror})") from error
@@ -83,7 +88,8 @@ def find_filed_cases(output: Path) -> tuple[FiledCase, ...]:
     InputNotFoundError
         There is no such folder.
     DataError
-        A record or error file cannot be read, or a file of a case is a link out of the folder.
+        A record or error file cannot be read, or a file of a case is a link out of the folder, a
+        pipe or a device.
     """
     if not output.is_dir():
         raise InputNotFoundError(f"{output}: no such folder; give the OUTPUT of a batch")
@@ -116,6 +122,8 @@ def _filed(stem: Path, output: Path) -> FiledCase:
                 f"{path}: is a link that leads out of {output}; put the file itself there, or "
                 "remove it and run this case again"
             )
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise DataError(f"{path}: is a pipe or a device: remove it and run this case again")
     record = read_json(names.record) if names.record.exists() else None
     error = read_json(failed) if failed.exists() else None
     named = [content["case"] for content in (error, record) if content and content.get("case")]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import nibabel as nib
 import pytest
+from hypothesis import assume, given
+from hypothesis.strategies import characters, text
 
 import strokeseg
 from strokeseg.anonymous import Veil, pseudonym
@@ -285,6 +287,26 @@ def test_a_veil_hides_absolute_paths_and_leaves_the_rest(text, kept):
 def test_a_veil_hides_the_host(monkeypatch):
     monkeypatch.setattr(platform, "node", lambda: HOST)
     assert Veil([])(f"process 5 on {HOST} is at it") == "process 5 on HOST is at it"
+
+
+@pytest.mark.parametrize(
+    "words", [["-o", NAMED], [f"-o{NAMED}"], ["--output", NAMED], [f"--output={NAMED}"]]
+)
+def test_an_output_folder_is_hidden_however_it_is_given(words):
+    veil = Veil.over_arguments(["predict", *words, f"--t1=/in/{NAMED}.nii"])
+    assert veil(f"{NAMED}/x_mask.nii.gz: exists") == "OUTPUT/x_mask.nii.gz: exists"
+    assert veil(f"/in/{NAMED}.nii: is gone") == "FILE: is gone"
+
+
+@given(text(min_size=4, alphabet=characters(exclude_characters="/\0", exclude_categories=["Cs"])))
+def test_no_file_name_is_left_in_a_message(name):
+    assume(name not in (".", "..") and not name.isspace())
+    path = Path("/data", f"JOHN{name}.nii.gz")
+    veil = Veil.over({"t1": path}, Path("/out"))
+    for told in (path, path.name, repr(str(path)), OSError(5, "x", str(path))):
+        said = veil(str(DataError(f"{told}: its gzip stream is cut short; copy it again")))
+        assert "JOHN" not in said
+        assert said.endswith(": its gzip stream is cut short; copy it again")
 
 
 def test_a_short_name_of_a_folder_is_not_taken_out_of_words(tmp_path, monkeypatch):

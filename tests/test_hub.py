@@ -17,7 +17,7 @@ from strokeseg.models import fetch_model, find_model, load_model_files
 from strokeseg.models import registry as registry_module
 from strokeseg.models.hub_cache import HubReference, parse_reference
 from strokeseg.models.hub_progress import progress_arguments
-from strokeseg.models.hub_settings import hub_settings, require_safe_address
+from strokeseg.models.hub_settings import hub_settings, require_safe_address, shown_address
 from strokeseg.models.registry import load_registry
 from tests.fake_hub import running_hub
 from tests.fake_hub import sha256 as digest_of
@@ -424,6 +424,25 @@ def test_https_and_loopback_are_safe_addresses(address):
 def test_names_that_look_like_loopback_are_not(address):
     with pytest.raises(WeightsUnavailableError):
         require_safe_address(address, what="it")
+
+
+def test_passwords_and_signatures_in_addresses_are_not_told(hub, monkeypatch):
+    assert shown_address("https://me:SECRET@h:1/a/b?sig=SECRET#SECRET") == "https://h:1/a/b"
+    assert shown_address("mirror") == "mirror"
+    hub.add(REPOSITORY, files())
+    hub.faults.plain_location = "http://me:SECRET@store.invalid/x?sig=SECRET"
+    with pytest.raises(WeightsUnavailableError, match="is not https") as caught:
+        load_model_files(NAME)
+    assert "SECRET" not in str(caught.value)
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint.replace("//", "//me:SECRET@"))
+    hub.faults.plain_location, said = None, []
+    load_model_files(NAME, say=said.append)
+    assert said
+    assert not any("SECRET" in line for line in said)
+    hub.faults.status = 500
+    with pytest.raises(WeightsUnavailableError) as caught:
+        load_model_files(f"hub:{REPOSITORY}@other", say=said.append)
+    assert "SECRET" not in str(caught.value)
 
 
 def test_a_redirect_into_the_clear_is_refused_before_the_bytes(hub):

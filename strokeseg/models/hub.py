@@ -23,7 +23,7 @@ from strokeseg.models.hub_cache import HubReference, remove_from_cache
 from strokeseg.models.hub_errors import explain, is_transient, network_errors, offline_error
 from strokeseg.models.hub_guard import only_safe_addresses
 from strokeseg.models.hub_progress import progress_arguments
-from strokeseg.models.hub_settings import HubSettings, require_safe_address
+from strokeseg.models.hub_settings import HubSettings, require_safe_address, shown_address
 from strokeseg.models.store import record_checksums
 from strokeseg.models.tensors import WEIGHTS_FILE
 
@@ -84,7 +84,8 @@ def download(
             offered = _ask(reference, settings)
             expected = dict(checksums)
             _check_offer(reference, offered, expected)
-            say(f"fetching {reference} ({offered.size_text}) from {settings.endpoint}")
+            where = shown_address(settings.endpoint)
+            say(f"fetching {reference} ({offered.size_text}) from {where}")
             paths = [
                 _fetch(reference, CONFIG_FILE, settings, force=force),
                 _fetch(reference, WEIGHTS_FILE, settings, force=force, say=say),

@@ -8,7 +8,7 @@ from strokeseg.errors import (
     StrokesegError,
     WeightsUnavailableError,
 )
-from strokeseg.models.hub_settings import HubSettings
+from strokeseg.models.hub_settings import HubSettings, shown_address
 
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -76,7 +76,7 @@ def explain(error: BaseException, name: str, settings: HubSettings) -> Strokeseg
             f"{settings.cache}: cannot be written ({error}); set HF_HOME to a folder of yours"
         )
     status = status_code(error)
-    where = settings.endpoint
+    where = shown_address(settings.endpoint)
     if isinstance(error, RevisionNotFoundError):
         return WeightsUnavailableError(
             f"{name}: {where} has the repository, not this revision (404); check the part after @"

@@ -74,6 +74,14 @@ def _folder(text: str) -> Path:
     return Path(os.path.expandvars(text)).expanduser()
 
 
+def shown_address(address: str) -> str:
+    """Write an address without the password and the signature that it may hold."""
+    parts = urlsplit(address)
+    if not parts.netloc:
+        return address
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 def require_safe_address(address: str, *, what: str) -> None:
     """Refuse an address that would carry weights or a token in the clear.
 
@@ -96,7 +104,7 @@ def require_safe_address(address: str, *, what: str) -> None:
     if parts.scheme == "http" and _is_loopback(host):
         return
     raise WeightsUnavailableError(
-        f"{what} {address!r} is not https: weights are fetched over https only; "
+        f"{what} {shown_address(address)!r} is not https: weights are fetched over https only; "
         "set HF_ENDPOINT to an https address"
     )
 

@@ -148,8 +148,8 @@ def _hidden_name(kind: str) -> str:
 def _clear_up(output: Path, final: Path) -> None:
     """Put back or remove what a killed process of this machine left beside the report."""
     for path in sorted(output.glob(f".{REPORT_FOLDER}.{_HOST}.*")):
-        _, _, process, _, kind = path.name.rsplit(".", 4)
-        if not process.isdigit() or _is_alive(int(process)):
+        *_, process, _, kind = path.name.rsplit(".", 4)
+        if kind not in ("new", "old") or not process.isdigit() or _is_alive(int(process)):
             continue
         try:
             if kind == "old" and not os.path.lexists(final):

@@ -145,6 +145,28 @@ def test_results_that_git_annex_keeps_are_read(tmp_path):
     assert build_report(output).cases == 1
 
 
+@pytest.mark.parametrize("name", ["s1_strokeseg.json", "s1_error.json", "s1_qc.png"])
+def test_a_pipe_among_results_stops_no_reader_for_ever(batch, name):
+    cases, job = batch
+    run_all(cases, job)
+    place = job.output / "s1" / name
+    place.unlink(missing_ok=True)
+    os.mkfifo(place)
+    with pytest.raises(DataError, match="is a pipe or a device"):
+        find_filed_cases(job.output)
+    if name == "s1_strokeseg.json":
+        outcomes = run_all(cases, with_prints(job))
+        assert outcomes["s1"].message == "again: its record is damaged"
+        assert place.is_file()
+
+
+def test_a_huge_record_is_not_read(tmp_path):
+    record = file_case(tmp_path / "out", "sub-01")
+    os.truncate(record, 1 << 25)
+    with pytest.raises(DataError, match="is over 16 MB"):
+        find_filed_cases(tmp_path / "out")
+
+
 def test_claims_behind_a_link_are_neither_made_nor_swept(tmp_path, outside):
     output = tmp_path / "out"
     output.mkdir()

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from strokeseg.errors import CannotCreateError, ReadWriteError
-from strokeseg.pages.folder import ReportFolder
+from strokeseg.pages.folder import _HOST, ReportFolder
 
 
 def names_in(folder):
@@ -145,6 +145,13 @@ def test_a_report_that_was_set_aside_by_a_killed_process_is_put_back(tmp_path):
         assert folder.earlier["report_id"] == "x"
     assert names_in(tmp_path) == ["report"]
     assert (tmp_path / "report" / "index.html").read_bytes() == b"old"
+
+
+def test_names_that_only_look_like_left_ones_are_left_alone(tmp_path):
+    for end in ("x", "x.new", "1.2.3.other", "a.b.c.d.e.old"):
+        (tmp_path / f".report.{_HOST}.{end}").mkdir()
+    make(tmp_path, index=b"new")
+    assert len(names_in(tmp_path)) == 5
 
 
 def test_what_a_living_process_writes_is_left_alone(tmp_path):
