@@ -8,6 +8,10 @@ _LONGEST = 80
 _PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
 # Names that a file system of another kind keeps for devices.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+# What the index calls its own parts; a row of that name would be taken for one.
+_PARTS = re.compile(
+    r"filter(s|-.*)|shown|review(ed|er)|export|import(-file)?|message|cases|nothing"
+)
 
 
 def plain_names(keys: Iterable[tuple[str, str]]) -> list[str]:
@@ -30,7 +34,11 @@ def plain_names(keys: Iterable[tuple[str, str]]) -> list[str]:
     for name, key in pairs:
         plain = _PLAIN.sub("-", name).strip(".-")[:_LONGEST]
         unsure = (
-            not plain or plain != name or lower.count(name.lower()) > 1 or _DEVICES.fullmatch(plain)
+            not plain
+            or plain != name
+            or lower.count(name.lower()) > 1
+            or _DEVICES.fullmatch(plain)
+            or _PARTS.fullmatch(plain)
         )
         if unsure:
             digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:10]

@@ -19,6 +19,7 @@ from strokeseg.cohort.cluster import run_on_dask
 from strokeseg.cohort.slurm import cluster_settings, parse_slurm
 from strokeseg.errors import EngineError, UsageError
 from tests.cohort.cohorts import COMMAND, Heard, hidden, make_cases, make_job, make_model
+from tests.patients import IN_HEADER, IN_NAME, NAMED, everything, leaks, patient_scan
 
 TERMS = {"mem": "8GB", "cores": "4"}
 
@@ -191,6 +192,22 @@ def test_a_worker_killed_in_the_middle_costs_no_case(tmp_path, machines):
     assert set(table.values()) == {"done"}
     assert [case.error is None for case in find_filed_cases(tmp_path / "out")].count(True) == 6
     assert workers[1].poll() is None
+
+
+def test_workers_of_an_anonymous_batch_name_nobody(tmp_path, machines):
+    make_model(tmp_path / "model")
+    for at, name in enumerate((NAMED, f"{NAMED}b")):
+        patient_scan(tmp_path / "in" / name, f"{name}_flair.nii.gz", shift=at)
+    broken = tmp_path / "in" / f"{NAMED}b" / f"{NAMED}b_flair.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:1500])
+    machines.worker()
+    batch = start_batch(tmp_path, "--dask", machines.address, "--anonymise")
+    out, err = batch.communicate(timeout=240)
+    assert batch.returncode == 1
+    found = everything(tmp_path / "out", out, err)
+    assert leaks(found, (*IN_NAME, *IN_HEADER, str(tmp_path), "pytest-of")) == []
+    told = json.loads(out)
+    assert (told["done"], told["failed"]) == (1, 1)
 
 
 def test_a_scheduler_without_workers_is_waited_for_and_ctrl_c_ends_that(tmp_path, machines):

@@ -1,4 +1,5 @@
 import re
+from importlib import resources
 
 import pytest
 
@@ -32,6 +33,15 @@ def test_any_other_becomes_letters_that_need_no_escaping(name):
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,100}", plain)
     assert not plain.startswith(".")
     assert plain.lower() not in ("con", "con.html")
+
+
+def test_no_case_is_taken_for_a_part_of_the_index():
+    page = (resources.files("strokeseg.pages") / "templates" / "index.html").read_text()
+    parts = re.findall(r' id="([^"{]+)"', page)
+    assert len(parts) == 17
+    for part in parts:
+        (plain,) = plain_names([(part, "key")])
+        assert plain.startswith(f"{part}-")
 
 
 def test_no_two_cases_share_a_file_on_any_file_system():
