@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,30 +93,44 @@ def find_filed_cases(output: Path) -> tuple[FiledCase, ...]:
     """
     if not output.is_dir():
         raise InputNotFoundError(f"{output}: no such folder; give the OUTPUT of a batch")
-    found = {
-        Path(folder) / name.removesuffix(ending)
-        for folder, names in _walk(output)
-        for name in names
-        for ending in (RECORD_ENDING, ERROR_ENDING)
-        if name.endswith(ending) and name != ending
-    }
-    return tuple(sorted((_filed(path, output) for path in found), key=lambda case: case.name))
+    cases = []
+    for folder, names, odd in _walk(output):
+        stems = {
+            name.removesuffix(ending)
+            for name in names
+            for ending in (RECORD_ENDING, ERROR_ENDING)
+            if name.endswith(ending) and name != ending
+        }
+        cases += [_filed(folder / stem, output, odd) for stem in sorted(stems)]
+    return tuple(sorted(cases, key=lambda case: case.name))
 
 
-def _walk(output: Path) -> list[tuple[str, list[str]]]:
-    """List folders and their files; hidden ones, and those of the whole cohort, left out."""
-    listed = []
-    for folder, folders, names in os.walk(output):
-        skipped = {REPORT_FOLDER, OVERLAP_FOLDER} if Path(folder) == output else set()
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in skipped)
-        listed.append((folder, [name for name in names if not name.startswith(".")]))
-    return listed
+def _walk(output: Path) -> Iterator[tuple[Path, list[str], set[str]]]:
+    """Give each folder, its files, and which of them are links, pipes or devices.
+
+    Hidden ones, and folders of the whole cohort, are left out; no link is entered. What a file is
+    the folder tells, so that nothing is asked of each one.
+    """
+    waiting = [output]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                shown = [entry for entry in entries if not entry.name.startswith(".")]
+        except OSError:  # it may not be read, or has gone
+            continue
+        skipped = {REPORT_FOLDER, OVERLAP_FOLDER} if folder == output else set()
+        folders = {entry.name for entry in shown if entry.is_dir(follow_symlinks=False)}
+        waiting += [folder / name for name in sorted(folders - skipped, reverse=True)]
+        files = [entry for entry in shown if entry.name not in folders]
+        odd = {entry.name for entry in files if not entry.is_file(follow_symlinks=False)}
+        yield folder, [entry.name for entry in files], odd
 
 
-def _filed(stem: Path, output: Path) -> FiledCase:
+def _filed(stem: Path, output: Path, odd: set[str]) -> FiledCase:
     names = OutputNames.for_prefix(stem.parent, stem.name)
     failed = error_path(names)
-    for path in (*names.chosen(KINDS), failed):
+    for path in (path for path in (*names.chosen(KINDS), failed) if path.name in odd):
         if is_link_out(path, output):
             raise DataError(
                 f"{path}: is a link that leads out of {output}; put the file itself there, or "

@@ -6,7 +6,9 @@ LONGEST_BYTES = 200  # a file's name may have 255, of which ours ends and hidden
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # Names that Windows, and disks that it shares, keep for devices, whatever their ending.
-_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_DEVICE = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\xb9\xb2\xb3]) *([.:].*)?", re.IGNORECASE
+)
 _DRIVE = re.compile(r"[A-Za-z]:")
 _FORMULA = "=+@"
 

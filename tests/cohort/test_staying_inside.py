@@ -4,8 +4,11 @@ import hashlib
 import json
 import os
 import shutil
+from pathlib import Path, PureWindowsPath
 
 import pytest
+from hypothesis import example, given
+from hypothesis.strategies import text
 
 from strokeseg import archive, hashing, inside
 from strokeseg.archive import find_filed_cases
@@ -13,10 +16,13 @@ from strokeseg.cohort import derivative, lesion_map
 from strokeseg.cohort.claim import FOLDER, Claims
 from strokeseg.cohort.collect import collect
 from strokeseg.cohort.common_space import Wish
+from strokeseg.cohort.places import check_folder, check_name
 from strokeseg.errors import CannotCreateError, DataError
 from strokeseg.evaluation.finding import find_masks
 from strokeseg.inside import leads_out
+from strokeseg.outputs import KINDS, OutputNames
 from strokeseg.pages import build_report
+from strokeseg.tsv import table
 from tests.cohort.cohorts import make_cases, make_job, make_model, run_all, with_prints
 from tests.pages.cohorts import file_case, write_scan
 
@@ -46,6 +52,44 @@ def state(folder):
 def batch(tmp_path):
     cases = make_cases(tmp_path / "in", 2)
     return cases, make_job(tmp_path / "out", make_model(tmp_path / "model"))
+
+
+# --- names ---
+
+NAMES = text(max_size=12) | text("./\\:-=~ \0\nconCOM1\xb9$", max_size=8)
+
+
+@example("COM\xb9")
+@example("nul .x")
+@example("conin$")
+@given(NAMES)
+def test_a_name_that_passes_names_files_inside_on_every_disk(name):
+    try:
+        check_name(name, "here")
+    except DataError:
+        return
+    for path in OutputNames.for_prefix(Path("/out", name), name).chosen(KINDS):
+        assert os.path.normpath(path) == str(path)
+        assert path.parent.parent == Path("/out")
+        path.name.encode()
+    assert PureWindowsPath("C:\\out", name).parent == PureWindowsPath("C:\\out")
+    assert not PureWindowsPath(name).is_reserved()
+    assert table(["case"], [[name]]) == f"case\n{name}\n"
+
+
+@example("a/COM1/b")
+@example("a/c:/b")
+@given(text("./\\:-=~ \0abcCOM1", max_size=10))
+def test_a_folder_that_passes_is_inside_on_every_disk(folder):
+    try:
+        check_folder(folder, "here")
+    except DataError:
+        return
+    assert os.path.normpath(Path("/out") / folder).startswith("/out/")
+    windows = PureWindowsPath("C:\\out", folder)
+    assert windows.is_relative_to("C:\\out")
+    assert ".." not in windows.parts
+    assert not windows.is_reserved()
 
 
 # --- links ---
