@@ -459,7 +459,7 @@ def test_a_small_file_that_is_sent_on_into_the_clear_is_refused(hub, tmp_path):
     told = r"store\.invalid.* is not https|config\.json: what came has git hash"
     with pytest.raises(WeightsUnavailableError, match=told):
         load_model_files(NAME)
-    assert cached(tmp_path) == []
+    assert list((tmp_path / "home").rglob("config.json")) == []
 
 
 def test_a_second_redirect_into_the_clear_is_refused(hub, tmp_path):
@@ -469,6 +469,22 @@ def test_a_second_redirect_into_the_clear_is_refused(hub, tmp_path):
         load_model_files(NAME)
     assert cached(tmp_path) == []
     assert hub.sent("store")
+
+
+def test_no_other_client_takes_over_while_a_download_runs(hub, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_ENABLE_HF_TRANSFER", True, raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    seen = []
+
+    def say(_line):
+        seen.append((constants.HF_HUB_ENABLE_HF_TRANSFER, constants.HF_HUB_DISABLE_XET))
+
+    hub.add(REPOSITORY, files())
+    load_model_files(NAME, say=say)
+    assert seen[0] == (False, True)
+    assert (constants.HF_HUB_ENABLE_HF_TRANSFER, constants.HF_HUB_DISABLE_XET) == (True, False)
 
 
 def test_the_client_is_left_as_it_was(hub):

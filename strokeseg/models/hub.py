@@ -259,7 +259,9 @@ def _quiet_client() -> Iterator[None]:
     group = "huggingface_hub.http_get"
     settings: dict[str, Any] = {
         "HF_HUB_DISABLE_TELEMETRY": True,
+        # Clients of their own, which would follow redirects that `only_safe_addresses` never sees.
         "HF_HUB_DISABLE_XET": True,
+        "HF_HUB_ENABLE_HF_TRANSFER": False,
         "DOWNLOAD_CHUNK_SIZE": _CHUNK_BYTES,
     }
     before = {name: getattr(constants, name) for name in settings if hasattr(constants, name)}
