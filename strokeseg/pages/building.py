@@ -14,6 +14,7 @@ from strokeseg.inside import leads_out
 from strokeseg.pages.contents import case_content, index_content
 from strokeseg.pages.facts import CaseFacts, gather_facts
 from strokeseg.pages.folder import ReportFolder
+from strokeseg.pages.layers import is_volume_script
 from strokeseg.pages.naming import plain_names
 from strokeseg.pages.parts import CASES, Parts, fingerprint, make_parts, volumes_name
 from strokeseg.pages.pictures import smaller
@@ -153,10 +154,13 @@ class _Work:
         entry = self.earlier.get(case.key)
         if isinstance(entry, Mapping) and entry.get("fingerprint") == stamp:
             parts = Parts.from_manifest(entry.get("parts"), slug)
-            if parts is not None and all(self.folder.keep(name) for name in parts.files):
+            if parts is not None and all(map(self._keep, parts.files)):
                 return _Made(parts, stamp, kept=True)
         parts = make_parts(self.folder, case, self.output, slug, self.viewer_mb)
         return _Made(parts, stamp, kept=False)
+
+    def _keep(self, name: str) -> bool:
+        return self.folder.keep(name, is_volume_script if name.endswith(".js") else None)
 
 
 def _write_pages(

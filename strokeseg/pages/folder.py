@@ -6,7 +6,7 @@ import platform
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -92,12 +92,14 @@ class ReportFolder:
                 "there was one, is as it was"
             ) from error
 
-    def keep(self, name: str) -> bool:
-        """Take over a file of the earlier report; whether there is one."""
+    def keep(self, name: str, sound: Callable[[bytes], bool] | None = None) -> bool:
+        """Take over a file of the earlier report; whether there is one, of sound content."""
         old, new = self.final / name, self._path(name)
         if not old.is_file() or leads_out(old, self.final):
             return False
         try:
+            if sound is not None and not sound(old.read_bytes()):
+                return False
             new.parent.mkdir(parents=True, exist_ok=True)
             try:
                 os.link(old, new)

@@ -7,6 +7,8 @@ A page that is opened from disk can fetch nothing. What is written is for lookin
 import base64
 import gzip
 import json
+import re
+import string
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,9 @@ from strokeseg.volume.header import nifti_start, space_from_affine
 
 VARIABLE = "strokesegVolumes"
 
+# What is left of the script without the letters of base64.
+_BASE64 = (string.ascii_letters + string.digits + "+/=").encode()
+_FRAME = re.compile(rb'\.\{"": ""(?:, "": "")*\};\n')
 _LEVELS = 255
 _MEGABYTE = 1_000_000
 _GZIP_LEVEL = 6
@@ -77,6 +82,17 @@ def pack_layers(stack: Stack, seeds: list[Shape3], budget_mb: float) -> Layers:
         voxel_size_mm=blocks.grid(stack.grid).voxel_size_mm,
         coarse=not blocks.whole,
     )
+
+
+def is_volume_script(content: bytes) -> bool:
+    """Tell whether a script is what `pack_layers` makes: one object of base64, and no statement.
+
+    A report may be somebody else's; what is taken over from it would run on a page of ours.
+    """
+    start, end = f'window.{VARIABLE}={{"'.encode(), b'"};\n'
+    frame = content.translate(None, _BASE64)
+    is_framed = content.startswith(start) and content.endswith(end)
+    return is_framed and _FRAME.fullmatch(frame) is not None
 
 
 def _affordable(stack: Stack, budget: float) -> Blocks:

@@ -180,6 +180,17 @@ def test_a_manifest_that_was_changed_leads_to_no_file_outside(output, tmp_path):
     assert "secret.txt" not in str(sorted(output.rglob("*")))
 
 
+def test_a_script_that_was_put_into_an_earlier_report_is_not_taken_over(output):
+    file_case(output, "sub-01")
+    file_case(output, "sub-02")
+    build_report(output)
+    script = output / "report" / "cases" / "sub-01_volumes.js"
+    before = script.read_bytes()
+    script.write_bytes(before + b"window.hacked=1;")
+    assert build_report(output).kept == 1
+    assert script.read_bytes() == before
+
+
 def test_reviews_stay_with_the_cohort_when_the_report_is_made_again(output):
     file_case(output, "sub-01")
     ids = []

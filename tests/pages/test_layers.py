@@ -8,7 +8,7 @@ import pytest
 
 from strokeseg.archive import find_filed_cases
 from strokeseg.pages.facts import gather_facts
-from strokeseg.pages.layers import VARIABLE, pack_layers
+from strokeseg.pages.layers import VARIABLE, is_volume_script, pack_layers
 from strokeseg.pages.stack import read_stack
 from strokeseg.volume import read, write
 from tests.factories import KINDS, affine_of
@@ -58,6 +58,40 @@ def test_volumes_are_where_they_were_and_worth_what_they_were(output, kind):
     assert np.abs(probability - stack.probability).max() <= 0.5 / 255 + 1e-6
     assert np.array_equal(np.asarray(images["tissue"].dataobj), stack.tissue)
     assert not packed.coarse
+
+
+SCRIPT = b'window.strokesegVolumes={"scan": "QUJD/+==", "mask": "QQ=="};\n'
+
+
+def test_what_is_packed_is_known_as_volumes(output):
+    file_case(output, "sub-01")
+    stack, _ = stack_of(output)
+    assert is_volume_script(pack_layers(stack, [], 4.0).script)
+    assert is_volume_script(SCRIPT)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"window", b"alert(1);window"),
+        (b";\n", b";alert(1);\n"),
+        (b";\n", b";location=name;\n"),
+        (b"};\n", b"};\nwindow.hacked=1;\n"),
+        (b'"QQ=="', b"alert(1)"),
+        (b'"QQ=="', b"`${alert(1)}`"),
+        (b'"scan"', b"[alert(1)]"),
+        (b'"QQ=="', b'"QQ==", "x": (() => 1)()'),
+        (b'"QQ=="', b'"\\u0022"'),
+        (b"strokesegVolumes", b"onload"),
+        (b"Volumes=", b"Volumes=location="),
+        (SCRIPT, b""),
+        (b"\n", b""),
+        (b";\n", b""),
+    ],
+)
+def test_what_could_run_is_no_volumes(old, new):
+    assert SCRIPT.count(old) == 1
+    assert not is_volume_script(SCRIPT.replace(old, new))
 
 
 def test_a_volume_over_the_budget_is_shown_in_larger_voxels_with_every_lesion(output):
