@@ -8,6 +8,7 @@ import pytest
 
 from strokeseg.anonymous import pseudonym
 from strokeseg.cli import run
+from strokeseg.cohort import claim
 from strokeseg.cohort.case import Case, Cohort
 from strokeseg.cohort.claim import Claims, Holder
 from strokeseg.cohort.derivative import IMAGE_VARIABLE, description
@@ -82,6 +83,18 @@ def test_a_batch_names_nobody_and_goes_on_where_it_was(patients, capfd):
     told = json.loads(shown.out)
     assert (told["done"], told["skipped"], told["failed"]) == (0, 2, 1)
     assert told["cohort_table"] == "OUTPUT/cohort.tsv"
+
+
+def test_no_claim_that_a_batch_makes_names_the_host(patients, monkeypatch):
+    claimed, dump = [], json.dump
+    monkeypatch.setattr(
+        claim.json,
+        "dump",
+        lambda content, file: claimed.append(str(content)) or dump(content, file),
+    )
+    assert batch(patients, "-q") == 1
+    assert len(claimed) == 4  # three cases and the tables
+    assert leaks({"claims": "".join(claimed).encode()}, [HOST]) == []
 
 
 def test_processes_of_a_batch_name_nobody(patients):
@@ -209,6 +222,23 @@ def test_a_bids_dataset_keeps_its_labels_and_nothing_else(folder, dataset, capfd
     assert json.loads(sidecar.read_text())["Sources"] == ["flair"]
     assert batch(folder, "--save", "all", "--json", **arguments) == 0
     assert json.loads(capfd.readouterr().out)["skipped"] == 2
+
+
+def test_results_are_made_again_where_names_are_wanted_or_no_longer(folder, dataset, capfd):
+    words = {"command": "bids", "source": dataset.name}
+    assert batch(folder, **words) == 0
+    plain = ["bids", str(dataset), str(folder / "out"), "participant", "--fast"]
+    capfd.readouterr()
+    assert run([*plain, "--model", str(folder / "model")]) == 0
+    assert capfd.readouterr().err.count("(again: it was anonymised)") == 2
+    record = next((folder / "out").rglob("*_strokeseg.json"))
+    content = json.loads(record.read_text())
+    assert "anonymised" not in content
+    assert batch(folder, **words) == 73
+    for path in (folder / "out").rglob("*_strokeseg.json"):
+        path.write_text("{")  # as a fault leaves it; what it vouched for is made anew
+    assert batch(folder, **words) == 0
+    assert leaks(everything(folder / "out"), forbidden(folder)) == []
 
 
 def test_a_bids_dataset_whose_labels_are_names_goes_through_batch(folder, dataset, capfd):

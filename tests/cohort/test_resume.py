@@ -161,6 +161,16 @@ def test_other_kinds_redo_every_case_and_remove_what_is_not_wanted(done):
     assert not list(job.output.rglob("*_qc.png"))
 
 
+def test_names_in_a_record_are_wanted_or_not(done):
+    cases, job = done
+    hidden_job = with_prints(job, anonymise=True)
+    messages = {outcome.message for outcome in run_all(cases, hidden_job).values()}
+    assert messages == {"again: it was not anonymised"}
+    assert set(statuses(cases, with_prints(hidden_job)).values()) == {"skipped"}
+    messages = {outcome.message for outcome in run_all(cases, with_prints(job)).values()}
+    assert messages == {"again: it was anonymised"}
+
+
 def test_other_weights_or_another_config_redo_every_case(done, tmp_path):
     cases, job = done
     make_model(tmp_path / "model", seed=4)
