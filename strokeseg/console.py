@@ -88,6 +88,7 @@ class Reporter:
         self._plain = not self._console.is_terminal
         self._quiet = quiet
         self._task: TaskID | None = None
+        self._draws = not (quiet or self._plain)
         self._bar = Progress(
             TextColumn("{task.description:<14}"),
             BarColumn(),
@@ -97,12 +98,13 @@ class Reporter:
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
-            disable=quiet or self._plain,
+            disable=not self._draws,
         )
 
     def __enter__(self) -> Self:
         """Start drawing."""
-        self._bar.start()
+        if self._draws:
+            self._bar.start()
         return self
 
     def __exit__(
@@ -112,7 +114,8 @@ class Reporter:
         traceback: TracebackType | None,
     ) -> None:
         """Clear the bar away."""
-        self._bar.stop()
+        if self._draws:  # a bar that never began ends with an empty line before rich 14
+            self._bar.stop()
 
     def on_stage(self, name: str, windows: int = 0) -> None:
         """Begin a stage; `windows` is how many passes of the network it will take."""

@@ -1,9 +1,18 @@
 """Small networks with random weights, and stand-ins for engines."""
 
+from importlib.util import find_spec
+
 import numpy as np
+import pytest
 
 from strokeseg.network.blueprint import parameter_shapes
 from strokeseg.network.spec import NetworkSpec
+
+# The suite's leg of the oldest dependencies has no torch; the other engines are always here.
+ENGINES = (
+    ("openvino", "onnxruntime", "torch") if find_spec("torch") else ("openvino", "onnxruntime")
+)
+needs_torch = pytest.mark.skipif("torch" not in ENGINES, reason="torch is not installed")
 
 
 def spec_of(**changes):

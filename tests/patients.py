@@ -9,9 +9,9 @@ import nibabel as nib
 from tests.factories import KINDS, scan_image
 
 # In the names of file and folder, and in the header: what may be where differs.
-NAMED = "DOE^JOHN_19500101"
-IN_NAME = ("DOE", "JOHN", "19500101")
-IN_HEADER = ("ROE", "JANE", "19601231")
+NAMED = "DOERING^JOHN_19500101"
+IN_NAME = ("DOERING", "JOHN", "19500101")
+IN_HEADER = ("ROEMER", "JANE", "19601231")
 HOST = "ward7-pacs"
 
 
@@ -20,11 +20,11 @@ def patient_scan(folder, name=f"{NAMED}_T1w.nii.gz", kind="ras", shift=0):
     image = scan_image(KINDS[kind])
     image = nib.Nifti1Image(image.get_fdata().astype("int16") + shift, image.affine, image.header)
     header = image.header
-    header["descrip"] = b"ROE^JANE 19601231 MPRAGE"
-    header["aux_file"] = b"ROE^JANE.dcm"
-    header["intent_name"] = b"ROE^JANE"
+    header["descrip"] = b"ROEMER^JANE 19601231 MPRAGE"
+    header["aux_file"] = b"ROEMER^JANE.dcm"
+    header["intent_name"] = b"ROEMER^JANE"
     header["db_name"] = b"19601231"
-    comment = b"PatientName ROE^JANE, born 19601231"
+    comment = b"PatientName ROEMER^JANE, born 19601231"
     header.extensions.append(nib.nifti1.Nifti1Extension("comment", comment))
     folder.mkdir(parents=True, exist_ok=True)
     nib.save(image, folder / name)

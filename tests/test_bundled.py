@@ -17,7 +17,7 @@ from strokeseg.models.registry import load_registry
 from strokeseg.overlap import dice
 from strokeseg.volume import read
 from tests.factories import ALL_AXCODES, SCANS
-from tests.monai_chain import Chain
+from tests.networks import ENGINES, needs_torch
 
 CHRONIC = SCANS / "sub-chronic_T2w.nii.gz"
 
@@ -38,7 +38,7 @@ def test_the_default_is_bundled_and_is_what_the_registry_says():
     assert (model.folder / "README.md").is_file()
 
 
-@pytest.mark.parametrize("engine", ["openvino", "onnxruntime", "torch"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_every_engine_reproduces_the_golden_record(engine):
     assert engine in {info.name for info in available_engines()}
     loaded = load_model(hardware=Hardware(engine=engine, device="cpu"))
@@ -51,7 +51,7 @@ def test_engines_give_the_same_lesion(bundled):
     case = demo_case()
     first = predict({"flair": case.scan}, model=bundled, options=Options(tta=False))
     assert first.volume_ml > 1
-    for engine in ("onnxruntime", "torch"):
+    for engine in ENGINES[1:]:
         other = load_model(hardware=Hardware(engine=engine, device="cpu"))
         mask = predict({"flair": case.scan}, model=other, options=Options(tta=False)).mask
         assert dice(mask, first.mask) >= 0.999, engine
@@ -80,7 +80,10 @@ def test_one_scan_in_48_orientations_has_one_lesion_on_its_own_grid(bundled):
         assert dice(mask, first) >= 0.999, axcodes
 
 
+@needs_torch
 def test_the_whole_chain_gives_the_mask_of_the_published_one(bundled):
+    from tests.monai_chain import Chain
+
     if not CHRONIC.exists():
         pytest.skip("the real scans are not beside the project")
     plain = Options(brain_mask=False, min_volume_ml=0.0)
@@ -114,7 +117,7 @@ def test_doctor_says_where_things_are_without_the_users_name(monkeypatch, tmp_pa
 def test_doctor_passes_on_every_engine(capsys):
     assert run(["doctor", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert {check["engine"] for check in report["engines"]} >= {"openvino", "onnxruntime", "torch"}
+    assert {check["engine"] for check in report["engines"]} == set(ENGINES)
     assert all(check["passed"] for check in report["engines"])
 
 

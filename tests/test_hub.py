@@ -475,7 +475,7 @@ def test_no_other_client_takes_over_while_a_download_runs(hub, monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_ENABLE_HF_TRANSFER", True, raising=False)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False, raising=False)
     seen = []
 
     def say(_line):

@@ -195,10 +195,10 @@ def test_what_shows_names_does_not_go_with_it(patients, capfd, option):
 def dataset(folder):
     root = folder / f"study-{NAMED}"
     for at, label in enumerate(("01", "02")):
-        name = f"sub-{label}_acq-DOEJOHN_FLAIR.nii.gz"
+        name = f"sub-{label}_acq-DOERINGJOHN_FLAIR.nii.gz"
         patient_scan(root / f"sub-{label}" / "anat", name, shift=at)
         (root / f"sub-{label}" / "anat" / name.replace(".nii.gz", ".json")).write_text("{}")
-    about = {"Name": f"Study of {NAMED}", "BIDSVersion": "1.10.0", "DatasetDOI": "doi:10.1/DOE"}
+    about = {"Name": f"Study of {NAMED}", "BIDSVersion": "1.10.0", "DatasetDOI": "doi:10.1/DOERING"}
     (root / "dataset_description.json").write_text(json.dumps(about))
     (root / "README").write_text("A dataset for tests.\n" * 10)
     return root
@@ -242,9 +242,9 @@ def test_results_are_made_again_where_names_are_wanted_or_no_longer(folder, data
 
 
 def test_a_bids_dataset_whose_labels_are_names_goes_through_batch(folder, dataset, capfd):
-    (dataset / "sub-01").rename(dataset / "sub-DOE")
-    for path in (dataset / "sub-DOE" / "anat").iterdir():
-        path.rename(path.with_name(path.name.replace("sub-01", "sub-DOE")))
+    (dataset / "sub-01").rename(dataset / "sub-DOERING")
+    for path in (dataset / "sub-DOERING" / "anat").iterdir():
+        path.rename(path.with_name(path.name.replace("sub-01", "sub-DOERING")))
     assert batch(folder, source=dataset.name) == 0
     shown = capfd.readouterr()
     found = everything(folder / "out", shown.out, shown.err)

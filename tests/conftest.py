@@ -1,0 +1,16 @@
+"""Without torch, as in the leg of the oldest dependencies, what compares with it is left out."""
+
+from importlib.util import find_spec
+
+WITH_TORCH = (
+    *("training", "test_folding.py", "test_malformed.py", "test_network.py", "test_scan.py"),
+    *("test_windows.py", "evaluation/test_distances.py", "evaluation/test_metrics.py"),
+    "evaluation/test_protocol.py",
+)
+collect_ignore = [] if find_spec("torch") else list(WITH_TORCH)
+
+
+def pytest_report_header():
+    return (
+        f"torch is not installed, left out: {', '.join(collect_ignore)}" if collect_ignore else ""
+    )
