@@ -1,6 +1,7 @@
 """What `strokeseg doctor` finds out about an installation."""
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import time
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from strokeseg._version import __version__
-from strokeseg.engines import EngineInfo, available_engines, open_engine
+from strokeseg.engines import PREFERENCE, EngineInfo, available_engines, open_engine
 from strokeseg.errors import StrokesegError
 from strokeseg.memory import available_memory_bytes
 from strokeseg.models import Model, load_model_files
@@ -16,15 +17,8 @@ from strokeseg.models.golden import check_golden
 from strokeseg.models.hub_settings import hub_settings
 
 PACKAGES = (
-    "numpy",
-    "scipy",
-    "nibabel",
-    "onnx",
-    "safetensors",
-    "huggingface-hub",
-    "typer",
-    "rich",
-    "pillow",
+    *("numpy", "scipy", "nibabel", "onnx", "safetensors", "huggingface-hub", "typer", "rich"),
+    *("pillow", "matplotlib", "jinja2", "distributed", "dask-jobqueue"),
 )
 
 
@@ -46,7 +40,7 @@ def diagnose() -> dict[str, Any]:
             "platform": platform.platform(),
             "cpu cores": os.cpu_count(),
             "memory available": "unknown" if memory is None else f"{memory / 2**30:.1f} GiB",
-            "cache": _place(settings.cache),
+            "cache": _place(settings.cache) + _unless_writable(settings.cache),
             "offline": "yes" if settings.offline else "no",
         },
         "packages": {name: _version(name) for name in PACKAGES},
@@ -60,7 +54,7 @@ def diagnose() -> dict[str, Any]:
         return report
     report["model"] = {"name": model.name, "sha256": model.sha256, "folder": _place(model.folder)}
     report["engines"] = [
-        check_engine(model, info, device) for info in available_engines() for device in info.devices
+        check_engine(model, info, device) for info in _engines() for device in info.devices
     ]
     return report
 
@@ -96,6 +90,24 @@ def _place(folder: Path) -> str:
     """Name a folder without saying who the user is: reports of faults are public."""
     home = Path.home()
     return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
+
+
+def _engines() -> list[EngineInfo]:
+    """List the engines that work, and those that are there but broken, whose check will say why."""
+    working = available_engines()
+    names = {info.name for info in working}
+    broken = [
+        EngineInfo(name, "unknown", ("cpu",))
+        for name in PREFERENCE["cpu"]
+        if name not in names and importlib.util.find_spec(name) is not None
+    ]
+    return working + broken
+
+
+def _unless_writable(folder: Path) -> str:
+    """Say so where no file can be put into a folder, or the nearest one above it that exists."""
+    there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    return "" if there.is_dir() and os.access(there, os.W_OK) else " (read-only)"
 
 
 def _version(name: str) -> str:

@@ -1,5 +1,10 @@
-"""Without torch, as in the leg of the oldest dependencies, what compares with it is left out."""
+"""What holds for every test.
 
+Without torch, as in the leg of the oldest dependencies, what compares with it is left out. A job in
+a shell's background ignores ctrl-C, and so would all that it starts: tests send it.
+"""
+
+import signal
 from importlib.util import find_spec
 
 WITH_TORCH = (
@@ -14,3 +19,7 @@ def pytest_report_header():
     return (
         f"torch is not installed, left out: {', '.join(collect_ignore)}" if collect_ignore else ""
     )
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -112,6 +113,30 @@ def test_doctor_says_where_things_are_without_the_users_name(monkeypatch, tmp_pa
     assert diagnosis.diagnose()["system"]["cache"] == "~/hf/hub"
     monkeypatch.setenv("HF_HOME", "/elsewhere")
     assert diagnosis.diagnose()["system"]["cache"] == "/elsewhere/hub"
+
+
+def test_doctor_tells_of_an_engine_that_is_there_but_broken(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # the import fails, the files are there
+    monkeypatch.delitem(sys.modules, "strokeseg.engines.onnxruntime", raising=False)
+    monkeypatch.setattr(diagnosis.importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr(diagnosis, "available_engines", list)
+    assert run(["doctor", "--json"]) == 70
+    shown = capsys.readouterr()
+    checks = {check["engine"]: check for check in json.loads(shown.out)["engines"]}
+    assert checks["openvino"]["passed"]
+    assert not checks["onnxruntime"]["passed"]
+    assert "onnxruntime is broken" in checks["onnxruntime"]["problem"]
+    assert "fails its golden check on onnxruntime" in shown.err
+
+
+def test_doctor_says_that_the_cache_cannot_be_written_to(monkeypatch, tmp_path):
+    monkeypatch.setattr(diagnosis, "available_engines", list)
+    monkeypatch.setattr(diagnosis.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "file" / "hub"))
+    (tmp_path / "file").touch()
+    assert diagnosis.diagnose()["system"]["cache"].endswith("hub (read-only)")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "new" / "hub"))
+    assert diagnosis.diagnose()["system"]["cache"].endswith("hub")
 
 
 def test_doctor_passes_on_every_engine(capsys):
