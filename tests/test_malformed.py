@@ -500,7 +500,7 @@ DEEP = {
 def test_toml_without_end_is_refused_by_every_reader(kind, tmp_path):
     training = pytest.importorskip("strokeseg.training.config")
     from strokeseg.training.contrasts import read_sequences
-    from strokeseg.training.labels import read_table
+    from strokeseg.training.label_table import read_table
 
     path = tmp_path / "a.toml"
     path.write_text(DEEP[kind])
@@ -552,7 +552,7 @@ def test_a_long_value_of_a_setting_is_cut(tmp_path):
     ],
 )
 def test_a_label_table_that_makes_no_sense_is_refused(old, new, tmp_path):
-    from strokeseg.training.labels import read_table
+    from strokeseg.training.label_table import read_table
 
     text = seeds("label-table")[0].decode()
     assert old in text
@@ -564,7 +564,8 @@ def test_a_label_table_that_makes_no_sense_is_refused(old, new, tmp_path):
 
 def test_a_label_beyond_the_table_is_refused_before_labels_are_counted(tmp_path):
     """Counting labels to two thousand million takes 17 GB."""
-    from strokeseg.training.labels import prepare_subject, read_table
+    from strokeseg.training.label_table import read_table
+    from strokeseg.training.labels import prepare_subject
 
     data = np.zeros((40, 40, 40), np.float32)
     data[10:20, 10:20, 10:20] = 2e9
@@ -609,7 +610,7 @@ def test_a_contrast_table_that_makes_no_sense_is_refused(old, new, tmp_path):
 
 def test_bytes_that_are_no_text_are_refused(tmp_path):
     from strokeseg.training.contrasts import read_sequences
-    from strokeseg.training.labels import read_table
+    from strokeseg.training.label_table import read_table
 
     path = tmp_path / "a.toml"
     path.write_bytes(b"a = \xff")

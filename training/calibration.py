@@ -18,7 +18,7 @@ from strokeseg.engines import open_engine
 from strokeseg.staging import write_text
 from strokeseg.training.checkpoint import load_checkpoint
 from strokeseg.training.config import from_document
-from strokeseg.training.labels import TISSUES
+from strokeseg.training.label_table import TISSUES
 from strokeseg.training.lesion_bias import fit_lesion_bias, with_lesion_bias
 from strokeseg.training.run import network_spec
 from strokeseg.training.sample import LESION

@@ -21,7 +21,7 @@ SHARES = (
     *("lesion.fade_minimum", "lesion.alpha", "contrast.plausible_share"),
     *("contrast.uniform_lesion_share", "spatial.flip_probability", "intensity.blur_share"),
     *("intensity.thick_share", "intensity.strip_share", "real.equalise_share", "real.shift_share"),
-    *("optimiser.dropout", "optimiser.average"),
+    *("optimiser.dropout", "optimiser.average", "ageing.share"),
 )
 AT_LEAST_ONE = (
     *("optimiser.steps", "optimiser.batch", "checkpoint_steps", "contrast.texture_bank"),
@@ -29,11 +29,13 @@ AT_LEAST_ONE = (
 )
 AT_LEAST_TWO_POINTS = (
     *("lesion.fade_points", "spatial.elastic_points", "intensity.bias_points"),
-    *("intensity.g_factor_points", "real.shift_points"),
+    *("intensity.g_factor_points", "real.shift_points", "ageing.ventricle_points"),
 )
 # Far beyond any setting, and within what floats and 64-bit integers hold.
 _LARGEST = 1e18
-POSITIVE = ("data.voxel_size_mm", "optimiser.learning_rate", "lesion.volume_ml")
+POSITIVE = (
+    *("data.voxel_size_mm", "optimiser.learning_rate", "lesion.volume_ml", "ageing.reach_mm"),
+)
 
 
 def bundled_configs() -> tuple[str, ...]:
@@ -116,6 +118,8 @@ def check(config: TrainConfig, where: str) -> None:
     for key in POSITIVE:
         if not all(math.isfinite(number) and number > 0 for number in _numbers(config, key)):
             raise UsageError(f"{where}: {key} must be above 0")
+    if config.ageing.hyperintensity_points < 4:
+        raise UsageError(f"{where}: ageing.hyperintensity_points must be 4 or more")
     _check_shapes(config, where)
     if config.intensity.normalisation not in typing.get_args(Normalisation):
         known = ", ".join(typing.get_args(Normalisation))

@@ -27,7 +27,7 @@ from strokeseg.overlap import dice
 from strokeseg.training.card import CardFacts, model_card, read_sections, training_facts
 from strokeseg.training.checkpoint import TrainState, load_checkpoint
 from strokeseg.training.config import from_document
-from strokeseg.training.labels import TISSUES
+from strokeseg.training.label_table import TISSUES
 from strokeseg.training.lesion_bias import last_bias
 from strokeseg.training.run import network_spec
 from strokeseg.training.settings import TrainConfig

@@ -8,49 +8,24 @@ is a shell of mixed voxels along the border; the deep nuclei that mix grey and w
 (thalamus, pallidum, ventral diencephalon, brain stem) join it through the label table.
 """
 
-import reprlib
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from strokeseg.arrays import AffineArray, FloatArray, LabelArray
-from strokeseg.errors import DataError, InputNotFoundError, UsageError
+from strokeseg.errors import DataError, UsageError
 from strokeseg.grid import working_grid
 from strokeseg.resample import resample_labels
 from strokeseg.training.alignment import fit_landmarks, fit_moments
+from strokeseg.training.label_table import LabelTable
 from strokeseg.volume import read
 
-TISSUES = ("background", "GM", "GM/WM", "WM", "CSF")
 MARGIN_VOX = 4
 TRUNCATE = 3.0
-
-_MOST_CLASSES = 255
-_MOST_MM = 1000.0
-_MALFORMED = (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
-
-
-@dataclass(frozen=True)
-class LabelTable:
-    """Which label belongs to which generation class, and what tissue each class is.
-
-    `class_names` is in order of class index; `tissue_of_class` gives an index into `TISSUES`.
-    """
-
-    class_names: tuple[str, ...]
-    tissue_of_class: tuple[int, ...]
-    class_of_label: Mapping[int, int]
-    grey: tuple[int, ...]
-    white: tuple[int, ...]
-    border: int
-    sigma_mm: float
-    landmarks_mm: Mapping[int, tuple[float, float, float]]
 
 
 @dataclass(frozen=True)
@@ -66,73 +41,6 @@ class Subject:
     share: LabelArray
     affine: AffineArray
     to_mni: AffineArray
-
-
-def read_table(path: Path | None = None) -> LabelTable:
-    """Read a label table from TOML (the bundled FreeSurfer/SynthSeg one without `path`).
-
-    Raises
-    ------
-    UsageError
-        It is not TOML, lacks a part, or names an unknown tissue or class.
-    InputNotFoundError
-        There is no such file.
-    """
-    source = path or resources.files("strokeseg.training").joinpath("tables/freesurfer.toml")
-    try:
-        document = tomllib.loads(source.read_text(encoding="utf-8"))
-        return _table(document)
-    except OSError as error:
-        raise InputNotFoundError(
-            f"label table {path}: cannot be read ({error.strerror})"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"label table {path}: not TOML: {error}") from error
-    except _MALFORMED as error:
-        raise UsageError(
-            f"label table {path}: {error} is missing, unknown or malformed; tissues are "
-            f"{', '.join(TISSUES)}, and the bundled table shows what else is needed"
-        ) from error
-
-
-def _table(content: Mapping[str, Any]) -> LabelTable:
-    classes, border = content["classes"], content["partial_volume"]
-    names = (*classes, str(border["name"]))
-    index = {name: i for i, name in enumerate(names)}
-    if len(index) < len(names) or len(names) > _MOST_CLASSES:
-        raise ValueError(f"{border['name']} (a name for each of at most {_MOST_CLASSES} classes)")
-    tissues = [entry["tissue"] for entry in classes.values()] + [border["tissue"]]
-    return LabelTable(
-        class_names=names,
-        tissue_of_class=tuple(TISSUES.index(str(t)) for t in tissues),
-        class_of_label={
-            _label(label): index[name]
-            for name, entry in classes.items()
-            for label in entry["labels"]
-        },
-        grey=tuple(index[name] for name in border["grey"]),
-        white=tuple(index[name] for name in border["white"]),
-        border=index[str(border["name"])],
-        sigma_mm=_length(border["sigma_mm"], lowest=0.0),
-        landmarks_mm={
-            int(k): (_length(v[0]), _length(v[1]), _length(v[2]))
-            for k, v in content.get("landmarks_mm", {}).items()
-        },
-    )
-
-
-def _label(value: object) -> int:
-    """Check a label: a whole number that an image can hold."""
-    if type(value) is not int or not 0 <= value < 2**31:
-        raise ValueError(f"label {reprlib.repr(value)} (a whole number from 0)")
-    return value
-
-
-def _length(value: object, lowest: float = -_MOST_MM) -> float:
-    """Check a length or a coordinate in mm."""
-    if not isinstance(value, int | float) or not lowest <= value <= _MOST_MM:
-        raise ValueError(f"{reprlib.repr(value)} (a number of mm)")
-    return float(value)
 
 
 def prepare_subject(path: Path, table: LabelTable, voxel_size_mm: float) -> Subject:

@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 
 from strokeseg.arrays import FloatArray
 from strokeseg.errors import UsageError
-from strokeseg.training.labels import TISSUES
+from strokeseg.training.label_table import TISSUES
 from strokeseg.training.sample import LESION
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.sources import Sources

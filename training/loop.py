@@ -142,6 +142,7 @@ def _steps(
     if half and device.type == "cpu":
         _keep_bottom_in_fp32(run.model)
     network = torch.compile(run.model) if settings.compile else run.model
+    loss_of = torch.compile(segmentation_loss) if settings.compile else segmentation_loss
     partly_known = config.data.real_share > 0 and not config.lesion_only
     batch = next(batches, None)
     while batch is not None:
@@ -150,10 +151,10 @@ def _steps(
         for group in run.optimiser.param_groups:
             group["lr"] = rate
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            logits = network(image)
-        loss = segmentation_loss(
-            logits, target, config.loss, step=run.step, partly_known=partly_known
-        )
+            logits = network(image).contiguous()
+        # A number that stays the same once it says nothing more spares the compiler a new graph.
+        step = min(run.step, config.loss.l2_steps)
+        loss = loss_of(logits, target, config.loss, step=step, partly_known=partly_known)
         run.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), settings.clip_norm)

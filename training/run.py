@@ -18,7 +18,7 @@ from strokeseg.training.checkpoint import (
     save_checkpoint,
 )
 from strokeseg.training.config import as_document
-from strokeseg.training.labels import TISSUES
+from strokeseg.training.label_table import TISSUES
 from strokeseg.training.settings import OptimiserConfig, TrainConfig
 
 LAST = "last.pt"
@@ -71,8 +71,9 @@ def start_run(config: TrainConfig, folder: Path, *, resume: bool, device: torch.
         start = Path(config.start_from)
         _load(model, load_checkpoint(start).average, start)
     model.to(device)
-    if device.type == "cuda":
-        model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    # On a CPU the finest level alone: of few channels and many voxels, its convolutions take a
+    # third of a step otherwise, while the deeper ones are quicker as they are.
+    _finest(model, device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(
         model.parameters(),
         lr=config.optimiser.learning_rate,
@@ -87,6 +88,13 @@ def start_run(config: TrainConfig, folder: Path, *, resume: bool, device: torch.
     restore_random_states(state.random)
     average = {k: v.to(device) for k, v in state.average.items()}
     return Run(model, average, optimiser, state.step)
+
+
+def _finest(model: UNet, device: torch.device) -> torch.nn.Module:
+    """Give the part of the network that is quicker with channels last."""
+    if device.type == "cuda" or not isinstance(model.model, torch.nn.Sequential):
+        return model
+    return model.model[-1]
 
 
 def _load(model: UNet, tensors: Tensors, path: Path) -> None:

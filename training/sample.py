@@ -8,10 +8,12 @@ import torch
 
 from strokeseg.arrays import AffineArray, FloatArray, Shape3
 from strokeseg.intensity import Normalisation
+from strokeseg.training.ageing import Ageing, apply_ageing, draw_ageing
 from strokeseg.training.contrasts import Contrast, draw_contrast
 from strokeseg.training.filters import carry
 from strokeseg.training.intensity import Scanner, apply_scanner, draw_scanner
-from strokeseg.training.labels import TISSUES, Subject
+from strokeseg.training.label_table import TISSUES
+from strokeseg.training.labels import Subject
 from strokeseg.training.lesions import Placement, draw_placements, place_lesions
 from strokeseg.training.normalising import normalise
 from strokeseg.training.real import RealParams, build_real, draw_real
@@ -52,6 +54,7 @@ class SampleParams:
     texture: LesionTexture
     warp: Warp
     scanner: Scanner
+    ageing: Ageing
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ def draw_synthetic(rng: np.random.Generator, sources: Sources, config: TrainConf
         texture=draw_lesion_texture(rng),
         warp=draw_warp(rng, subject.first.shape, _brain_centre(subject), config.spatial),
         scanner=draw_scanner(rng, config.intensity),
+        ageing=draw_ageing(rng, config.ageing),
     )
 
 
@@ -134,6 +138,8 @@ def build_synthetic(
     box = reach(params.warp, canvas, subject.first.shape)
     first, second, share = heads[params.subject][:, *box]
     mixture = Mixture(first.long(), second.long(), share.float() / 255)
+    reach_vox = config.ageing.reach_mm / config.data.voxel_size_mm
+    mixture = apply_ageing(mixture, params.ageing, sources.table.ageing, reach_vox)
     tissue_of_class = carry(np.array(sources.table.tissue_of_class, np.uint8), heads.device)
     tissue = tissue_of_class[mixture.first]
     weight = lesion_weight(params, sources, config, tissue > 0, voxel_to_mni(subject, box))

@@ -82,6 +82,25 @@ class ContrastConfig:
 
 
 @dataclass(frozen=True)
+class AgeingConfig:
+    """How often and how far ventricles widen and hyperintensities spread (`share` 0: never).
+
+    Ventricles are smoothed by `reach_mm`; what exceeds a threshold is ventricle, or
+    hyperintensity. A threshold is drawn from a range for the head, and differs within it by up to
+    its spread, at 2 to `ventricle_points`, or half to all of `hyperintensity_points`, an axis.
+    """
+
+    share: float = 0.0
+    reach_mm: float = 12.0
+    ventricle_threshold: tuple[float, float] = (0.15, 0.65)
+    ventricle_spread: float = 0.25
+    ventricle_points: int = 5
+    hyperintensity_threshold: tuple[float, float] = (0.15, 0.6)
+    hyperintensity_spread: float = 0.5
+    hyperintensity_points: int = 24
+
+
+@dataclass(frozen=True)
 class SpatialConfig:
     """Affine, elastic, flips and the crop.
 
@@ -195,6 +214,7 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     lesion: LesionConfig = field(default_factory=LesionConfig)
     contrast: ContrastConfig = field(default_factory=ContrastConfig)
+    ageing: AgeingConfig = field(default_factory=AgeingConfig)
     spatial: SpatialConfig = field(default_factory=SpatialConfig)
     intensity: IntensityConfig = field(default_factory=IntensityConfig)
     real: RealConfig = field(default_factory=RealConfig)

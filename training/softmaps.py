@@ -15,7 +15,8 @@ from strokeseg.grid import Grid, working_grid
 from strokeseg.resample import resample_image
 from strokeseg.training.alignment import fit_moments
 from strokeseg.training.inputs import SOFT_CLASSES, SoftPaths
-from strokeseg.training.labels import TISSUES, LabelTable, Ranking, Subject
+from strokeseg.training.label_table import TISSUES, LabelTable
+from strokeseg.training.labels import Ranking, Subject
 from strokeseg.volume import read
 from strokeseg.volume.header import read_header
 from strokeseg.volume.stream import read_voxels, require_file

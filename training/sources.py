@@ -15,7 +15,8 @@ from strokeseg.training.inputs import (
     soft_map_paths,
     stem,
 )
-from strokeseg.training.labels import LabelTable, Subject, prepare_subject, read_table
+from strokeseg.training.label_table import LabelTable, read_table
+from strokeseg.training.labels import Subject, prepare_subject
 from strokeseg.training.lesions import LesionMask, read_bank
 from strokeseg.training.real import Pair, read_pair
 from strokeseg.training.settings import DataConfig

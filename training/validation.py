@@ -16,7 +16,7 @@ from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.errors import StrokesegError
 from strokeseg.overlap import dice
 from strokeseg.training.contrasts import RANDOM_FAMILY
-from strokeseg.training.labels import TISSUES
+from strokeseg.training.label_table import TISSUES
 from strokeseg.training.real import RealParams
 from strokeseg.training.sample import LESION, Drawn, Sample, build_sample, draw_sample
 from strokeseg.training.scores import LesionCounts, count_lesions, drop_small
@@ -104,6 +104,7 @@ def case_config(config: TrainConfig) -> TrainConfig:
             wander_vox=(2.0, 2.0, 2.0),
         ),
         data=replace(config.data, real_share=0.0),
+        ageing=replace(config.ageing, share=0.0),
         lesion_only=False,
         loss=replace(config.loss, soft_target=False),
     )

@@ -31,7 +31,7 @@ from strokeseg.training.ablation import read_variants
 from strokeseg.training.config import read_config
 from strokeseg.training.contrasts import read_sequences
 from strokeseg.training.inputs import label_map_paths, pair_paths, soft_map_paths
-from strokeseg.training.labels import read_table
+from strokeseg.training.label_table import read_table
 from strokeseg.volume import read, write
 from strokeseg.windows import plan_windows
 from tests.fuzz import mutations

@@ -3,7 +3,7 @@ import pytest
 
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.training.inputs import label_map_paths, lesion_paths, pair_paths, soft_map_paths
-from strokeseg.training.labels import read_table
+from strokeseg.training.label_table import read_table
 from strokeseg.training.real import UNKNOWN
 from strokeseg.training.sample import make_sample
 from strokeseg.training.softmaps import prepare_soft_subject

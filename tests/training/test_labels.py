@@ -3,7 +3,8 @@ import pytest
 
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.training.alignment import fit_landmarks, fit_moments
-from strokeseg.training.labels import TISSUES, prepare_subject, read_table
+from strokeseg.training.label_table import TISSUES, read_table
+from strokeseg.training.labels import prepare_subject
 from tests.training.heads import SHAPE, affine_of, head_labels, save
 
 TABLE = """

@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from strokeseg.training.labels import prepare_subject, read_table
+from strokeseg.training.label_table import read_table
+from strokeseg.training.labels import prepare_subject
 from strokeseg.training.lesions import Placement, place_lesions, read_bank
 from tests.factories import SCANS
 

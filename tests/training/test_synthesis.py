@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from strokeseg.training.contrasts import Contrast, read_sequences
-from strokeseg.training.labels import read_table
+from strokeseg.training.label_table import read_table
 from strokeseg.training.settings import ContrastConfig
 from strokeseg.training.synthesis import LesionTexture, Mixture, noise_fields, paint, paint_lesion
 
