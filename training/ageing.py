@@ -9,6 +9,7 @@ around the ventricles, some of it deep. Neither is a lesion in the target.
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from strokeseg.arrays import FloatArray
@@ -45,7 +46,7 @@ def draw_ageing(rng: np.random.Generator, config: AgeingConfig) -> Ageing:
 
 
 def _points(
-    rng: np.random.Generator, shape: FloatArray, middle: float, spread: float
+    rng: np.random.Generator, shape: npt.NDArray[np.int64], middle: float, spread: float
 ) -> FloatArray:
     return (middle + rng.uniform(-spread, spread, shape)).astype(np.float32)
 
