@@ -8,8 +8,9 @@ import contextlib
 import faulthandler
 import random
 import resource
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 LONGEST_STALL_S = 60
@@ -29,16 +30,20 @@ def main(target: str, engine: str, runs: int, seed: int, folder: Path) -> None:
     chosen, tally = TARGETS[target], Tally(target, engine)
     files, current = folder / "files", folder / "current.bin"
     files.mkdir()
-    _limit_memory()
 
     def give(data: bytes) -> None:
         current.write_bytes(data)
-        faulthandler.dump_traceback_later(LONGEST_STALL_S, exit=True)
-        tally.add(data, attempt(chosen, data, files))
-        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_PROF, LONGEST_STALL_S)
+        with _limited_memory():
+            trial = attempt(chosen, data, files)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        tally.add(data, trial)
         if tally.tried % REPORT_EVERY == 0 or tally.tried == runs:
             tally.write(folder / "report.json")
 
+    # Compiled code that never comes back ends the process, by a timer: faulthandler's watchdog is a
+    # thread, and CPython 3.11 may crash if one begins while tracemalloc stops (gh-128679).
+    faulthandler.register(signal.SIGPROF, chain=True)
     with measured():
         if engine != "atheris":
             for data in corpus(target):
@@ -113,11 +118,19 @@ def _instrumented() -> contextlib.AbstractContextManager[None]:
     return atheris.instrument_imports(include=INSTRUMENTED)
 
 
-def _limit_memory() -> None:
-    """Leave this much room to what is not traced, such as compiled readers."""
+@contextlib.contextmanager
+def _limited_memory() -> Iterator[None]:
+    """Leave so much room to what is not traced, such as compiled readers, and let go afterwards.
+
+    What makes the inputs may hold on to many: hypothesis keeps those of the largest packed files.
+    """
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + ROOM_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + ROOM_BYTES, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 if __name__ == "__main__":
