@@ -3,7 +3,8 @@
 A lesion that weighs more in the loss than in the world comes out too probable. One number, added to
 the lesion's logit, mends that first; then rules are judged, every case passing the network once for
 all of them. ``python -m strokeseg.training.calibration runs/synth-open/last.pt -o DIR`` writes
-rules.md and reliability.png, and says what `strokeseg.training.export` is to be given.
+rules.md and reliability.png, and says what `strokeseg.training.export` is to be given; each case is
+averaged over the eight flips, as inference does.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from strokeseg.training.validation import (
     Rule,
     Scoring,
     lesion_probability,
+    over_flips,
     score_case,
     validation_samples,
 )
@@ -156,8 +158,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     weights = {name: value.float().numpy() for name, value in state.average.items()}
     engine = open_engine(network_spec(config), weights, engine=chosen.engine)
     held_out = load_sources(config.data, held_out=True)
-    bias = round(fit_lesion_bias(engine.logits, held_out, config, chosen.cases), 3)
-    shifted = with_lesion_bias(engine.logits, bias)
+    logits_fn = over_flips(engine.logits)
+    bias = round(fit_lesion_bias(logits_fn, held_out, config, chosen.cases), 3)
+    shifted = with_lesion_bias(logits_fn, bias)
     calibration = calibrate(shifted, held_out, config, count=chosen.cases)
     chosen.output.mkdir(parents=True, exist_ok=True)
     write_text(chosen.output / "rules.md", rules_table(calibration) + "\n")

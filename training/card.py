@@ -51,8 +51,8 @@ def model_card(facts: CardFacts) -> str:
     ]
     if facts.groups:
         parts.append(
-            "## Validation\n\nSynthetic images of heads and lesions that training never saw; means "
-            f"over cases.\n\n{markdown(facts.groups)}"
+            "## Validation\n\nSynthetic images of heads and lesions that training never saw, each "
+            f"over eight flips; means over cases.\n\n{markdown(facts.groups)}"
         )
     if facts.parity:
         parts.append(f"## Precision\n\n{facts.parity}")

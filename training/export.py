@@ -33,7 +33,14 @@ from strokeseg.training.run import network_spec
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.sources import Sources, load_sources
 from strokeseg.training.tables import GroupScore, summarise, write_cases, write_groups
-from strokeseg.training.validation import CaseScore, Rule, Scoring, score_case, validation_samples
+from strokeseg.training.validation import (
+    CaseScore,
+    Rule,
+    Scoring,
+    over_flips,
+    score_case,
+    validation_samples,
+)
 
 GOLDEN_SEED = 20261120
 LEAST_WINDOW = 32
@@ -212,13 +219,13 @@ def compare(
     rule: Rule,
     cases: int | None,
 ) -> tuple[tuple[CaseScore, ...], Parity]:
-    """Measure two engines, half and full precision, on the same cases."""
+    """Measure two engines, half and full precision, on the same cases, each over eight flips."""
     scoring = Scoring(rule, config.data.voxel_size_mm)
     names = [subject.name for subject in held_out.subjects]
     scores: tuple[list[CaseScore], list[CaseScore]] = ([], [])
     agreement = []
     for index, sample in validation_samples(held_out, config, cases):
-        logits = [engine.logits(sample.image.numpy()) for engine in engines]
+        logits = [over_flips(engine.logits)(sample.image.numpy()) for engine in engines]
         for found, answer in zip(scores, logits, strict=True):
             found.append(score_case(index, sample, answer, names, scoring))
         if scores[0][-1].counts is not None:
@@ -281,14 +288,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         config = from_document(load_checkpoint(chosen.checkpoint).config)
         held_out = load_sources(config.data, held_out=True)
     cases = chosen.cases or None
-    made = export_model(
-        chosen.checkpoint,
-        chosen.output,
-        settings,
-        held_out=held_out,
-        cases=cases,
-        engine=chosen.engine,
-    )
+    where = (chosen.checkpoint, chosen.output)
+    made = export_model(*where, settings, held_out=held_out, cases=cases, engine=chosen.engine)
     parser.exit(message=made.registry_entry)
 
 

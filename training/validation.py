@@ -14,6 +14,7 @@ import torch
 
 from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.errors import StrokesegError
+from strokeseg.flips import FLIPS, flip
 from strokeseg.overlap import dice
 from strokeseg.training.contrasts import RANDOM_FAMILY
 from strokeseg.training.label_table import TISSUES
@@ -210,6 +211,19 @@ def validate(
         score_case(index, sample, logits_fn(sample.image.numpy()), names, settings)
         for index, sample in validation_samples(sources, config, count)
     )
+
+
+def over_flips(logits_fn: LogitsFunction) -> LogitsFunction:
+    """Average the logits over the eight flips, as inference does unless it is told otherwise."""
+
+    def run(image: FloatArray) -> FloatArray:
+        first, *others = FLIPS
+        total = np.array(flip(logits_fn(np.ascontiguousarray(flip(image, first))), first))
+        for axes in others:
+            total += flip(logits_fn(np.ascontiguousarray(flip(image, axes))), axes)
+        return total / np.float32(len(FLIPS))
+
+    return run
 
 
 def module_logits(model: torch.nn.Module, device: torch.device) -> LogitsFunction:

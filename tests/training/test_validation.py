@@ -15,6 +15,7 @@ from strokeseg.training.validation import (
     Scoring,
     draw_case,
     lesion_probability,
+    over_flips,
     score_case,
     validate,
     validation_samples,
@@ -120,3 +121,17 @@ def test_tables_hold_every_group_and_every_case(config, held_out, samples, tmp_p
     cases = (tmp_path / "cases.tsv").read_text().splitlines()
     assert len(cases) == len(scores) + 1
     assert markdown(groups).splitlines()[2].startswith("| all | ")
+
+
+def test_logits_over_flips_are_the_mean_of_what_each_mirror_image_gives():
+    rng = np.random.default_rng(4)
+    image = rng.normal(size=(4, 5, 6)).astype(np.float32)
+    ramp = np.arange(4, dtype=np.float32)[:, None, None]
+
+    def uneven(shown):
+        """Two channels, the second of which depends on where a voxel lies."""
+        return np.stack((shown, shown * ramp))
+
+    found = over_flips(uneven)(image)
+    np.testing.assert_allclose(found[0], image, rtol=1e-6)
+    np.testing.assert_allclose(found[1], image * 1.5, rtol=1e-5)
