@@ -28,7 +28,7 @@ from strokeseg.training.settings import TrainConfig
 from strokeseg.training.sources import load_sources
 
 SCORE_FILE = "score.json"
-KEYS = {"base", "steps", "variants"}
+KEYS = {"base", "steps", "common", "variants"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class VariantScore:
 def read_variants(path: Path) -> tuple[Variant, ...]:
     """Read an ablation: `base` (a configuration), `steps`, and a table of changes per variant.
 
+    The table `common`, if there is one, holds changes to the base that all variants share.
+
     Raises
     ------
     InputNotFoundError
@@ -73,13 +75,15 @@ def read_variants(path: Path) -> tuple[Variant, ...]:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not TOML: {error}") from error
     unknown = sorted(set(document) - KEYS)
-    if unknown or not isinstance(document.get("variants"), dict):
+    common = document.get("common", {})
+    if unknown or not (isinstance(common, dict) and isinstance(document.get("variants"), dict)):
         raise UsageError(
-            f"{path}: needs base, steps and a table [variants.NAME] for each variant"
-            + (f"; unknown is {unknown[0]!r}" if unknown else "")
+            f"{path}: needs base, steps and a table [variants.NAME] for each variant; [common] is "
+            "a table too" + (f"; unknown is {unknown[0]!r}" if unknown else "")
         )
     base = as_document(read_config(str(document.get("base", ""))))
     base["optimiser"]["steps"] = document.get("steps", base["optimiser"]["steps"])
+    base = _changed(base, common)
     return tuple(
         _variant(name, base, change, path) for name, change in document["variants"].items()
     )
@@ -88,15 +92,20 @@ def read_variants(path: Path) -> tuple[Variant, ...]:
 def _variant(name: str, base: dict[str, Any], change: Mapping[str, Any], path: Path) -> Variant:
     if not isinstance(change, Mapping) or name != Path(name).name or name.startswith("."):
         raise UsageError(f"{path}: [variants.{name}] must be a table, its name a file's")
+    config = from_document({**_changed(base, change), "name": name})
+    check(config, f"{path} [variants.{name}]")
+    return Variant(name, ", ".join(_flat(change)) or "-", replace(config, validation_steps=0))
+
+
+def _changed(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the base with a change; what is a table in both is merged."""
     changed = {
         key: {**base[key], **value}
         if isinstance(value, dict) and isinstance(base.get(key), dict)
         else value
         for key, value in change.items()
     }
-    config = from_document({**base, **changed, "name": name})
-    check(config, f"{path} [variants.{name}]")
-    return Variant(name, ", ".join(_flat(change)) or "-", replace(config, validation_steps=0))
+    return {**base, **changed}
 
 
 def _flat(change: Mapping[str, Any], before: str = "") -> list[str]:

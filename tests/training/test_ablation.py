@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -35,6 +36,21 @@ def test_a_variant_is_the_base_with_its_change(written):
     assert tversky.config.loss.tversky == (0.7, 0.3)
     assert tversky.config.loss.lesion_weight == plain.config.loss.lesion_weight
     assert tversky.config.spatial == plain.config.spatial
+
+
+def test_what_is_common_changes_every_variant_and_the_variant_may_change_it_again(written):
+    text = "[common.loss]\ntversky = [0.6, 0.4]\nlesion_weight = 2.0\n[variants.plain]\n"
+    plain, other = read_variants(written(text + "[variants.other.loss]\nlesion_weight = 5.0\n"))
+    assert plain.config.loss.tversky == other.config.loss.tversky == (0.6, 0.4)
+    assert (plain.config.loss.lesion_weight, other.config.loss.lesion_weight) == (2.0, 5.0)
+    assert (plain.change, other.change) == ("-", "loss.lesion_weight = 5.0")
+
+
+def test_the_ablation_of_the_bundled_model_can_be_read():
+    variants = read_variants(Path(__file__).parents[2] / "training" / "ablation.toml")
+    assert {v.config.data.voxel_size_mm for v in variants} == {3.0}
+    assert {v.config.optimiser.steps for v in variants} == {400}
+    assert len({v.config.start_from for v in variants}) == 1
 
 
 def test_a_variant_is_trained_measured_and_kept(written, tmp_path):
