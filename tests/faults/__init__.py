@@ -1,0 +1,1 @@
+"""What can go wrong around a batch: kills, full disks, lost permissions, jumping clocks."""

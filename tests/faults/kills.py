@@ -1,0 +1,248 @@
+"""Kill a batch with SIGKILL at random moments, go on, and look at what is there.
+
+A run is a child forked from a process in which the package is loaded already, so that the moments
+fall into the work and not into the import of libraries; every `SPAWN_EVERY`-th one is a process of
+its own, as a shell starts it. Half of the kills take the whole session, the others the first
+process alone, whose workers then have to end by themselves.
+"""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import strokeseg.cohort.run
+import strokeseg.pipeline
+import strokeseg.report.picture
+from strokeseg.cli import run as run_command
+from tests.cohort.cohorts import COMMAND, hidden, make_cases, make_model
+
+CASES = 4
+SPAWN_EVERY = 10
+KILLS_PER_OUTPUT = 8
+PATIENCE_S = 300.0
+GRACE_S = 20.0
+GLANCE_S = 0.002
+KINDS = "mask,probability,tissue,lesions,qc"
+LOADED = (strokeseg.cohort.run, strokeseg.pipeline, strokeseg.report.picture)
+
+
+@dataclass
+class Tally:
+    """What a campaign came to. From `done_again` on, everything must stay 0."""
+
+    kills: int = 0
+    runs: int = 0
+    outputs: int = 0
+    cases_whole: int = 0
+    done_again: int = 0
+    bytes_lost: int = 0
+    files_damaged: int = 0
+    cases_missing: int = 0
+    files_left_behind: int = 0
+    bad_ends: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def breaches(self) -> int:
+        """Count what must not be."""
+        names = ("done_again", "bytes_lost", "files_damaged", "cases_missing")
+        return sum(getattr(self, n) for n in (*names, "files_left_behind", "bad_ends"))
+
+
+class Stamp(NamedTuple):
+    """What changes when a file is written anew."""
+
+    inode: int
+    mtime_ns: int
+    size: int
+
+
+class Forked:
+    """One command in a child of this process, in a session of its own."""
+
+    def __init__(self, arguments: list[str], log: Path) -> None:
+        self.pid = os.fork()
+        self._code: int | None = None
+        if self.pid == 0:
+            code = 1
+            try:
+                os.setsid()
+                _redirect(log)
+                code = run_command(arguments)
+                sys.stdout.flush()
+            finally:
+                os._exit(code)
+
+    def poll(self) -> int | None:
+        """Give the exit code, or None while it runs."""
+        if self._code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._code = os.waitstatus_to_exitcode(status)
+        return self._code
+
+
+def _redirect(log: Path) -> None:
+    with Path(os.devnull).open() as nothing, log.open("ab") as stream:
+        os.dup2(nothing.fileno(), 0)
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+
+
+def spawned(arguments: list[str], log: Path) -> "subprocess.Popen[bytes]":
+    """One command as a shell starts it, in a session of its own."""
+    with log.open("ab") as stream:
+        return subprocess.Popen(
+            [*COMMAND, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+
+
+def wait(process: "Forked | subprocess.Popen[bytes]", seconds: float) -> int | None:
+    """Wait for an end, at most so long; gives the exit code, or None while it runs."""
+    end = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < end:
+        time.sleep(GLANCE_S)
+    return process.poll()
+
+
+def kill(process: "Forked | subprocess.Popen[bytes]", *, session: bool) -> None:
+    """Kill a process, or its whole session, as `kill -9` does."""
+    if session:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        os.kill(process.pid, signal.SIGKILL)
+    wait(process, PATIENCE_S)
+
+
+def whole_cases(output: Path, tally: Tally) -> dict[Path, dict[Path, Stamp]]:
+    """Give the files of every case that has a record, by record; damage goes into the tally.
+
+    It reads records and checksums by itself, not by the code that is under test.
+    """
+    found = {}
+    for record in sorted(output.rglob("*_strokeseg.json")):
+        paths = [record]
+        try:
+            for name, digest in json.loads(record.read_bytes())["files"].items():
+                _check(record.parent / name, digest)
+                paths.append(record.parent / name)
+        except (OSError, ValueError, KeyError) as error:
+            tally.files_damaged += 1
+            tally.notes.append(f"{record}: {error}")
+            continue
+        found[record] = {path: _stamp(path) for path in paths}
+    return found
+
+
+def _check(path: Path, digest: str) -> None:
+    if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        raise ValueError(f"{path.name} is not what its record says")
+
+
+def _stamp(path: Path) -> Stamp:
+    told = path.stat()
+    return Stamp(told.st_ino, told.st_mtime_ns, told.st_size)
+
+
+class Campaign:
+    """Kills of one kind of batch: its cases, its model, and how long a run of it takes."""
+
+    def __init__(self, folder: Path, seed: int, jobs: int) -> None:
+        self.folder = folder
+        self.tally = Tally()
+        self._jobs = jobs
+        self._random = random.Random(seed)
+        make_model(folder / "model")
+        make_cases(folder / "in", CASES)
+        self._length_s = {
+            is_spawned: self._measure(folder / f"measured-{is_spawned}", is_spawned=is_spawned)
+            for is_spawned in (False, True)
+        }
+
+    def go(self, times: int) -> Tally:
+        """Kill so many times, in as many outputs as that takes."""
+        while self.tally.kills < times:
+            self.tally.outputs += 1
+            self._torture(self.folder / f"out-{self.tally.outputs}", times)
+        return self.tally
+
+    def _start(self, output: Path, *, is_spawned: bool) -> "Forked | subprocess.Popen[bytes]":
+        arguments = ["batch", self.folder / "in", output, "--model", self.folder / "model"]
+        arguments += ["--save", KINDS, "--jobs", self._jobs, "--threads", 1, "--fast"]
+        words = [str(argument) for argument in arguments]
+        log = output.with_suffix(".log")
+        return spawned(words, log) if is_spawned else Forked(words, log)
+
+    def _measure(self, output: Path, *, is_spawned: bool) -> float:
+        started = time.monotonic()
+        code = wait(self._start(output, is_spawned=is_spawned), PATIENCE_S)
+        if code != 0:
+            raise RuntimeError(f"a run that nobody killed ended with {code}: {_end_of(output)}")
+        return time.monotonic() - started
+
+    def _torture(self, output: Path, times: int) -> None:
+        """Kill the runs into one output until they are over, then look at everything."""
+        known: dict[Path, dict[Path, Stamp]] = {}
+        for attempt in count():
+            self.tally.runs += 1
+            is_spawned = self.tally.runs % SPAWN_EVERY == 0
+            process = self._start(output, is_spawned=is_spawned)
+            doomed = attempt < KILLS_PER_OUTPUT and self.tally.kills < times
+            limit_s = PATIENCE_S
+            if doomed:
+                limit_s = self._random.uniform(0, self._length_s[is_spawned])
+            code = wait(process, limit_s)
+            if code is None:
+                kill(process, session=not doomed or self._random.random() < 0.5)
+                self.tally.kills += doomed
+            known = self._compare(known, output)
+            if code is not None or not doomed:
+                self._look_at_the_end(output, code)
+                return
+
+    def _compare(
+        self, known: dict[Path, dict[Path, Stamp]], output: Path
+    ) -> dict[Path, dict[Path, Stamp]]:
+        """Hold what was whole before against what is there now."""
+        now = whole_cases(output, self.tally)
+        for record, files in known.items():
+            lost = [stamp.size for path, stamp in files.items() if not path.exists()]
+            self.tally.bytes_lost += sum(lost)
+            if record in now and now[record] != files:
+                self.tally.done_again += 1
+                self.tally.notes.append(f"{record} was whole, and was done again")
+        return now
+
+    def _look_at_the_end(self, output: Path, code: int | None) -> None:
+        """Look at an output whose last run ended by itself."""
+        tally = self.tally
+        if code != 0:
+            tally.bad_ends += 1
+            tally.notes.append(f"{output}: the last run ended with {code}: {_end_of(output)}")
+        whole = len(whole_cases(output, tally))
+        tally.cases_whole += whole
+        rows = (output / "cohort.tsv").read_text().splitlines()[1:]
+        tally.cases_missing += abs(CASES - whole) + abs(CASES - len(rows))
+        patience = time.monotonic() + GRACE_S  # for a worker whose batch was killed
+        while hidden(output) and time.monotonic() < patience:
+            time.sleep(0.2)
+        left = hidden(output)
+        tally.files_left_behind += len(left)
+        tally.notes += [f"{output}: {name} was left" for name in left]
+
+
+def _end_of(output: Path) -> str:
+    return output.with_suffix(".log").read_text()[-500:]
