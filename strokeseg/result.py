@@ -9,6 +9,7 @@ import numpy as np
 
 from strokeseg.anonymous import pseudonym, without_names
 from strokeseg.arrays import BoolArray, FloatArray, LabelArray
+from strokeseg.atomic import write_atomically
 from strokeseg.grid import Grid
 from strokeseg.hashing import sha256
 from strokeseg.intensity import clip_hounsfield
@@ -189,7 +190,7 @@ class Result:
         elif final == names.lesions:
             write_text(where, lesion_table(self.lesions))
         else:
-            where.write_bytes(self.picture(words.title))
+            write_atomically(where, [self.picture(words.title)])
 
     def _uncertainty(self) -> FloatArray:
         """Stack entropy and flip deviation, (I, J, K, 2)."""

@@ -14,7 +14,7 @@ from hashlib import sha256 as hash_of
 from pathlib import Path
 from typing import Self
 
-from strokeseg.errors import CannotCreateError
+from strokeseg.errors import CannotCreateError, ReadWriteError
 
 FOLDER = ".strokeseg_claims"
 _BEAT_S = 20.0
@@ -84,7 +84,9 @@ class Claims:
         Raises
         ------
         CannotCreateError
-            If nothing can be written in the output folder.
+            If nothing can be created in the output folder.
+        ReadWriteError
+            If the disk is full.
         """
         path = self._folder / f"{key}.json"
         holder = _UNKNOWN
@@ -109,11 +111,22 @@ class Claims:
                     "folder"
                 ) from error
             else:
-                with os.fdopen(descriptor, "w") as stream:
-                    json.dump(vars(self._self), stream)
+                self._write(descriptor, path)
                 self._keep(path)
                 return None
         return holder
+
+    def _write(self, descriptor: int, path: Path) -> None:
+        """Say in a claim whose it is; one that cannot be said is given up."""
+        try:
+            with os.fdopen(descriptor, "w") as stream:
+                json.dump(vars(self._self), stream)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise ReadWriteError(
+                f"cannot write in {self._folder.parent} ({error.strerror}); free some space or "
+                "choose another folder"
+            ) from error
 
     def release(self, key: str) -> None:
         """Give a claim up; one that is not ours is left alone."""

@@ -98,15 +98,14 @@ def _alone(output: Path, run: str, anonymous: bool) -> Iterator[None]:
     """Keep other runs from writing the tables meanwhile."""
     claims = Claims(output, run, anonymous=anonymous)
     until = time.monotonic() + _PATIENCE_S
-    if output.is_dir():
-        while (holder := claims.take(_CLAIM)) is not None:
+    try:
+        while output.is_dir() and (holder := claims.take(_CLAIM)) is not None:
             if time.monotonic() > until:
                 raise CannotCreateError(
                     f"{output / COHORT_TABLE}: {holder} is writing it; run `strokeseg collect "
                     f"{output}` later"
                 )
             time.sleep(_GLANCE_S)
-    try:
         yield
     finally:
         claims.close()

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from strokeseg._version import __version__
 from strokeseg.archive import FiledCase
 from strokeseg.arrays import FloatArray
+from strokeseg.atomic import write_atomically
 from strokeseg.cohort.backdrop import Backdrop, find_backdrop
 from strokeseg.cohort.common_space import Placed, Wish, lay_out
 from strokeseg.errors import DataError, StrokesegError
@@ -141,7 +142,7 @@ def save_map(lesion_map: LesionMap, directory: Path) -> tuple[Path, ...]:
     with Staging(directory, last=RECORD_NAME) as staging:
         write(staging.path_for(COUNT_NAME), lesion_map.count, like)
         write(staging.path_for(PERCENT_NAME), lesion_map.percent, like)
-        staging.path_for(PICTURE_NAME).write_bytes(picture(lesion_map))
+        write_atomically(staging.path_for(PICTURE_NAME), [picture(lesion_map)])
         write_text(staging.path_for(TABLE_NAME), table(_COLUMNS, _rows(lesion_map)))
         write_json(staging.path_for(RECORD_NAME), record(lesion_map))
         return staging.commit()

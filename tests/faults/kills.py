@@ -120,9 +120,9 @@ def wait(process: "Forked | subprocess.Popen[bytes]", seconds: float) -> int | N
 
 def kill(process: "Forked | subprocess.Popen[bytes]", *, session: bool) -> None:
     """Kill a process, or its whole session, as `kill -9` does."""
-    if session:
-        os.killpg(process.pid, signal.SIGKILL)
-    else:
+    try:
+        (os.killpg if session else os.kill)(process.pid, signal.SIGKILL)
+    except ProcessLookupError:  # it has not come as far as to a session of its own
         os.kill(process.pid, signal.SIGKILL)
     wait(process, PATIENCE_S)
 
