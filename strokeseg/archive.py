@@ -39,6 +39,9 @@ class FiledCase:
         Content of its record; None where there is none.
     error : mapping or None
         Why its last try failed; None if it did not.
+    damage : str
+        Why its record or error file cannot be read, which is then the message of `error`, too;
+        empty if nothing is wrong with them.
     """
 
     name: str
@@ -46,6 +49,7 @@ class FiledCase:
     names: OutputNames
     record: Mapping[str, Any] | None
     error: Mapping[str, Any] | None
+    damage: str = ""
 
 
 def error_path(names: OutputNames) -> Path:
@@ -83,13 +87,14 @@ def read_json(path: Path) -> dict[str, Any]:
 def find_filed_cases(output: Path) -> tuple[FiledCase, ...]:
     """Find every case of an output folder, however deep, sorted by name.
 
+    One whose record or error file cannot be read is a failed case, and hinders no other.
+
     Raises
     ------
     InputNotFoundError
         There is no such folder.
     DataError
-        A record or error file cannot be read, or a file of a case is a link out of the folder, a
-        pipe or a device.
+        A file of a case is a link out of the folder, a pipe or a device.
     """
     if not output.is_dir():
         raise InputNotFoundError(f"{output}: no such folder; give the OUTPUT of a batch")
@@ -138,11 +143,31 @@ def _filed(stem: Path, output: Path, odd: set[str]) -> FiledCase:
             )
         if path.exists() and not path.is_file() and not path.is_dir():
             raise DataError(f"{path}: is a pipe or a device: remove it and run this case again")
-    record = read_json(names.record) if names.record.exists() else None
-    error = read_json(failed) if failed.exists() else None
+    record, no_record = _read_if_there(names.record, output)
+    error, no_error = _read_if_there(failed, output)
+    damage = no_record or no_error
+    if damage:
+        error = {**(error or {}), "message": damage}
     named = [content["case"] for content in (error, record) if content and content.get("case")]
     name = next((n for n in named if isinstance(n, str) and not name_fault(n)), stem.name)
-    return FiledCase(name, stem.name, names, record, error)
+    return FiledCase(name, stem.name, names, record, error, damage)
+
+
+def _read_if_there(path: Path, output: Path) -> tuple[dict[str, Any] | None, str]:
+    """Read a file of a case, if there is one; gives its content, and why it cannot be read."""
+    if not os.path.lexists(path):
+        return None, ""
+    try:
+        return read_json(path), ""
+    except StrokesegError as error:
+        if isinstance(error.__cause__, FileNotFoundError):  # a run has taken it away meanwhile
+            return None, ""
+        return None, below(str(error), output)
+
+
+def below(message: str, output: Path) -> str:
+    """Name files in a message from the output folder on, as everything in that folder does."""
+    return message.replace(f"{output}{os.sep}", "")
 
 
 def reference_places(record: Mapping[str, Any], folders: Sequence[Path]) -> list[Path]:

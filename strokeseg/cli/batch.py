@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from strokeseg.cli import arguments as a
+from strokeseg.cli.damaged import tell_damaged
 from strokeseg.console import say, say_error, say_warning, show_facts, show_table, show_text
 from strokeseg.errors import StrokesegError
 
@@ -178,7 +179,7 @@ def run_cohort(cohort: "Cohort", job: "BatchJob", place: "Place", show: Show) ->
     Raises
     ------
     typer.Exit
-        With 1, if a case failed.
+        With 1, if a case failed, or another one that lies there is damaged.
     StrokesegError
         If the batch cannot run at all, or was interrupted.
     """
@@ -217,6 +218,8 @@ def run_cohort(cohort: "Cohort", job: "BatchJob", place: "Place", show: Show) ->
             f"{len(failed)} of {len(outcomes)} cases failed, the first {failed[0].case}; see "
             f"{veil(str(job.output / COHORT_TABLE))}, and the file *_error.json of each"
         )
+    tell_damaged(tables.damaged.items() if tables is not None else ())
+    if failed:
         raise typer.Exit(1)
 
 

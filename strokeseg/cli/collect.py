@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from strokeseg.cli import arguments as a
+from strokeseg.cli.damaged import tell_damaged
 from strokeseg.console import show_facts
 
 
@@ -22,7 +23,8 @@ def collect(
 ) -> None:
     """Write cohort.tsv and lesions.tsv from the cases' own records.
 
-    For batches that ran in parts (--shard) or were stopped; every other batch does so at its end.
+    For batches that ran in parts (--shard) or were stopped; every other batch does so at its end. A
+    case whose record is damaged counts as failed and is named; the exit code is 1 then.
     """
     import secrets
 
@@ -39,3 +41,4 @@ def collect(
                 "lesions": f"{tables.lesions} ({tables.lesion_count} lesions)",
             }
         )
+    tell_damaged(tables.damaged.items())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from strokeseg.cli.damaged import tell_damaged
 from strokeseg.console import say, say_error, say_warning, show_table, show_text
 from strokeseg.errors import UsageError
 
@@ -124,6 +125,11 @@ def evaluate(
         _show(evaluations, comparison, cases=targets is None)
         for path in written:
             say(f"written: {path}")
+    tell_damaged(
+        (f"{evaluation.name}: {case}", why)
+        for evaluation in evaluations
+        for case, why in evaluation.damaged.items()
+    )
     if any(evaluation.failures for evaluation in evaluations):
         raise typer.Exit(1)
 

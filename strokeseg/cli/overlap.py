@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from strokeseg.cli import arguments as a
+from strokeseg.cli.damaged import tell_damaged
 from strokeseg.console import say_warning, show_facts
 from strokeseg.errors import CannotCreateError, UsageError
 
@@ -78,7 +79,8 @@ def overlap(
             f"{target / strange[0]} is there and is no lesion map of strokeseg: choose another -o"
         )
     wish = Wish(space, align, float(voxel_size_mm))
-    made = make_map(find_filed_cases(output), wish, background=background)
+    cases = find_filed_cases(output)
+    made = make_map(cases, wish, background=background)
     written = save_map(made, target)
     for name, reason in made.skipped.items():
         say_warning(f"{name} is not on the map: {reason}")
@@ -88,13 +90,14 @@ def overlap(
     for doubt in made.doubts:
         say_warning(doubt)
     if not quiet:
-        most, cases = int(made.count.max()), len(made.members)
+        most, members = int(made.count.max()), len(made.members)
         show_facts(
             {
-                "cases": f"{cases}" + (f", {len(made.skipped)} left out" if made.skipped else ""),
+                "cases": f"{members}" + (f", {len(made.skipped)} left out" if made.skipped else ""),
                 "space": made.space,
-                "most in one place": f"{most} ({100 * most / cases:.0f} %)",
+                "most in one place": f"{most} ({100 * most / members:.0f} %)",
                 "written": ", ".join(path.name for path in written),
                 "in": str(target.resolve()),
             }
         )
+    tell_damaged((case.name, case.damage) for case in cases if case.damage)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from strokeseg.cli import arguments as a
+from strokeseg.cli.damaged import tell_damaged
 from strokeseg.console import say, show_facts
 
 
@@ -54,3 +55,4 @@ def report(
                 "open": str(built.index.resolve()),
             }
         )
+    tell_damaged(built.damaged.items())

@@ -4,14 +4,20 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from strokeseg.archive import COHORT_TABLE, LESION_TABLE, FiledCase, find_filed_cases
+from strokeseg.archive import (
+    COHORT_TABLE,
+    LESION_TABLE,
+    FiledCase,
+    below,
+    find_filed_cases,
+)
 from strokeseg.cohort.claim import Claims
 from strokeseg.cohort.resume import remove_temporary
-from strokeseg.errors import CannotCreateError, DataError, ReadWriteError
+from strokeseg.errors import CannotCreateError, DataError, ReadWriteError, StrokesegError
 from strokeseg.hashing import sha256
 from strokeseg.options import order_modalities
 from strokeseg.outputs import KINDS, LESION_COLUMNS, OutputNames
@@ -39,7 +45,7 @@ _NO_TISSUES = ("background", "lesion")
 
 @dataclass(frozen=True)
 class Tables:
-    """What was written, and how many cases and lesions are in it."""
+    """What was written, how many cases and lesions are in it, and which cases are damaged, why."""
 
     cohort: Path
     lesions: Path
@@ -47,13 +53,15 @@ class Tables:
     failed: int
     warned: int
     lesion_count: int
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
 
 def collect(output: Path, run: str, *, anonymous: bool = False) -> Tables:
     """Write ``cohort.tsv`` and ``lesions.tsv`` from what lies in an output folder.
 
-    Every case that has a record or an error file has a row, whichever run did it. Where several
-    runs end at once, one after the other writes the tables, so the last one has all.
+    Every case that has a record or an error file has a row, whichever run did it; one that is
+    damaged has the row of a failed case, and no lesions. Where several runs end at once, one after
+    the other writes the tables, so the last one has all.
 
     Parameters
     ----------
@@ -69,13 +77,14 @@ def collect(output: Path, run: str, *, anonymous: bool = False) -> Tables:
     InputNotFoundError
         There is no such folder.
     DataError
-        A record cannot be read.
+        A file of a case is a link out of the folder, a pipe or a device.
     CannotCreateError
         The folder cannot be written in.
     """
     with _alone(output, run, anonymous):
         cases = find_filed_cases(output)
-        rows = [_row(case, output) for case in cases]
+        entries = [_entry(case, output) for case in cases]
+        rows = [entry.row for entry in entries]
         tissues = list(dict.fromkeys(name for row in rows for name in row if name.endswith("_ml")))
         columns = [
             *_BEFORE_TISSUES,
@@ -83,14 +92,15 @@ def collect(output: Path, run: str, *, anonymous: bool = False) -> Tables:
             *_AFTER_TISSUES,
         ]
         cells = [[row.get(column, "") for column in columns] for row in rows]
-        lesions = [line for case in cases for line in _lesion_lines(case)]
+        lesions = [line for entry in entries for line in entry.lesions]
         tables = (output / COHORT_TABLE, output / LESION_TABLE)
         remove_temporary(output, {path.name for path in tables})
         write_text(tables[1], table(("case", *LESION_COLUMNS), lesions))
         write_text(tables[0], table(columns, cells))
     done = sum(row["status"] == "done" for row in rows)
     warned = sum(bool(row.get("warnings")) for row in rows)
-    return Tables(*tables, done, len(rows) - done, warned, len(lesions))
+    damaged = {entry.row["case"]: entry.damage for entry in entries if entry.damage}
+    return Tables(*tables, done, len(rows) - done, warned, len(lesions), damaged)
 
 
 @contextmanager
@@ -112,8 +122,31 @@ def _alone(output: Path, run: str, anonymous: bool) -> Iterator[None]:
         claims.sweep()
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """A case in the tables: its row by column, its lesions, and what is wrong with its files."""
+
+    row: dict[str, str]
+    lesions: Sequence[Sequence[str]]
+    damage: str
+
+
+def _entry(case: FiledCase, output: Path) -> _Entry:
+    try:
+        return _Entry(_row(case, output), _lesion_lines(case), case.damage)
+    except StrokesegError as error:
+        damage = below(str(error), output)
+        return _Entry({"case": case.name, "status": "failed", "error": damage}, (), damage)
+
+
 def _row(case: FiledCase, output: Path) -> dict[str, str]:
-    """Make a case's row, by column."""
+    """Make a case's row, by column.
+
+    Raises
+    ------
+    DataError
+        The record lacks something.
+    """
     if case.error is not None or case.record is None:
         error = case.error or {}
         inputs = error.get("inputs")

@@ -1,9 +1,9 @@
 """Evaluate a whole set of predictions; a case that cannot be read does not stop the others."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -88,6 +88,9 @@ class Evaluation:
         Sorted by name.
     pairing : Pairing
         Holds what was left over, too.
+    damaged : mapping
+        Cases of the predictions or truths that count as failed, as their record or error file
+        cannot be read: why, by name.
     """
 
     name: str
@@ -96,6 +99,7 @@ class Evaluation:
     terms: Terms
     cases: tuple[EvaluatedCase, ...]
     pairing: Pairing
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failures(self) -> tuple[EvaluatedCase, ...]:
@@ -144,7 +148,8 @@ def evaluate(
     """
     terms = terms or Terms()
     found, true = Path(predictions), Path(truths)
-    pairing = pair(find_masks(found), find_masks(true))
+    masks, true_masks = find_masks(found), find_masks(true)
+    pairing = pair(masks, true_masks)
     cases = []
     for case in _evaluated(pairing.pairs, terms):
         cases.append(case)
@@ -157,6 +162,7 @@ def evaluate(
         terms=terms,
         cases=tuple(cases),
         pairing=pairing,
+        damaged={**true_masks.damaged, **masks.damaged},
     )
 
 

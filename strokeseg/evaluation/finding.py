@@ -62,6 +62,8 @@ class Found:
         Sorted by name.
     absent : mapping
         Why a case that the source knows has no mask, by the case's name.
+    damaged : mapping
+        Which of them have no mask because their record or error file cannot be read, and why.
     single : bool
         Whether the source is one mask, which the user has pointed at.
     """
@@ -69,6 +71,7 @@ class Found:
     source: Path
     items: tuple[Item, ...]
     absent: Mapping[str, str] = field(default_factory=dict)
+    damaged: Mapping[str, str] = field(default_factory=dict)
     single: bool = False
 
 
@@ -86,7 +89,8 @@ def find_masks(source: Path) -> Found:
     InputNotFoundError
         Nothing is there, or no mask in it.
     DataError
-        A table without these columns, or one that names a case twice; a damaged record.
+        A table without these columns, or one that names a case twice; a file of a case that is a
+        link out of the folder, a pipe or a device.
     """
     if source.is_file():
         if source.suffix.lower() in TABLES:
@@ -121,7 +125,8 @@ def _of_records(source: Path, cases: Sequence[FiledCase]) -> Found:
                     binary=True,
                 )
             )
-    return Found(source, tuple(items), absent)
+    damaged = {case.name: case.damage for case in cases if case.damage}
+    return Found(source, tuple(items), absent, damaged)
 
 
 def _of_folder(source: Path) -> Found:

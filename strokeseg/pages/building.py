@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,12 +36,15 @@ class BuiltReport:
         The page to open.
     cases, failed, kept : int
         All cases, those whose last try failed, and those taken over from the earlier report.
+    damaged : mapping
+        Why a case's record or error file cannot be read, by the case's name; it counts as failed.
     """
 
     index: Path
     cases: int
     failed: int
     kept: int
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_report(
@@ -76,7 +79,7 @@ def build_report(
     InputNotFoundError
         There is no such folder, or no case in it.
     DataError
-        A record cannot be read.
+        A file of a case is a link out of the folder, a pipe or a device.
     UsageError
         The size is out of range.
     CannotCreateError, ReadWriteError
@@ -114,7 +117,8 @@ def build_report(
             }
         )
     failed = sum(case.status != "done" for case in cases)
-    return BuiltReport(index, len(cases), failed, sum(each.kept for each in done))
+    damaged = {case.name: case.case.damage for case in cases if case.case.damage}
+    return BuiltReport(index, len(cases), failed, sum(each.kept for each in done), damaged)
 
 
 @dataclass(frozen=True)

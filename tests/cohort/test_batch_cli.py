@@ -156,10 +156,11 @@ def test_input_and_output_may_not_be_the_same_folder(folder, capsys):
     assert hidden(folder / "in") == []
 
 
-def test_a_record_that_spoils_the_tables_does_not_hide_how_the_cases_ended(folder, capsys):
+def test_a_link_that_spoils_the_tables_does_not_hide_how_the_cases_ended(folder, capsys):
     batch(folder)
     (folder / "out" / "old").mkdir()
-    (folder / "out" / "old" / "old_strokeseg.json").write_text("{")
+    (folder / "elsewhere.json").write_text("{}")
+    (folder / "out" / "old" / "old_strokeseg.json").symlink_to(folder / "elsewhere.json")
     capsys.readouterr()
     assert batch(folder) == 65
     shown = capsys.readouterr()

@@ -9,7 +9,7 @@ import pytest
 from strokeseg.cohort import collect as collecting
 from strokeseg.cohort.claim import Claims
 from strokeseg.cohort.collect import collect
-from strokeseg.errors import CannotCreateError, DataError, InputNotFoundError
+from strokeseg.errors import CannotCreateError, InputNotFoundError
 from strokeseg.outputs import LESION_COLUMNS
 from tests.cohort.cohorts import hidden, make_cases, make_job, make_model, run_all
 
@@ -123,20 +123,39 @@ def test_a_case_that_lacks_a_file_is_shown_as_failed(output):
 
 
 def test_a_lesion_table_that_was_changed_is_not_believed(output):
-    (output / "cohort.tsv").write_text("the last one")
     with (output / "s1" / "s1_label-L_lesions.tsv").open("a") as stream:
         stream.write("1\t2\n")
-    with pytest.raises(DataError, match=r"s1_label-L_lesions\.tsv: was changed"):
-        collect(output, "run")
-    assert (output / "cohort.tsv").read_text() == "the last one"
-    assert hidden(output) == []
+    why = "s1/s1_label-L_lesions.tsv: was changed since it was written; run this case again"
+    check_damaged(output, why)
 
 
 @pytest.mark.parametrize("changes", [{"lesion_volume_ml": None}, {"models": 3}, {"seconds": [1]}])
 def test_a_record_that_lacks_something_is_named(output, changes):
     edit(output, "s1", **changes)
-    with pytest.raises(DataError, match=r"s1_strokeseg\.json: is no whole record"):
-        collect(output, "run")
+    check_damaged(output, "s1/s1_strokeseg.json: is no whole record")
+
+
+@pytest.mark.parametrize("content", [b"", b'{"case": "s', b"[1]", b"\xff\xfe\x00", b"[" * 100_000])
+@pytest.mark.parametrize("ending", ["strokeseg", "error"])
+def test_a_record_or_error_file_that_cannot_be_read_costs_its_own_case(output, ending, content):
+    (output / "s1" / f"s1_{ending}.json").write_bytes(content)
+    check_damaged(output, f"s1/s1_{ending}.json: ")
+
+
+def check_damaged(output, why):
+    """Check that s1 is a failed case that is told of, and that s2 is what it is without that."""
+    tables = collect(output, "run")
+    assert list(tables.damaged) == ["s1"]
+    assert tables.damaged["s1"].startswith(why)
+    assert (tables.done, tables.failed) == (1, 2)
+    first, second, _ = rows(output / "cohort.tsv")
+    assert (first["case"], first["status"], first["lesion_volume_ml"]) == ("s1", "failed", "n/a")
+    assert first["error"] == tables.damaged["s1"]
+    assert (second["case"], second["status"]) == ("s2", "done")
+    assert [row["case"] for row in rows(output / "lesions.tsv")] == (
+        ["s2"] * record_of(output, "s2")["lesion_count"]
+    )
+    assert hidden(output) == []
 
 
 def test_cases_that_were_predicted_alone_and_saved_less_are_rows_too(output):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from strokeseg.archive import find_filed_cases
 from strokeseg.cli import run
-from strokeseg.errors import DataError, InputNotFoundError, UsageError
+from strokeseg.errors import InputNotFoundError, UsageError
 from strokeseg.models import FoundModel, locate_model
 from strokeseg.models.hub_settings import hub_settings
 from strokeseg.models.registry import load_registry
@@ -257,14 +257,16 @@ def test_a_size_out_of_range_is_refused(output, size):
         build_report(output, viewer_mb=size)
 
 
-def test_a_cut_record_ends_in_one_line_and_leaves_the_earlier_report(output):
-    record = file_case(output, "sub-01")
-    index = build_report(output).index
-    before = index.read_bytes()
-    record.write_text('{"case": "sub-')
-    with pytest.raises(DataError, match="sub-01_strokeseg"):
-        build_report(output)
-    assert index.read_bytes() == before
+def test_a_cut_record_is_the_page_of_a_failed_case_and_costs_no_other(output):
+    file_case(output, "sub-01").write_text('{"case": "sub-')
+    file_case(output, "sub-02")
+    built = build_report(output)
+    assert (built.cases, built.failed) == (2, 1)
+    why = "sub-01_strokeseg.json: is no JSON (cut or changed): run this case again"
+    assert list(built.damaged) == ["sub-01"]
+    assert built.damaged["sub-01"].endswith(why)
+    assert why in (output / "report" / "cases" / "sub-01.html").read_text()
+    assert str(output) not in (output / "report" / "cases" / "sub-01.html").read_text()
 
 
 def test_the_command_says_what_to_open(output, capsys):
