@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from hashlib import sha256 as hash_of
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +18,8 @@ import numpy as np
 
 from strokeseg.atomic import write_atomically
 from strokeseg.errors import CannotCreateError, ReadWriteError
+
+STAGING = ".strokeseg-"
 
 
 class Staging:
@@ -56,7 +59,8 @@ class Staging:
             above = (self.directory, *self.directory.parents)
             self._new_directories = [path for path in above if not path.exists()]
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix=".strokeseg-", dir=self.directory))
+            prefix = staging_prefix(self._last)
+            self._folder = Path(tempfile.mkdtemp(prefix=prefix, dir=self.directory))
         except OSError as error:
             self._remove_new_directories()
             raise CannotCreateError(
@@ -106,20 +110,20 @@ class Staging:
         if absent:
             raise ReadWriteError(f"{self.directory / absent[0]} was never written")
         undo: list[tuple[Path, Path]] = []
-        done = False
         try:
             self._set_aside(folder, names, undo)
             for name in names:
                 undo.append((self.directory / name, folder / name))
                 (folder / name).replace(self.directory / name)
-            done = True
-        except OSError as error:
+        except BaseException as error:
+            kept = ""
+            if not _move_back(undo):
+                kept, self._folder = f"; what was there before is kept in {folder}", None
+            if not isinstance(error, OSError):
+                raise
             raise ReadWriteError(
-                f"cannot put {error.filename2 or error.filename} in place: {error.strerror}"
+                f"cannot put {error.filename2 or error.filename} in place: {error.strerror}{kept}"
             ) from error
-        finally:
-            if not done:
-                _move_back(undo)
         self._names.clear()
         return tuple(self.directory / name for name in names)
 
@@ -147,6 +151,14 @@ class Staging:
             except OSError:  # Not empty: the outputs are in it, or somebody else's files.
                 break
         self._new_directories = []
+
+
+def staging_prefix(last: str | None) -> str:
+    """Give how the names of hidden folders start that are of one case, told by its record's name.
+
+    So one that a killed process left, empty or not, is known beside those of other cases.
+    """
+    return STAGING if last is None else f"{STAGING}{hash_of(last.encode()).hexdigest()[:12]}-"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -180,7 +192,14 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
     return value
 
 
-def _move_back(moves: list[tuple[Path, Path]]) -> None:
+def _move_back(moves: list[tuple[Path, Path]]) -> bool:
+    """Undo renames as far as that can be done, and tell whether it could."""
+    done = True
     for source, target in reversed(moves):
-        if os.path.lexists(source):
+        try:
             source.replace(target)
+        except FileNotFoundError:  # it was never moved
+            continue
+        except OSError:
+            done = False
+    return done

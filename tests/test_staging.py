@@ -194,3 +194,20 @@ def test_text_is_utf8_with_line_feeds(tmp_path):
     write_text(tmp_path / "a.tsv", "µ\tb\n")
     assert (tmp_path / "a.tsv").read_bytes() == "µ\tb\n".encode()
     assert _listing(tmp_path) == ["a.tsv"]
+
+
+def test_what_cannot_be_put_back_is_kept_and_the_error_says_where(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("old")
+    replace = Path.replace
+
+    def failing(self, target):
+        if Path(target).parent == tmp_path:
+            raise PermissionError(13, "Permission denied", str(self), None, str(target))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(ReadWriteError, match=r"cannot put .*a\.txt in place: Perm") as caught:
+        _stage(tmp_path, ["a.txt"])
+    (kept,) = tmp_path.glob("*/tmp*/a.txt")
+    assert kept.read_text() == "old"
+    assert str(caught.value).endswith(f"what was there before is kept in {kept.parents[1]}")

@@ -1,13 +1,17 @@
 """Claims: which run is at which case, so that two runs into one folder never do the same one.
 
 A claim is a small file in a hidden folder of the output. Its owner touches it again and again; one
-that was left behind by a process that died is taken over.
+that was left behind by a process that died is taken over. How old a claim is the clock of the file
+system tells when it is first seen, and from then on the time for which it was not touched: a clock
+that jumps meanwhile neither takes a claim away nor keeps it for ever.
 """
 
 import json
 import os
 import platform
+import tempfile
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256 as hash_of
@@ -56,6 +60,15 @@ class Holder:
 _UNKNOWN = Holder("", "", 0)
 
 
+@dataclass(frozen=True)
+class _Sighting:
+    """A claim's time of touching, when that was first seen by `time.monotonic`, its age then."""
+
+    touched_ns: int
+    at_s: float
+    age_s: float
+
+
 class Claims:
     """The claims of one process, in the output folder of one cohort.
 
@@ -75,6 +88,7 @@ class Claims:
         self._self = Holder.here(run, anonymous=anonymous)
         self._lock = threading.Lock()
         self._held: set[Path] = set()
+        self._sightings: dict[Path, _Sighting] = {}
         self._beating = False
         self._ended = threading.Event()
 
@@ -190,16 +204,25 @@ class Claims:
         return self._age_s(path) > _STALE_S
 
     def _age_s(self, path: Path) -> float:
-        """Seconds since a claim was touched, by the clock of the file system that it is on."""
-        probe = self._folder / f".{self._self.run}-{self._self.pid}-{threading.get_ident()}"
+        """Seconds since a claim was touched; 0 for one that has gone meanwhile."""
+        now = time.monotonic()
         try:
-            probe.touch()
-            return probe.stat().st_mtime - path.stat().st_mtime
-        except OSError:  # one of them has gone meanwhile
+            touched_ns = path.stat().st_mtime_ns
+            seen = self._sightings.get(path)
+            if seen is None:
+                age_s = max(0.0, (self._file_system_ns() - touched_ns) / 1e9)
+                seen = _Sighting(touched_ns, now, age_s)
+            elif seen.touched_ns != touched_ns:
+                seen = _Sighting(touched_ns, now, 0.0)
+        except OSError:
             return 0.0
-        finally:
-            with suppress(OSError):
-                probe.unlink(missing_ok=True)
+        self._sightings[path] = seen
+        return seen.age_s + now - seen.at_s
+
+    def _file_system_ns(self) -> int:
+        """Tell the time by the clock of the file system that the claims are on."""
+        with tempfile.TemporaryFile(dir=self._folder) as probe:  # it has no name that could stay
+            return os.fstat(probe.fileno()).st_mtime_ns
 
 
 def _read(path: Path) -> Holder:
@@ -220,7 +243,16 @@ def _is_alive(pid: int) -> bool:
         return False
     except OSError:  # it is somebody else's
         return True
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Tell whether a process has died and is only kept until its parent asks how."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # there is no such list on this system, or it has just gone from it
+        return False
+    return status.rpartition(")")[2].split()[:1] == ["Z"]
 
 
 def _take_away(path: Path, holder: Holder) -> None:

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +14,12 @@ from strokeseg.errors import CannotCreateError, StrokesegError
 from strokeseg.hashing import sha256
 from strokeseg.inside import is_link_out, leads_out
 from strokeseg.outputs import KINDS, OutputNames
-from strokeseg.staging import write_json
+from strokeseg.staging import STAGING, staging_prefix, write_json
 from strokeseg.volume.filetype import header_and_voxels
 from strokeseg.volume.stream import require_file
 
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
 NEW = "new"
-_STAGING = ".strokeseg-"
-# An empty staging folder in a folder of several cases may be of one that is just being saved.
-_EMPTY_STAGING_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -187,12 +183,10 @@ def remove_leftovers(names: OutputNames, *, shared: bool) -> None:
     if not names.directory.is_dir():
         return
     remove_temporary(names.directory, own if shared else None)
-    for item in names.directory.glob(f"{_STAGING}*"):
+    prefix = staging_prefix(names.record.name) if shared else STAGING
+    for item in names.directory.glob(f"{prefix}*"):
         if item.is_dir() and not item.is_symlink():
-            inside = {_final_name(path) for path in item.rglob("*") if not path.is_dir()}
-            old = time.time() - item.stat().st_mtime > _EMPTY_STAGING_S
-            if not shared or (inside <= own if inside else old):
-                shutil.rmtree(item, ignore_errors=True)
+            shutil.rmtree(item, ignore_errors=True)
 
 
 def remove_temporary(folder: Path, own: set[str] | None) -> None:
@@ -201,8 +195,3 @@ def remove_temporary(folder: Path, own: set[str] | None) -> None:
         match = _TEMPORARY.fullmatch(item.name)
         if match and (own is None or match[1] in own):
             item.unlink(missing_ok=True)
-
-
-def _final_name(path: Path) -> str:
-    match = _TEMPORARY.fullmatch(path.name)
-    return match[1] if match else path.name

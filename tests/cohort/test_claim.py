@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -68,10 +69,9 @@ def test_a_number_that_another_process_got_does_not_hold_for_ever(tmp_path):
 
 def test_another_machine_keeps_its_claim_while_it_touches_it(tmp_path):
     path = held_by(tmp_path, "a", host="elsewhere", pid=dead_process())
-    claims = Claims(tmp_path, "one")
-    assert str(claims.take("a")).endswith("on elsewhere")
+    assert str(Claims(tmp_path, "one").take("a")).endswith("on elsewhere")
     aged(path, 400)
-    assert claims.take("a") is None
+    assert Claims(tmp_path, "one").take("a") is None
 
 
 def test_what_a_lost_worker_of_the_same_run_held_is_taken_over(tmp_path):
@@ -82,10 +82,57 @@ def test_what_a_lost_worker_of_the_same_run_held_is_taken_over(tmp_path):
 def test_a_claim_that_was_never_written_whole_is_free_after_a_while(tmp_path):
     path = held_by(tmp_path, "a")
     path.write_text("")
-    claims = Claims(tmp_path, "one")
-    assert str(claims.take("a")) == "another run"
+    assert str(Claims(tmp_path, "one").take("a")) == "another run"
     aged(path, 40)
+    assert Claims(tmp_path, "one").take("a") is None
+
+
+@pytest.fixture
+def passing(monkeypatch):
+    """Let time pass: what is added to its one element `time.monotonic` has on top."""
+    passed, now = [0.0], time.monotonic
+    monkeypatch.setattr(claim.time, "monotonic", lambda: now() + passed[0])
+    return passed
+
+
+@pytest.mark.parametrize("days", [3, -3])
+def test_a_clock_that_jumps_takes_no_claim_away_that_is_being_watched(tmp_path, passing, days):
+    path = held_by(tmp_path, "a", host="elsewhere")
+    claims = Claims(tmp_path, "one")
+    assert claims.take("a") is not None
+    jumped = 86_400 * days
+    for _ in range(20):  # its owner goes on touching it, by whatever clock
+        passing[0] += 100
+        path.touch()
+        aged(path, jumped + passing[0])
+        assert claims.take("a") is not None
+
+
+@pytest.mark.parametrize("changes", [{"host": "elsewhere"}, {"pid": os.getppid()}])
+def test_a_claim_of_a_dead_owner_from_the_future_is_free_after_a_while(tmp_path, passing, changes):
+    aged(held_by(tmp_path, "a", **changes), -3 * 86_400)
+    claims = Claims(tmp_path, "one")
+    assert claims.take("a") is not None
+    passing[0] += 4000
     assert claims.take("a") is None
+
+
+def test_a_process_that_has_died_and_was_not_asked_how_holds_nothing(tmp_path):
+    if not Path("/proc/self").is_dir():
+        pytest.skip("there is no /proc to tell such processes by")
+    process = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    process.stdout.read()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    held_by(tmp_path, "a", pid=process.pid)
+    assert Claims(tmp_path, "one").take("a") is None
+    process.stdout.close()
+    process.wait()
+
+
+def test_looking_at_a_claim_leaves_nothing_beside_it(tmp_path):
+    path = held_by(tmp_path, "a", host="elsewhere")
+    assert Claims(tmp_path, "one").take("a") is not None
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_claim_that_was_taken_over_is_not_given_up_by_its_first_owner(tmp_path):

@@ -2,9 +2,7 @@
 
 import gzip
 import json
-import os
 import shutil
-import time
 from dataclasses import replace
 
 import nibabel as nib
@@ -17,6 +15,7 @@ from strokeseg.engines import open_engine
 from strokeseg.loaded import Hardware
 from strokeseg.options import Options
 from strokeseg.outputs import KINDS, OutputNames
+from strokeseg.staging import Staging, staging_prefix
 from tests.cohort.cohorts import (
     hidden,
     make_case,
@@ -296,19 +295,25 @@ def test_in_a_shared_folder_only_what_is_the_cases_own_goes(tmp_path):
         for name in names:
             (tmp_path / staging / name).write_bytes(b"1")
 
-    leave(".strokeseg-own", "a_qc.png", ".a_label-L_mask.nii.gz.0123abcd.tmp")
-    leave(".strokeseg-other", "a_b_qc.png")
-    leave(".strokeseg-empty")
-    leave(".strokeseg-old")
-    os.utime(tmp_path / ".strokeseg-old", (time.time() - 3600,) * 2)
+    own, other = (staging_prefix(f"{name}_strokeseg.json") for name in ("a", "a_b"))
+    leave(f"{own}1", "a_qc.png", ".a_label-L_mask.nii.gz.0123abcd.tmp")
+    leave(f"{own}2")
+    leave(f"{other}1", "a_b_qc.png")
+    leave(f"{other}2")
     (tmp_path / ".a_error.json.0123abcd.tmp").write_bytes(b"1")
     (tmp_path / ".a_b_error.json.0123abcd.tmp").write_bytes(b"1")
     remove_leftovers(OutputNames.for_prefix(tmp_path, "a"), shared=True)
-    assert hidden(tmp_path) == [
-        ".a_b_error.json.0123abcd.tmp",
-        ".strokeseg-empty",
-        ".strokeseg-other",
-    ]
+    assert hidden(tmp_path) == [".a_b_error.json.0123abcd.tmp", f"{other}1", f"{other}2"]
+
+
+def test_a_case_killed_just_as_its_saving_began_leaves_nothing_beside_others(tmp_path):
+    with Staging(tmp_path, last="a_strokeseg.json"):
+        (begun,) = hidden(tmp_path)
+    (tmp_path / begun).mkdir()  # what SIGKILL would have left of it: an empty folder
+    remove_leftovers(OutputNames.for_prefix(tmp_path, "a_b"), shared=True)
+    assert hidden(tmp_path) == [begun]
+    remove_leftovers(OutputNames.for_prefix(tmp_path, "a"), shared=True)
+    assert hidden(tmp_path) == []
 
 
 def test_cases_of_one_output_folder_resume_each_by_itself(tmp_path):
