@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from strokeseg.cohort.agenda import Agenda
 from strokeseg.cohort.case import Case
 from strokeseg.cohort.connection import Connection
-from strokeseg.cohort.failure import file_failure
 from strokeseg.cohort.job import BatchJob, Listener, Outcome
 from strokeseg.cohort.task import ROOM, run_task, stop_run, topic_of
+from strokeseg.cohort.work import Worker
 from strokeseg.errors import EngineError, StrokesegError
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class _Drive:
         error = future.exception() if future.status == "error" else None
         if error is not None and type(error).__name__ == "KilledWorker":
             if case.name in self._killed:
-                return file_failure(case, self._job, _death(), 0.0)
+                return Worker(self._job).give_up(case, _death())
             self._killed.add(case.name)
             self._hear.on_notice(f"{case.name}: several workers died while at it; once more, alone")
             self._alone.append(case)

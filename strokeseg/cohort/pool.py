@@ -11,7 +11,6 @@ from multiprocessing.process import BaseProcess
 
 from strokeseg.cohort.agenda import Agenda
 from strokeseg.cohort.case import Case
-from strokeseg.cohort.failure import file_failure
 from strokeseg.cohort.job import BatchJob, Listener, Outcome
 from strokeseg.cohort.work import Worker
 from strokeseg.errors import EngineError, Interrupted, StrokesegError
@@ -58,7 +57,7 @@ def run_in_processes(
                         hear.on_notice(f"{case.name}: its process died {_end(code)}; once more")
                         agenda.put_back(case)
                     else:
-                        yield file_failure(case, job, _death(code), 0.0)
+                        yield Worker(job).give_up(case, _death(code))
                 elif outcome.status == "busy":
                     agenda.defer(case, outcome.message)
                 else:

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256 as hash_of
 
@@ -21,7 +22,7 @@ from strokeseg.cohort.resume import (
     look_at,
     remove_leftovers,
 )
-from strokeseg.errors import DataError, EngineError, Interrupted
+from strokeseg.errors import DataError, EngineError, Interrupted, StrokesegError
 from strokeseg.loaded import LoadedModel, check_compatible, load_model
 from strokeseg.pipeline import predict
 from strokeseg.result import Result
@@ -176,6 +177,15 @@ class Worker:
         seconds = segmented.seconds + time.perf_counter() - started
         again = "" if segmented.look.reason in (None, NEW) else f"again: {segmented.look.reason}"
         return Outcome(case.name, "done", again, 0, seconds)
+
+    def give_up(self, case: Case, error: Exception) -> Outcome:
+        """File a case as failed whose processes of this run died, and remove what they left."""
+        names = self.job.names(case)
+        with suppress(StrokesegError):  # where nothing can be written, the outcome says so
+            check_inside(names, self.job.output)
+            if self._claims.take(_key(case)) is None:
+                remove_leftovers(names, shared=case.folder in self.job.shared)
+        return self._fail(case, error, 0.0)
 
     def close(self) -> None:
         """Give up every claim."""

@@ -96,6 +96,7 @@ def test_a_case_whose_process_dies_twice_fails_alone(job, tmp_path):
     def kill(case, stage):
         if case == "b" and stage == "segment flair":
             deaths.append(case)
+            (job.output / "b" / ".strokeseg-of-the-dead").mkdir(parents=True, exist_ok=True)
             kill_all()
 
     ended = []
@@ -103,6 +104,7 @@ def test_a_case_whose_process_dies_twice_fails_alone(job, tmp_path):
         ended.append((outcome.case, outcome.status))
     assert ended == [("a", "done"), ("b", "failed"), ("c", "done")]
     assert deaths == ["b", "b"]
+    assert hidden(job.output / "b") == []
     error = json.loads((job.output / "b" / "b_error.json").read_bytes())
     assert error["exception"] == "EngineError"
     assert "died 2 times by SIGKILL, likely for want of memory" in error["message"]

@@ -2,8 +2,10 @@
 
 A run is a child forked from a process in which the package is loaded already, so that the moments
 fall into the work and not into the import of libraries; every `SPAWN_EVERY`-th one is a process of
-its own, as a shell starts it. Half of the kills take the whole session, the others the first
-process alone, whose workers then have to end by themselves.
+its own, as a shell starts it. Moments are drawn from all of the time that a run still needs. Kills
+take the whole session; or the first process alone, whose workers then have to end by themselves; or
+one worker alone. In every other output all cases share one folder, where what a killed process left
+is told by names alone.
 """
 
 import hashlib
@@ -40,6 +42,8 @@ class Tally:
     """What a campaign came to. From `done_again` on, everything must stay 0."""
 
     kills: int = 0
+    kills_of_a_worker: int = 0
+    kills_while_saving: int = 0
     runs: int = 0
     outputs: int = 0
     cases_whole: int = 0
@@ -127,6 +131,19 @@ def kill(process: "Forked | subprocess.Popen[bytes]", *, session: bool) -> None:
     wait(process, PATIENCE_S)
 
 
+def kill_worker(pid: int) -> bool:
+    """Kill one of a batch's worker processes; False where there is none yet, or none any more."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for child in children:
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                os.kill(int(child), signal.SIGKILL)
+                return True
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return False
+
+
 def whole_cases(output: Path, tally: Tally) -> dict[Path, dict[Path, Stamp]]:
     """Give the files of every case that has a record, by record; damage goes into the tally.
 
@@ -164,54 +181,92 @@ class Campaign:
         self.folder = folder
         self.tally = Tally()
         self._jobs = jobs
+        self._times = 0
         self._random = random.Random(seed)
         make_model(folder / "model")
-        make_cases(folder / "in", CASES)
-        self._length_s = {
+        cases = make_cases(folder / "in", CASES)
+        rows = [f"{case.name},{case.images['flair']},together" for case in cases]
+        (folder / "together.csv").write_text("\n".join(["case,flair,output", *rows, ""]))
+        self._lengths_s = {
             is_spawned: self._measure(folder / f"measured-{is_spawned}", is_spawned=is_spawned)
             for is_spawned in (False, True)
         }
 
     def go(self, times: int) -> Tally:
         """Kill so many times, in as many outputs as that takes."""
+        self._times = times
         while self.tally.kills < times:
             self.tally.outputs += 1
-            self._torture(self.folder / f"out-{self.tally.outputs}", times)
+            self._torture(self.folder / f"out-{self.tally.outputs}")
         return self.tally
 
     def _start(self, output: Path, *, is_spawned: bool) -> "Forked | subprocess.Popen[bytes]":
-        arguments = ["batch", self.folder / "in", output, "--model", self.folder / "model"]
+        source = self.folder / ("together.csv" if self.tally.outputs % 2 else "in")
+        arguments = ["batch", source, output, "--model", self.folder / "model"]
         arguments += ["--save", KINDS, "--jobs", self._jobs, "--threads", 1, "--fast"]
         words = [str(argument) for argument in arguments]
         log = output.with_suffix(".log")
         return spawned(words, log) if is_spawned else Forked(words, log)
 
-    def _measure(self, output: Path, *, is_spawned: bool) -> float:
-        started = time.monotonic()
-        code = wait(self._start(output, is_spawned=is_spawned), PATIENCE_S)
-        if code != 0:
-            raise RuntimeError(f"a run that nobody killed ended with {code}: {_end_of(output)}")
-        return time.monotonic() - started
+    def _measure(self, output: Path, *, is_spawned: bool) -> tuple[float, float]:
+        """Time a whole run, and one that finds everything done."""
+        lengths_s = []
+        for _ in range(2):
+            started = time.monotonic()
+            code = wait(self._start(output, is_spawned=is_spawned), PATIENCE_S)
+            if code != 0:
+                raise RuntimeError(f"a run that nobody killed ended with {code}: {_end_of(output)}")
+            lengths_s.append(time.monotonic() - started)
+        return lengths_s[0], lengths_s[1]
 
-    def _torture(self, output: Path, times: int) -> None:
+    def _moment_s(self, whole: int, *, is_spawned: bool) -> float:
+        """Draw a moment of a run that finds so many cases done."""
+        full_s, idle_s = self._lengths_s[is_spawned]
+        rest_s = max(0.0, full_s - idle_s) * (CASES - whole) / CASES
+        return self._random.uniform(0.0, idle_s + rest_s)
+
+    def _torture(self, output: Path) -> None:
         """Kill the runs into one output until they are over, then look at everything."""
         known: dict[Path, dict[Path, Stamp]] = {}
         for attempt in count():
             self.tally.runs += 1
             is_spawned = self.tally.runs % SPAWN_EVERY == 0
             process = self._start(output, is_spawned=is_spawned)
-            doomed = attempt < KILLS_PER_OUTPUT and self.tally.kills < times
-            limit_s = PATIENCE_S
+            doomed = attempt < KILLS_PER_OUTPUT and self.tally.kills < self._times
+            code = None
             if doomed:
-                limit_s = self._random.uniform(0, self._length_s[is_spawned])
-            code = wait(process, limit_s)
-            if code is None:
-                kill(process, session=not doomed or self._random.random() < 0.5)
-                self.tally.kills += doomed
+                code = self._kill(process, len(known), is_spawned=is_spawned)
+            elif wait(process, PATIENCE_S) is None:
+                kill(process, session=True)
+            else:
+                code = process.poll()
             known = self._compare(known, output)
+            if code in (1, 70) and doomed and self._jobs > 1:  # too many of its workers were killed
+                continue
             if code is not None or not doomed:
                 self._look_at_the_end(output, code)
                 return
+            self.tally.kills_while_saving += any(output.rglob(".strokeseg-*"))
+
+    def _kill(
+        self, process: "Forked | subprocess.Popen[bytes]", whole: int, *, is_spawned: bool
+    ) -> int | None:
+        """Kill a run at random moments; gives the exit code of one that ends by itself."""
+        targets = ("session", "first", "worker")[: 3 if self._jobs > 1 else 2]
+        while wait(process, self._moment_s(whole, is_spawned=is_spawned)) is None:
+            if self.tally.kills == self._times:
+                return wait(process, PATIENCE_S)
+            target = self._random.choice(targets)
+            if target != "worker":
+                kill(process, session=target == "session")
+                if process.poll() != -signal.SIGKILL:  # it came to its end at this very moment
+                    return process.poll()
+                self.tally.kills += 1
+                return None
+            killed = kill_worker(process.pid)  # the run goes on without it
+            self.tally.kills += killed
+            self.tally.kills_of_a_worker += killed
+        return process.poll()
 
     def _compare(
         self, known: dict[Path, dict[Path, Stamp]], output: Path
