@@ -10,31 +10,22 @@ is told by names alone.
 
 import hashlib
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-import strokeseg.cohort.run
-import strokeseg.pipeline
-import strokeseg.report.picture
-from strokeseg.cli import run as run_command
-from tests.cohort.cohorts import COMMAND, hidden, make_cases, make_model
+from tests.cohort.cohorts import hidden, make_cases, make_model
+from tests.faults.processes import PATIENCE_S, Forked, Process, kill, kill_worker, spawned, wait
 
 CASES = 4
 SPAWN_EVERY = 10
 KILLS_PER_OUTPUT = 8
-PATIENCE_S = 300.0
 GRACE_S = 20.0
-GLANCE_S = 0.002
 KINDS = "mask,probability,tissue,lesions,qc"
-LOADED = (strokeseg.cohort.run, strokeseg.pipeline, strokeseg.report.picture)
 
 
 @dataclass
@@ -68,80 +59,6 @@ class Stamp(NamedTuple):
     inode: int
     mtime_ns: int
     size: int
-
-
-class Forked:
-    """One command in a child of this process, in a session of its own."""
-
-    def __init__(self, arguments: list[str], log: Path) -> None:
-        self.pid = os.fork()
-        self._code: int | None = None
-        if self.pid == 0:
-            code = 1
-            try:
-                os.setsid()
-                _redirect(log)
-                code = run_command(arguments)
-                sys.stdout.flush()
-            finally:
-                os._exit(code)
-
-    def poll(self) -> int | None:
-        """Give the exit code, or None while it runs."""
-        if self._code is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self._code = os.waitstatus_to_exitcode(status)
-        return self._code
-
-
-def _redirect(log: Path) -> None:
-    with Path(os.devnull).open() as nothing, log.open("ab") as stream:
-        os.dup2(nothing.fileno(), 0)
-        os.dup2(stream.fileno(), 1)
-        os.dup2(stream.fileno(), 2)
-
-
-def spawned(arguments: list[str], log: Path) -> "subprocess.Popen[bytes]":
-    """One command as a shell starts it, in a session of its own."""
-    with log.open("ab") as stream:
-        return subprocess.Popen(
-            [*COMMAND, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=stream,
-            start_new_session=True,
-        )
-
-
-def wait(process: "Forked | subprocess.Popen[bytes]", seconds: float) -> int | None:
-    """Wait for an end, at most so long; gives the exit code, or None while it runs."""
-    end = time.monotonic() + seconds
-    while process.poll() is None and time.monotonic() < end:
-        time.sleep(GLANCE_S)
-    return process.poll()
-
-
-def kill(process: "Forked | subprocess.Popen[bytes]", *, session: bool) -> None:
-    """Kill a process, or its whole session, as `kill -9` does."""
-    try:
-        (os.killpg if session else os.kill)(process.pid, signal.SIGKILL)
-    except ProcessLookupError:  # it has not come as far as to a session of its own
-        os.kill(process.pid, signal.SIGKILL)
-    wait(process, PATIENCE_S)
-
-
-def kill_worker(pid: int) -> bool:
-    """Kill one of a batch's worker processes; False where there is none yet, or none any more."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for child in children:
-            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                os.kill(int(child), signal.SIGKILL)
-                return True
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return False
 
 
 def whole_cases(output: Path, tally: Tally) -> dict[Path, dict[Path, Stamp]]:
@@ -200,7 +117,7 @@ class Campaign:
             self._torture(self.folder / f"out-{self.tally.outputs}")
         return self.tally
 
-    def _start(self, output: Path, *, is_spawned: bool) -> "Forked | subprocess.Popen[bytes]":
+    def _start(self, output: Path, *, is_spawned: bool) -> Process:
         source = self.folder / ("together.csv" if self.tally.outputs % 2 else "in")
         arguments = ["batch", source, output, "--model", self.folder / "model"]
         arguments += ["--save", KINDS, "--jobs", self._jobs, "--threads", 1, "--fast"]
@@ -248,9 +165,7 @@ class Campaign:
                 return
             self.tally.kills_while_saving += any(output.rglob(".strokeseg-*"))
 
-    def _kill(
-        self, process: "Forked | subprocess.Popen[bytes]", whole: int, *, is_spawned: bool
-    ) -> int | None:
+    def _kill(self, process: Process, whole: int, *, is_spawned: bool) -> int | None:
         """Kill a run at random moments; gives the exit code of one that ends by itself."""
         targets = ("session", "first", "worker")[: 3 if self._jobs > 1 else 2]
         while wait(process, self._moment_s(whole, is_spawned=is_spawned)) is None:
