@@ -1,17 +1,28 @@
 """A run's curves as one picture: loss and learning rate, and validation where it was measured."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from strokeseg.arrays import FloatArray
 from strokeseg.errors import DataError
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 LOSS_FILE = "loss.tsv"
 VALIDATION_FILE = "validation.tsv"
 WINDOW_SHARE = 100
+# Column, name to show, dash.
+SCORES = (
+    ("lesion_dice", "lesion Dice", "solid"),
+    ("lf1", "LF1", "dashed"),
+    ("GM", "GM", "dotted"),
+    ("WM", "WM", "dashdot"),
+)
 
 
 def read_columns(path: Path) -> dict[str, FloatArray]:
@@ -42,7 +53,7 @@ def running_mean(values: FloatArray, window: int) -> FloatArray:
 
 
 def draw_curves(runs: Mapping[str, Path], path: Path) -> None:
-    """Draw the curves of one run or of several over each other.
+    """Draw the curves of one run or of several over each other: a colour a run, a dash a score.
 
     Parameters
     ----------
@@ -59,34 +70,32 @@ def draw_curves(runs: Mapping[str, Path], path: Path) -> None:
     # Imported here: it is slow, and only pictures need it.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     loss_axes, score_axes = figure.subplots(1, 2)
-    for name, folder in runs.items():
+    for index, (name, folder) in enumerate(runs.items()):
+        colour = f"C{index}"
         losses = read_columns(folder / LOSS_FILE)
         if not losses:
             raise DataError(f"{folder / LOSS_FILE}: holds no losses yet")
         window = max(1, losses["step"].size // WINDOW_SHARE)
-        loss_axes.plot(losses["step"], running_mean(losses["loss"], window), label=name)
+        smooth = running_mean(losses["loss"], window)
+        loss_axes.plot(losses["step"], smooth, label=name, color=colour)
         if (folder / VALIDATION_FILE).is_file():
-            _plot_scores(score_axes, read_columns(folder / VALIDATION_FILE), name)
+            _plot_scores(score_axes, read_columns(folder / VALIDATION_FILE), colour)
     loss_axes.set(xlabel="step", ylabel="training loss, running mean")
     score_axes.set(xlabel="step", ylabel="validation score", ylim=(0, 1))
     for axes in (loss_axes, score_axes):
         axes.grid(visible=True, alpha=0.3)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize="small")
+    loss_axes.legend(fontsize="small")
+    dashes = [Line2D([], [], color="black", linestyle=dash) for _, _, dash in SCORES]
+    score_axes.legend(dashes, [label for _, label, _ in SCORES], fontsize="small", ncols=2)
     canvas.print_png(str(path))  # type: ignore[no-untyped-call]
 
 
-def _plot_scores(axes: object, columns: Mapping[str, FloatArray], name: str) -> None:
-    shown: Sequence[tuple[str, str]] = (
-        ("lesion_dice", "lesion Dice"),
-        ("lf1", "LF1"),
-        ("GM", "GM"),
-        ("WM", "WM"),
-    )
-    for column, label in shown:
+def _plot_scores(axes: "Axes", columns: Mapping[str, FloatArray], colour: str) -> None:
+    for column, _, dash in SCORES:
         if column in columns:
-            axes.plot(columns["step"], columns[column], label=f"{name} {label}")  # type: ignore[attr-defined]
+            axes.plot(columns["step"], columns[column], color=colour, linestyle=dash)
