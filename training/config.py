@@ -22,10 +22,11 @@ SHARES = (
     *("contrast.uniform_lesion_share", "spatial.flip_probability", "intensity.blur_share"),
     *("intensity.thick_share", "intensity.strip_share", "real.equalise_share", "real.shift_share"),
     *("optimiser.dropout", "optimiser.average", "ageing.share"),
+    "intensity.rim_share",
 )
 AT_LEAST_ONE = (
     *("optimiser.steps", "optimiser.batch", "checkpoint_steps", "contrast.texture_bank"),
-    *("validation.cases", "validation.cases_in_run"),
+    *("validation.cases", "validation.cases_in_run", "intensity.rim_count"),
 )
 AT_LEAST_TWO_POINTS = (
     *("lesion.fade_points", "spatial.elastic_points", "intensity.bias_points"),
@@ -35,6 +36,7 @@ AT_LEAST_TWO_POINTS = (
 _LARGEST = 1e18
 POSITIVE = (
     *("data.voxel_size_mm", "optimiser.learning_rate", "lesion.volume_ml", "ageing.reach_mm"),
+    "intensity.rim_gain",
 )
 
 

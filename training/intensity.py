@@ -16,6 +16,7 @@ from strokeseg.training.filters import (
     smooth_field,
 )
 from strokeseg.training.settings import IntensityConfig
+from strokeseg.training.susceptibility import brighten_rims, draw_rims
 
 CLOSING_VOX = 3
 THINNEST_VOX = 1.2
@@ -36,6 +37,7 @@ class Scanner:
     seed: int
     strip: bool
     strip_dilation_vox: int
+    rims: FloatArray | None = None
 
 
 def draw_scanner(rng: np.random.Generator, config: IntensityConfig) -> Scanner:
@@ -55,6 +57,7 @@ def draw_scanner(rng: np.random.Generator, config: IntensityConfig) -> Scanner:
         seed=int(rng.integers(2**31)),
         strip=bool(rng.random() < config.strip_share),
         strip_dilation_vox=int(rng.integers(-config.strip_erode_vox, config.strip_dilate_vox + 1)),
+        rims=draw_rims(rng, config),
     )
 
 
@@ -67,6 +70,8 @@ def apply_scanner(
     image: torch.Tensor, brain: torch.Tensor, scanner: Scanner, config: IntensityConfig
 ) -> torch.Tensor:
     """Degrade an image (I, J, K); `brain` (bool) is what skull-stripping keeps."""
+    if scanner.rims is not None:
+        image = brighten_rims(image, brain, scanner.rims, config.rim_depth_vox)
     image = image * smooth_field(scanner.bias, tuple(image.shape), image.device)
     image = apply_gamma(image, scanner.gamma)
     image = apply_psf(image, scanner)

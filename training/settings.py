@@ -126,6 +126,8 @@ class SpatialConfig:
 class IntensityConfig:
     """The scanner's imperfections, in voxels of the working grid.
 
+    `rim_share` of images have 1 to `rim_count` bright rims, `rim_depth_vox` deep, up to `rim_gain`
+    times brighter in addition.
     `clip_percentiles` of (0, 100) clips nothing; `normalisation` is one of `strokeseg.intensity`.
     """
 
@@ -144,6 +146,10 @@ class IntensityConfig:
     strip_erode_vox: int = 1
     strip_dilate_vox: int = 2
     normalisation: str = "foreground"
+    rim_share: float = 0.0
+    rim_count: int = 5
+    rim_gain: float = 2.0
+    rim_depth_vox: float = 4.0
 
 
 @dataclass(frozen=True)

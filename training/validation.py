@@ -106,6 +106,7 @@ def case_config(config: TrainConfig) -> TrainConfig:
         ),
         data=replace(config.data, real_share=0.0),
         ageing=replace(config.ageing, share=0.0),
+        intensity=replace(config.intensity, rim_share=0.0),
         lesion_only=False,
         loss=replace(config.loss, soft_target=False),
     )
