@@ -79,7 +79,7 @@ def main() -> None:
     """Write the scan and its true lesion."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--config", type=Path, default=Path("training/configs/synth-open.toml"))
+    parser.add_argument("--config", type=Path, default=Path("training/configs/synth-open-2mm.toml"))
     arguments = parser.parse_args()
     sample = first_fitting(demo_config(read_config(arguments.config)))
     image = sample.image.numpy()
