@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 LOSS_FILE = "loss.tsv"
 VALIDATION_FILE = "validation.tsv"
 WINDOW_SHARE = 100
+Dash = Literal["solid", "dashed", "dotted", "dashdot"]
 # Column, name to show, dash.
-SCORES = (
+SCORES: tuple[tuple[str, str, Dash], ...] = (
     ("lesion_dice", "lesion Dice", "solid"),
     ("lf1", "LF1", "dashed"),
     ("GM", "GM", "dotted"),
