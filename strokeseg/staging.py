@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 
 from strokeseg.atomic import write_atomically
-from strokeseg.errors import CannotCreateError, ReadWriteError
+from strokeseg.errors import CannotCreateError, ReadWriteError, StrokesegError
 
 STAGING = ".strokeseg-"
 
@@ -74,11 +74,16 @@ class Staging:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Remove what was not committed, and directories that were made for nothing."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        """Remove what was not committed, and directories that were made for nothing.
+
+        An error then names a file as it would have been called, not where it was for a while.
+        """
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
         self._remove_new_directories()
+        if isinstance(error, StrokesegError) and folder is not None and str(folder) in str(error):
+            raise type(error)(str(error).replace(str(folder), str(self.directory))) from error
 
     def path_for(self, name: str) -> Path:
         """Return where to write the file that will be called `name`.

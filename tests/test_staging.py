@@ -211,3 +211,12 @@ def test_what_cannot_be_put_back_is_kept_and_the_error_says_where(tmp_path, monk
     (kept,) = tmp_path.glob("*/tmp*/a.txt")
     assert kept.read_text() == "old"
     assert str(caught.value).endswith(f"what was there before is kept in {kept.parents[1]}")
+
+
+def test_an_error_names_the_file_that_would_have_been_and_not_the_hidden_one(tmp_path):
+    def cut(staging):
+        raise ReadWriteError(f"{staging.path_for('a.txt')}: writing failed")
+
+    with pytest.raises(ReadWriteError) as caught, Staging(tmp_path) as staging:
+        cut(staging)
+    assert str(caught.value) == f"{tmp_path / 'a.txt'}: writing failed"

@@ -1,12 +1,14 @@
 """Inputs that vanish, permission lost in the middle, clocks that jump, two batches at once."""
 
 import itertools
+import json
 import os
 import shutil
 import time
 
 import pytest
 
+from strokeseg.cohort import work
 from strokeseg.cohort.claim import FOLDER
 from strokeseg.errors import InputNotFoundError
 from tests.cohort.cohorts import Heard, make_cases, make_job, make_model, run_all, statuses
@@ -32,6 +34,21 @@ def test_an_input_that_vanishes_costs_its_own_case(small, jobs):
     assert [outcomes[name].status for name in ("s1", "s2", "s3")] == ["done", "done", "failed"]
     assert outcomes["s3"].exit_code == InputNotFoundError.exit_code
     assert vanishing.name in outcomes["s3"].message
+
+
+def test_an_input_that_vanishes_between_two_reads_of_it_costs_its_own_case(small, monkeypatch):
+    cases, job = small
+    vanishing, read = cases[1].images["flair"], work.read
+
+    def read_late(path):
+        if path == vanishing:
+            path.unlink()
+        return read(path)
+
+    monkeypatch.setattr(work, "read", read_late)
+    outcomes = run_all(cases, job)
+    assert [outcomes[name].status for name in ("s1", "s2", "s3")] == ["done", "failed", "done"]
+    assert outcomes["s2"].exit_code == InputNotFoundError.exit_code
 
 
 def wait_for(found, seconds=60.0):
@@ -66,6 +83,10 @@ def test_a_clock_that_jumps_neither_stops_a_batch_nor_has_it_done_again(small, m
     outcomes = run_all(cases, job)
     assert {outcome.status for outcome in outcomes.values()} == {"done"}
     assert all(0 <= outcome.seconds < DAY_S for outcome in outcomes.values())
+    records = [json.loads(path.read_bytes()) for path in job.output.rglob("*_strokeseg.json")]
+    spans = [span for record in records for span in record["seconds"].values()]
+    assert len(records) == 3
+    assert all(0 <= span < DAY_S for span in spans)
     for shift_s in (10 * DAY_S, -10 * DAY_S):
         for path in itertools.chain(job.output.rglob("*"), (job.output.parent / "in").rglob("*")):
             os.utime(path, (now() + shift_s, now() + shift_s))
