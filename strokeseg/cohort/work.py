@@ -22,7 +22,13 @@ from strokeseg.cohort.resume import (
     look_at,
     remove_leftovers,
 )
-from strokeseg.errors import DataError, EngineError, Interrupted, StrokesegError
+from strokeseg.errors import (
+    DataError,
+    EngineError,
+    InputNotFoundError,
+    Interrupted,
+    StrokesegError,
+)
 from strokeseg.loaded import LoadedModel, check_compatible, load_model
 from strokeseg.pipeline import predict
 from strokeseg.result import Result
@@ -246,6 +252,11 @@ class _CaseProgress:
 def _check_unchanged(result: Result, look: Look) -> None:
     """Refuse a result whose inputs are no longer those that were read."""
     for name, found in result.record["inputs"].items():
+        if found["sha256"] is None:
+            raise InputNotFoundError(
+                f"{found['path']}: vanished while it was being segmented; put it back and run this "
+                "case again"
+            )
         if found["sha256"] != look.digests[name]:
             raise DataError(
                 f"{found['path']} was changed while it was being segmented; run this case again"

@@ -1,5 +1,6 @@
 """Small cohorts that are really segmented: cases, a model, a job, and what was heard of it."""
 
+import os
 import sys
 import threading
 from dataclasses import replace
@@ -60,8 +61,9 @@ def statuses(cases, job, **how):
 
 
 def hidden(folder):
-    """List what a user would not see, below a folder."""
-    return sorted(path.name for path in folder.rglob(".*"))
+    """List what a user would not see, below a folder that others may be writing in."""
+    found = [name for _, folders, names in os.walk(folder) for name in (*folders, *names)]
+    return sorted(name for name in found if name.startswith("."))
 
 
 class Heard:

@@ -10,6 +10,7 @@ is told by names alone.
 
 import hashlib
 import json
+import os
 import random
 import signal
 import time
@@ -67,7 +68,7 @@ def whole_cases(output: Path, tally: Tally) -> dict[Path, dict[Path, Stamp]]:
     It reads records and checksums by itself, not by the code that is under test.
     """
     found = {}
-    for record in sorted(output.rglob("*_strokeseg.json")):
+    for record in _records(output):
         paths = [record]
         try:
             for name, digest in json.loads(record.read_bytes())["files"].items():
@@ -79,6 +80,19 @@ def whole_cases(output: Path, tally: Tally) -> dict[Path, dict[Path, Stamp]]:
             continue
         found[record] = {path: _stamp(path) for path in paths}
     return found
+
+
+def _records(output: Path) -> list[Path]:
+    """List the records under final names; workers whose batch was killed may still be writing."""
+    found = []
+    for folder, folders, names in os.walk(output):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(folder, name) for name in names if name.endswith("_strokeseg.json")]
+    return sorted(found)
+
+
+def _is_saving(output: Path) -> bool:
+    return any(name.startswith(".strokeseg-") for _, names, _ in os.walk(output) for name in names)
 
 
 def _check(path: Path, digest: str) -> None:
@@ -163,7 +177,7 @@ class Campaign:
             if code is not None or not doomed:
                 self._look_at_the_end(output, code)
                 return
-            self.tally.kills_while_saving += any(output.rglob(".strokeseg-*"))
+            self.tally.kills_while_saving += _is_saving(output)
 
     def _kill(self, process: Process, whole: int, *, is_spawned: bool) -> int | None:
         """Kill a run at random moments; gives the exit code of one that ends by itself."""

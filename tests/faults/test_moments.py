@@ -29,26 +29,32 @@ def small(tmp_path):
 def test_an_input_that_vanishes_costs_its_own_case(small, jobs):
     cases, job = small
     vanishing = cases[2].images["flair"]
-    hear = Heard(lambda case, _stage: case == "s1" and vanishing.unlink(missing_ok=True))
+    hear = Heard(lambda *_: vanishing.unlink(missing_ok=True))  # before the third one's turn
     outcomes = run_all(cases, job, jobs=jobs, hear=hear)
     assert [outcomes[name].status for name in ("s1", "s2", "s3")] == ["done", "done", "failed"]
     assert outcomes["s3"].exit_code == InputNotFoundError.exit_code
     assert vanishing.name in outcomes["s3"].message
 
 
-def test_an_input_that_vanishes_between_two_reads_of_it_costs_its_own_case(small, monkeypatch):
+@pytest.mark.parametrize("before", [True, False])
+def test_an_input_that_vanishes_around_its_reading_costs_its_own_case(small, monkeypatch, before):
     cases, job = small
     vanishing, read = cases[1].images["flair"], work.read
 
-    def read_late(path):
+    def read_and_take_away(path):
+        if path == vanishing and before:
+            path.unlink()
+        volume = read(path)
         if path == vanishing:
             path.unlink()
-        return read(path)
+        return volume
 
-    monkeypatch.setattr(work, "read", read_late)
+    monkeypatch.setattr(work, "read", read_and_take_away)
     outcomes = run_all(cases, job)
     assert [outcomes[name].status for name in ("s1", "s2", "s3")] == ["done", "failed", "done"]
     assert outcomes["s2"].exit_code == InputNotFoundError.exit_code
+    assert vanishing.name in outcomes["s2"].message
+    assert not (job.output / "s2" / "s2_strokeseg.json").exists()
 
 
 def wait_for(found, seconds=60.0):
@@ -65,7 +71,7 @@ def test_permission_lost_in_the_middle_loses_nothing_and_the_batch_goes_on(tmp_p
     count = 8
     folder, output = make_cohort(tmp_path, count), tmp_path / "out"
     process = start(batch_words(folder, output), before=before)
-    wait_for(lambda: list(output.rglob("s1_strokeseg.json")))
+    wait_for(lambda: (output / "s1" / "s1_strokeseg.json").exists())
     output.chmod(0o555)
     ended = end(process)
     output.chmod(0o755)
