@@ -151,6 +151,28 @@ def test_a_read_only_output_is_an_error_before_any_work(cohort, disk):
     check_sound(ended, output)
 
 
+@pytest.mark.parametrize(("state", "code"), [("full", 74), ("read-only", 73)])
+@pytest.mark.parametrize("command", ["collect", "report", "overlap", "evaluate"])
+def test_what_reads_a_cohort_says_in_one_line_that_it_cannot_write_and_leaves_it_as_it_is(
+    measured, disk, command, state, code
+):
+    output = disk / "out"
+    shutil.copytree(measured, output)
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    if state == "full":
+        fill(disk, 0)
+    else:
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    more = {"overlap": ["--space", "x"], "evaluate": [str(measured), "-o", str(disk / "tables")]}
+    ended = run([command, str(output), *more.get(command, [])])
+    assert ended.code == code, ended.said
+    assert len(ended.errors) == 1
+    reason = "No space left on device" if state == "full" else "Read-only file system"
+    assert reason in ended.errors[0]
+    check_sound(ended, output)
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
+
+
 def test_a_full_tmp_is_no_matter(cohort, disk, tmp_path):
     fill(disk, 0)
     ended = run(batch_words(cohort, tmp_path / "out"), TMPDIR=str(disk))
