@@ -13,7 +13,7 @@ def found(source, *stems, absent=None, single=False):
     for stem in stems:
         name = case_name(stem)
         items.append(Item(name, Path(source) / stem, frozenset({name}), entities_of(stem)))
-    return Found(Path(source), tuple(items), absent or {}, single)
+    return Found(Path(source), tuple(items), absent or {}, single=single)
 
 
 def pairs(predictions, truths):

@@ -16,7 +16,7 @@ from nibabel.nifti2 import header_dtype as nifti2_dtype
 
 from strokeseg.archive import find_filed_cases
 from strokeseg.cohort.find import find_cases
-from strokeseg.errors import StrokesegError
+from strokeseg.errors import DataError, StrokesegError
 from strokeseg.evaluation.truth_table import read_truths
 from strokeseg.grid import working_grid
 from strokeseg.intensity import Normalisation, normalise
@@ -240,11 +240,16 @@ def _run_truths(data: bytes, folder: Path) -> None:
 
 
 def _run_record(data: bytes, folder: Path) -> None:
-    """Find a case by a record, and by an error file of the same content."""
+    """Find a case by a record, and by an error file of the same content.
+
+    A damaged one does not end the search: it is a case that says what is wrong with it.
+    """
     for name in ("sub-01_strokeseg.json", "sub-02_error.json"):
         (folder / name).write_bytes(data)
-    for case in find_filed_cases(folder):
-        assert isinstance(case.name, str)
+    cases = list(find_filed_cases(folder))
+    assert all(isinstance(case.name, str) for case in cases)
+    if damages := [case.damage for case in cases if case.damage]:
+        raise DataError("; ".join(damages))
 
 
 def _golden_bytes(data: bytes) -> int:
