@@ -33,11 +33,16 @@ KEYS = {"base", "steps", "common", "variants"}
 
 @dataclass(frozen=True)
 class Variant:
-    """A named change to the base: its keys as dotted text, and the configuration that it gives."""
+    """A named change to the base: its keys as dotted text, and the configuration that it gives.
+
+    `measured` is what its validation cases are drawn by: the base, normalised as the variant is, so
+    that all variants see the same heads and lesions.
+    """
 
     name: str
     change: str
     config: TrainConfig
+    measured: TrainConfig
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,14 @@ def _variant(name: str, base: dict[str, Any], change: Mapping[str, Any], path: P
         raise UsageError(f"{path}: [variants.{name}] must be a table, its name a file's")
     config = from_document({**_changed(base, change), "name": name})
     check(config, f"{path} [variants.{name}]")
-    return Variant(name, ", ".join(_flat(change)) or "-", replace(config, validation_steps=0))
+    plain = from_document(base)
+    scanner = replace(plain.intensity, normalisation=config.intensity.normalisation)
+    return Variant(
+        name=name,
+        change=", ".join(_flat(change)) or "-",
+        config=replace(config, validation_steps=0),
+        measured=replace(plain, intensity=scanner),
+    )
 
 
 def _changed(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,8 +150,8 @@ def measure_variant(variant: Variant, folder: Path, session: Session) -> Variant
         return None
     weights = {name: value.float().numpy() for name, value in state.average.items()}
     engine = open_engine(network_spec(variant.config), weights)
-    held_out = load_sources(variant.config.data, held_out=True)
-    made = calibrate(engine.logits, held_out, variant.config)
+    held_out = load_sources(variant.measured.data, held_out=True)
+    made = calibrate(engine.logits, held_out, variant.measured)
     best = dict(made.by_rule)[made.best]
     score = VariantScore(
         name=variant.name,

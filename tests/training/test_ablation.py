@@ -46,6 +46,17 @@ def test_what_is_common_changes_every_variant_and_the_variant_may_change_it_agai
     assert (plain.change, other.change) == ("-", "loss.lesion_weight = 5.0")
 
 
+def test_variants_are_measured_on_one_set_each_normalised_as_it_learnt(written):
+    text = "[variants.plain]\n[variants.unfaded.lesion]\nfade_share = 0.0\n"
+    plain, unfaded, equalised = read_variants(
+        written(text + '[variants.equalised.intensity]\nnormalisation = "histogram"\n')
+    )
+    assert unfaded.config.lesion.fade_share == 0
+    assert unfaded.measured == plain.measured
+    assert equalised.measured.intensity.normalisation == "histogram"
+    assert equalised.measured.lesion == plain.measured.lesion
+
+
 def test_the_ablation_of_the_bundled_model_can_be_read():
     variants = read_variants(Path(__file__).parents[2] / "training" / "ablation.toml")
     assert {v.config.data.voxel_size_mm for v in variants} == {3.0}
