@@ -1,6 +1,7 @@
 """Steps between grids whose axes run along each other: one-dimensional gathers, or plain slices."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from strokeseg.grid import Grid
 EDGE_VOX = 1e-4
 _OFF_AXIS_VOX = 5e-4
 _WHOLE_VOX = 5e-4
+_PIECE_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,15 @@ def axes_along(source: Grid, target: Grid, slab: slice) -> tuple[Axis, Axis, Axi
     return axes[0], axes[1], axes[2]
 
 
-def gather(data: FloatArray, axes: tuple[Axis, Axis, Axis]) -> FloatArray:
-    """Interpolate along each axis in turn, then put the axes in the target's order.
+def turns_of(axes: tuple[Axis, Axis, Axis]) -> list[int]:
+    """Order target axes by when to interpolate along them: those that shrink most come first."""
+    return sorted(range(3), key=lambda a: (len(axes[a].positions) / axes[a].size, axes[a].is_whole))
 
-    Axes that shrink most come first, and the array is worked on as it lies in memory.
+
+def gather_in_pieces(data: FloatArray, axes: tuple[Axis, Axis, Axis]) -> FloatArray:
+    """Do what `gather` does, to the last bit, some planes of the source at a time.
+
+    What is in between takes no more memory for a large image than for a small one.
 
     Parameters
     ----------
@@ -118,11 +125,63 @@ def gather(data: FloatArray, axes: tuple[Axis, Axis, Axis]) -> FloatArray:
     Returns
     -------
     (I, J, K) float32 array
+        The image on the target, C-contiguous.
+    """
+    out = np.empty([len(axis.positions) for axis in axes], np.float32)
+    turns = turns_of(axes)
+    slowest = int(np.argmax([abs(data.strides[axis.source_axis]) for axis in axes]))
+    plane_bytes = data.nbytes // axes[slowest].size
+    to, at = [slice(None)] * 3, [slice(None)] * 3
+    for rows, planes in _pieces(axes[slowest], max(1, _PIECE_BYTES // plane_bytes)):
+        to[slowest], at[axes[slowest].source_axis] = rows, planes
+        part = replace(
+            axes[slowest],
+            positions=_held_inside(axes[slowest])[rows] - planes.start,
+            size=planes.stop - planes.start,
+        )
+        i, j, k = (part if axis == slowest else axes[axis] for axis in range(3))
+        out[tuple(to)] = gather(data[tuple(at)], (i, j, k), turns)
+    return out
+
+
+def _pieces(axis: Axis, planes: int) -> Iterator[tuple[slice, slice]]:
+    """Cut a target axis so that each part needs about `planes` of the source; give both."""
+    positions = _held_inside(axis)
+    step = max(1, round(planes * len(positions) / axis.size))
+    for first in range(0, len(positions), step):
+        part = positions[first : first + step]
+        low, high = int(part.min()), int(part.max())
+        yield slice(first, first + len(part)), slice(low, min(high + 2, axis.size))
+
+
+def _held_inside(axis: Axis) -> AffineArray:
+    return np.clip(axis.positions, 0.0, axis.size - 1.0)
+
+
+def gather(
+    data: FloatArray, axes: tuple[Axis, Axis, Axis], turns: Sequence[int] | None = None
+) -> FloatArray:
+    """Interpolate along each axis in turn, then put the axes in the target's order.
+
+    The array is worked on as it lies in memory.
+
+    Parameters
+    ----------
+    data : (I, J, K) float32 array
+        The image on the source grid, any strides.
+    axes : tuple of three Axis
+        Where each target axis runs.
+    turns : sequence of three int, optional
+        The order in which to take the target's axes, on which rounding depends; else `turns_of`.
+
+    Returns
+    -------
+    (I, J, K) float32 array
         The image on the target; a view where no voxel falls between two others.
     """
     order = np.argsort([-abs(stride) for stride in data.strides], kind="stable").tolist()
     moved = data.transpose(order)
-    for axis in sorted(axes, key=lambda axis: (len(axis.positions) / axis.size, axis.is_whole)):
+    for axis in (axes[turn] for turn in turns or turns_of(axes)):
         moved = _along(moved, order.index(axis.source_axis), axis)
     logical = moved.transpose(np.argsort(order))
     return logical.transpose([axis.source_axis for axis in axes])
@@ -130,7 +189,7 @@ def gather(data: FloatArray, axes: tuple[Axis, Axis, Axis]) -> FloatArray:
 
 def _along(data: FloatArray, place: int, axis: Axis) -> FloatArray:
     """Interpolate along one axis; a slice where positions are whole and evenly spaced."""
-    positions = np.clip(axis.positions, 0.0, axis.size - 1.0)
+    positions = _held_inside(axis)
     lower = np.floor(positions).astype(np.intp)
     weight = (positions - lower).astype(np.float32)
     if not weight.any():

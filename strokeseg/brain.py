@@ -6,13 +6,14 @@ which hardly any brain was recognised.
 """
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from strokeseg.arrays import BoolArray, IntArray, LabelArray
+from strokeseg.components import label_components
+from strokeseg.counting import count_in_blocks, spread_blocks
 from strokeseg.errors import DataError
 from strokeseg.grid import Grid
-from strokeseg.lesions import label_components, lesion_volume_ml
+from strokeseg.lesions import lesion_volume_ml
 
 BLOCK_MM = 2.5
 CLOSING_MM = 6.0
@@ -72,19 +73,13 @@ def brain_mask(
         raise DataError(f"class {lesion_label} cannot be both tissue and lesion")
     block = tuple(max(1, int(BLOCK_MM / size + 0.5)) for size in grid.voxel_size_mm)
     sampling_mm = tuple(n * size for n, size in zip(block, grid.voxel_size_mm, strict=True))
-    is_tissue = np.zeros(256, dtype=np.bool_)
-    is_tissue[list(tissue_labels)] = True
-    tissue_count = _count_in_blocks(is_tissue[labels], block)
-    lesion_count = _count_in_blocks(labels == lesion_label, block)
+    tissue_count = count_in_blocks(labels, _among(tissue_labels), block)
+    lesion_count = count_in_blocks(labels, _among((lesion_label,)), block)
     occupied = 2 * (tissue_count + lesion_count) >= np.prod(block)
     lesion = occupied & (lesion_count > tissue_count)
     tissue = _main_pieces(occupied & ~lesion)
     joined = tissue | _touching(lesion, ndimage.binary_dilation(tissue, _FACES))
-    brain = _close_and_fill(joined, sampling_mm)
-    for axis, n in enumerate(block):
-        brain = np.repeat(brain, n, axis=axis)
-    i, j, k = (slice(size) for size in labels.shape)
-    return np.ascontiguousarray(brain[i, j, k])
+    return spread_blocks(_close_and_fill(joined, sampling_mm), block, labels.shape)
 
 
 def keep_lesions_touching(mask: BoolArray, brain: BoolArray) -> BoolArray:
@@ -143,24 +138,13 @@ def brain_warnings(brain_ml: float, lesion_ml: float) -> tuple[str, ...]:
 
 def _touching(mask: BoolArray, place: BoolArray) -> BoolArray:
     components = label_components(mask)
-    if components.voxels.size == 0:
-        return mask
-    hit = np.zeros(components.voxels.size + 1, dtype=np.bool_)
-    hit[components.labels[place[components.box]]] = True
-    return components.select(hit[1:])
+    return components.select(components.touching(place))
 
 
-def _count_in_blocks(mask: BoolArray, block: tuple[int, ...]) -> npt.NDArray[np.uint16]:
-    counts = mask.astype(np.uint16)
-    for axis, n in enumerate(block):
-        padding = [(0, 0)] * 3
-        padding[axis] = (0, -counts.shape[axis] % n)
-        padded = np.moveaxis(np.pad(counts, padding), axis, 0)
-        total = padded[0::n].copy()
-        for first in range(1, n):
-            total += padded[first::n]
-        counts = np.moveaxis(total, 0, axis)
-    return counts
+def _among(labels: tuple[int, ...]) -> BoolArray:
+    wanted = np.zeros(256, dtype=np.bool_)
+    wanted[list(labels)] = True
+    return wanted
 
 
 def _main_pieces(tissue: BoolArray) -> BoolArray:

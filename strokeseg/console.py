@@ -129,6 +129,11 @@ class Reporter:
             self._bar.remove_task(self._task)
         self._task = self._bar.add_task(name, total=windows or None)
 
+    def on_note(self, text: str) -> None:
+        """Write a line about a choice that was made."""
+        if not self._quiet:
+            self._console.print(escape(text), highlight=False, soft_wrap=True)
+
     def on_window(self) -> None:
         """One pass of the network is done."""
         if self._task is not None:

@@ -9,11 +9,11 @@ from strokeseg.brain import (
     brain_mask,
     brain_volume_ml,
     is_hardly_any_brain,
-    keep_lesions_touching,
 )
+from strokeseg.components import label_components
 from strokeseg.ensemble import FlipSpread, Posterior
 from strokeseg.grid import Grid
-from strokeseg.lesions import lesion_volume_ml, remove_small, threshold_probability
+from strokeseg.lesions import large_enough, lesion_volume_ml, threshold_probability
 from strokeseg.models.config import ModelConfig
 from strokeseg.options import Options
 from strokeseg.resample import resample_labels
@@ -70,16 +70,18 @@ def make_rule(config: ModelConfig, options: Options) -> Rule:
 
 def decide(answer: Posterior, grid: Grid, rule: Rule) -> Decision:
     """Apply a rule to a posterior; the brain is found whether or not the rule needs it."""
-    found = (
-        answer.is_argmax
-        if rule.threshold is None
-        else threshold_probability(answer.probability, rule.threshold)
-    )
+    if rule.threshold is not None:
+        found = threshold_probability(answer.probability, rule.threshold)
+    elif answer.is_argmax is not None:
+        found = answer.is_argmax
+    else:
+        raise ValueError("the posterior was made without the most probable class")
     brain = None
     if rule.knows_tissues:
         lesion = rule.classes - 1
         labels = label_map(answer.tissue, found, lesion)
         brain = brain_mask(labels, grid, tuple(range(1, lesion)), lesion)
+        del labels
     return Decision(_clean(found, _judge(brain, grid, rule), grid, rule), brain)
 
 
@@ -113,6 +115,10 @@ def _judge(brain: BoolArray | None, grid: Grid, rule: Rule) -> BoolArray | None:
 
 def _clean(found: BoolArray, brain: BoolArray | None, grid: Grid, rule: Rule) -> BoolArray:
     """Leave out what does not touch the brain, and what is too small."""
+    if brain is None and rule.min_volume_ml == 0.0:
+        return found
+    components = label_components(found)
+    keep = large_enough(components, rule.min_volume_ml, grid)
     if brain is not None:
-        found = keep_lesions_touching(found, brain)
-    return remove_small(found, rule.min_volume_ml, grid)
+        keep &= components.touching(brain)
+    return components.select(keep)

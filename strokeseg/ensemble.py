@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from strokeseg.arrays import BoolArray, FloatArray, LabelArray
+from strokeseg.arrays import BoolArray, FloatArray, LabelArray, Shape3
 from strokeseg.engines.base import ScanLogits
 from strokeseg.grid import Grid
 from strokeseg.resample import coverage, resample_image, resample_logits
@@ -37,8 +37,8 @@ class Posterior:
     ----------
     probability : (I, J, K) float32 array
         Of the lesion class.
-    is_argmax : (I, J, K) bool array
-        Whether the lesion is the most probable class.
+    is_argmax : (I, J, K) bool array or None
+        Whether the lesion is the most probable class, where that was asked for.
     tissue : (I, J, K) uint8 array
         The most probable of the other classes.
     entropy : (I, J, K) float32 array or None
@@ -46,7 +46,7 @@ class Posterior:
     """
 
     probability: FloatArray
-    is_argmax: BoolArray
+    is_argmax: BoolArray | None
     tissue: LabelArray
     entropy: FloatArray | None
 
@@ -57,17 +57,24 @@ class FlipSpread:
 
     Parameters
     ----------
-    std : (I, J, K) float32 array
-        Standard deviation of the lesion probability over the flips.
+    std : (I, J, K) float32 array or None
+        Standard deviation of the lesion probability over the flips, where it was asked for.
     masks : list of (I, J, K) bool arrays
         The lesion that each flip alone would give.
     """
 
-    std: FloatArray
+    std: FloatArray | None
     masks: list[BoolArray]
 
 
-def posterior(members: Sequence[Member], target: Grid, *, with_entropy: bool) -> Posterior:
+def posterior(
+    members: Sequence[Member],
+    target: Grid,
+    *,
+    with_entropy: bool,
+    with_argmax: bool = True,
+    slab_bytes: int = SLAB_BYTES,
+) -> Posterior:
     """Average logits over members and classify every voxel of `target`.
 
     Parameters
@@ -78,11 +85,15 @@ def posterior(members: Sequence[Member], target: Grid, *, with_entropy: bool) ->
         The reference's native grid.
     with_entropy
         Whether the entropy is wanted too.
+    with_argmax
+        Whether it is wanted where the lesion is the most probable class.
+    slab_bytes
+        About how many logits to have at once in each thread. The result does not depend on it.
     """
     shape = target.shape
     result = Posterior(
         np.empty(shape, np.float32),
-        np.empty(shape, np.bool_),
+        np.empty(shape, np.bool_) if with_argmax else None,
         np.empty(shape, np.uint8),
         np.empty(shape, np.float32) if with_entropy else None,
     )
@@ -91,7 +102,7 @@ def posterior(members: Sequence[Member], target: Grid, *, with_entropy: bool) ->
         _classify(mean_logits(members, target, slab), slab, result)
 
     classes = len(members[0].logits.mean)
-    _each_slab(shape, classes, work)
+    _each_slab(shape, classes, work, slab_bytes)
     return result
 
 
@@ -120,16 +131,17 @@ def mean_logits(members: Sequence[Member], target: Grid, slab: slice) -> FloatAr
     return np.where(nowhere, plain / np.float32(len(members)), total)
 
 
-def flip_spread(members: Sequence[Member], working: Grid, threshold: float | None) -> FlipSpread:
+def flip_spread(
+    members: Sequence[Member], working: Grid, threshold: float | None, *, with_std: bool = True
+) -> FlipSpread:
     """Compare the flips, on the reference's working grid.
 
     The lesion's log-odds are averaged over the members; a flip's own lesion is where the
     probability reaches `threshold`, or where the lesion is the most probable class if that is
-    None (0.5 where several members are averaged).
+    None (0.5 where several members are averaged). The deviation is left out without `with_std`.
     """
     flips = len(members[0].logits.per_flip)
-    total = np.zeros(working.shape, np.float32)
-    squares = np.zeros(working.shape, np.float32)
+    sums = [np.zeros(working.shape, np.float32) for _ in range(2 if with_std else 0)]
     masks = []
     for index in range(flips):
         probability = _flip_log_odds(members, working, index)
@@ -143,8 +155,8 @@ def flip_spread(members: Sequence[Member], working: Grid, threshold: float | Non
             np.exp(part, out=part)
             part += 1
             np.reciprocal(part, out=part)
-            total[slab] += part
-            squares[slab] += part * part
+            for power, total in enumerate(sums):
+                total[slab] += part * part if power else part
             if threshold is None and len(members) == 1:
                 mask[slab] = members[0].logits.per_flip[index].is_argmax[slab]
             else:
@@ -152,12 +164,17 @@ def flip_spread(members: Sequence[Member], working: Grid, threshold: float | Non
 
         _each_slab(working.shape, 4, work)
         masks.append(mask)
-    total /= flips
-    squares /= flips
+    return FlipSpread(_deviation(sums[0], sums[1], flips) if with_std else None, masks)
+
+
+def _deviation(total: FloatArray, squares: FloatArray, count: int) -> FloatArray:
+    """Turn sums and sums of squares into the standard deviation; both are written over."""
+    total /= count
+    squares /= count
     np.square(total, out=total)
     squares -= total
     np.maximum(squares, 0, out=squares)
-    return FlipSpread(np.sqrt(squares, out=squares), masks)
+    return np.sqrt(squares, out=squares)
 
 
 def _flip_log_odds(members: Sequence[Member], working: Grid, index: int) -> FloatArray:
@@ -189,7 +206,8 @@ def _classify(logits: FloatArray, slab: slice, result: Posterior) -> None:
         higher = others[index] > best
         tissue[higher] = index
         np.maximum(best, others[index], out=best)
-    np.greater(lesion, best, out=result.is_argmax[slab])
+    if result.is_argmax is not None:
+        np.greater(lesion, best, out=result.is_argmax[slab])
     highest = np.maximum(best, lesion)
     total = np.zeros_like(highest)
     weighted = np.zeros_like(highest) if result.entropy is not None else None
@@ -208,9 +226,16 @@ def _classify(logits: FloatArray, slab: slice, result: Posterior) -> None:
         np.subtract(np.log(total), weighted / total, out=result.entropy[slab])
 
 
-def _each_slab(shape: tuple[int, int, int], channels: int, work: Callable[[slice], None]) -> None:
+def slab_planes(shape: Shape3, channels: int, slab_bytes: int = SLAB_BYTES) -> int:
+    """How many planes along I a slab has."""
+    return min(shape[0], max(1, slab_bytes // (4 * channels * shape[1] * shape[2])))
+
+
+def _each_slab(
+    shape: Shape3, channels: int, work: Callable[[slice], None], slab_bytes: int = SLAB_BYTES
+) -> None:
     """Call `work` for slabs along I; their bounds do not depend on the number of threads."""
-    thickness = max(1, SLAB_BYTES // (4 * channels * shape[1] * shape[2]))
+    thickness = slab_planes(shape, channels, slab_bytes)
     slabs = [slice(low, min(low + thickness, shape[0])) for low in range(0, shape[0], thickness)]
     with ThreadPoolExecutor(thread_count()) as pool:
         for _ in pool.map(work, slabs):

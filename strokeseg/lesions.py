@@ -9,23 +9,17 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
-from scipy.spatial import SphericalVoronoi
 
-from strokeseg.arrays import AffineArray, BoolArray, FloatArray, IntArray, Shape3
+from strokeseg.arrays import BoolArray, FloatArray, Shape3
+from strokeseg.components import Box, Components, bounding_box, label_components
 from strokeseg.errors import DataError, UsageError
 from strokeseg.grid import Grid
+from strokeseg.surface import crofton, direction_weights
 
 Hemisphere = Literal["left", "right", "both", "midline"]
-Box = tuple[slice, slice, slice]
 
 MIDLINE_BAND_MM = 5.0
 CROSSING_SHARE = 0.1
-
-# One of each pair of opposite steps to the 26 neighbours of a voxel.
-_STEPS = tuple(
-    (i, j, k) for i in (0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1) if (i, j, k) > (0, 0, 0)
-)
 
 
 @dataclass(frozen=True)
@@ -64,34 +58,6 @@ class Lesion:
     touches_border: bool
 
 
-@dataclass(frozen=True, eq=False)
-class Components:
-    """The 26-connected components of a mask, held on the mask's bounding box.
-
-    Attributes
-    ----------
-    shape : tuple of 3 int
-        Of the mask.
-    box : tuple of 3 slice
-        Where `labels` lies in the mask.
-    labels : int32 array
-        0 outside, 1..n inside.
-    voxels : (n,) intp array
-        Voxels in each component.
-    """
-
-    shape: Shape3
-    box: Box
-    labels: npt.NDArray[np.int32]
-    voxels: IntArray
-
-    def select(self, keep: BoolArray) -> BoolArray:
-        """Return the mask of the components for which `keep`, of shape (n,), is true."""
-        mask = np.zeros(self.shape, dtype=np.bool_)
-        mask[self.box] = np.concatenate(([False], keep))[self.labels]
-        return mask
-
-
 def threshold_probability(probability: FloatArray, threshold: float) -> BoolArray:
     """Return the voxels whose lesion probability is at least `threshold`.
 
@@ -112,35 +78,6 @@ def lesion_volume_ml(mask: BoolArray, grid: Grid) -> float:
     return int(np.count_nonzero(mask)) * grid.voxel_volume_ml
 
 
-def bounding_box(mask: BoolArray) -> Box | None:
-    """Return the smallest box that holds every true voxel of a 3D mask, or None if there is none.
-
-    Each axis is looked at inside the box of those before it, so that a large image is read once.
-    """
-    box = [slice(0, size) for size in mask.shape]
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        where = np.flatnonzero(mask[tuple(box)].any(axis=others))
-        if where.size == 0:
-            return None
-        box[axis] = slice(int(where[0]), int(where[-1]) + 1)
-    return box[0], box[1], box[2]
-
-
-def label_components(mask: BoolArray) -> Components:
-    """Label the 26-connected components of a mask of shape (I, J, K)."""
-    shape: Shape3 = (mask.shape[0], mask.shape[1], mask.shape[2])
-    box = bounding_box(mask)
-    if box is None:
-        one = (slice(0, 1), slice(0, 1), slice(0, 1))
-        return Components(shape, one, np.zeros((1, 1, 1), np.int32), np.zeros(0, np.intp))
-    inside = np.ascontiguousarray(mask[box])
-    labels = np.empty(inside.shape, dtype=np.int32)
-    count = ndimage.label(inside, structure=np.ones((3, 3, 3), dtype=np.bool_), output=labels)
-    voxels = np.bincount(labels.ravel(), minlength=int(count) + 1)[1:]
-    return Components(shape, box, labels, voxels.astype(np.intp))
-
-
 def remove_small(mask: BoolArray, min_volume_ml: float, grid: Grid) -> BoolArray:
     """Return the mask without the components below `min_volume_ml`; 0 returns it as it is.
 
@@ -154,9 +91,16 @@ def remove_small(mask: BoolArray, min_volume_ml: float, grid: Grid) -> BoolArray
     if min_volume_ml == 0.0:
         return mask
     components = label_components(mask)
-    # A lesion of exactly the smallest volume stays, whatever the rounding of the voxel volume.
+    return components.select(large_enough(components, min_volume_ml, grid))
+
+
+def large_enough(components: Components, min_volume_ml: float, grid: Grid) -> BoolArray:
+    """Tell of each component whether it has at least `min_volume_ml`.
+
+    One of exactly that volume has, whatever the rounding of the voxel volume.
+    """
     least = min_volume_ml / grid.voxel_volume_ml * (1.0 - 1e-9)
-    return components.select(components.voxels >= least)
+    return np.asarray(components.voxels >= least)
 
 
 def find_lesions(
@@ -186,16 +130,13 @@ def find_lesions(
             "shape: bring them onto one grid first"
         )
     components = label_components(mask)
-    around = _Surroundings(probability, grid, midline_mm, _direction_weights(grid.affine))
+    around = _Surroundings(probability, grid, midline_mm, direction_weights(grid.affine))
     # Stable, so that lesions of one volume keep the order in which they lie in the image.
     order = np.argsort(-components.voxels, kind="stable")
-    boxes = ndimage.find_objects(components.labels)
-    found = []
-    for index, component in enumerate(order, start=1):
-        local: Box = boxes[component]
-        inside = components.labels[local] == component + 1
-        found.append(_measure(index, inside, _within(components.box, local), around))
-    return tuple(found)
+    return tuple(
+        _measure(index, components.inside(component), components.boxes[component], around)
+        for index, component in enumerate(order.tolist(), start=1)
+    )
 
 
 def hemisphere_of(offsets_mm: npt.NDArray[np.float64]) -> Hemisphere:
@@ -230,7 +171,7 @@ def surface_area_mm2(mask: BoolArray, grid: Grid) -> float:
     box = bounding_box(mask)
     if box is None:
         return 0.0
-    return _crofton(mask[box], _direction_weights(grid.affine))
+    return crofton(mask[box], direction_weights(grid.affine))
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,11 +188,14 @@ def _measure(index: int, inside: BoolArray, box: Box, around: _Surroundings) -> 
     start: Shape3 = (box[0].start, box[1].start, box[2].start)
     stop: Shape3 = (box[0].stop - 1, box[1].stop - 1, box[2].stop - 1)
     values = around.probability[box][inside]
-    positions = np.argwhere(inside).astype(np.float64) + start
-    centroid = grid.affine[:3, :3] @ positions.mean(axis=0) + grid.affine[:3, 3]
+    index_vox = np.nonzero(inside)
+    middle = [float(i.mean()) + first for i, first in zip(index_vox, start, strict=True)]
+    centroid = grid.affine[:3, :3] @ middle + grid.affine[:3, 3]
     hemisphere: Hemisphere | None = None
     if around.midline_mm is not None:
-        offsets = positions @ grid.affine[0, :3] + (grid.affine[0, 3] - around.midline_mm)
+        offsets = np.full(len(values), grid.affine[0] @ [*start, 1.0] - around.midline_mm)
+        for step, i in zip(grid.affine[0], index_vox, strict=False):
+            offsets += step * i
         hemisphere = hemisphere_of(offsets)
     return Lesion(
         index=index,
@@ -262,37 +206,9 @@ def _measure(index: int, inside: BoolArray, box: Box, around: _Surroundings) -> 
         stop_vox=stop,
         mean_probability=float(values.mean(dtype=np.float64)),
         max_probability=float(values.max()),
-        surface_area_mm2=_crofton(inside, around.weights),
+        surface_area_mm2=crofton(inside, around.weights),
         touches_border=any(
             first == 0 or last == size - 1
             for first, last, size in zip(start, stop, grid.shape, strict=True)
         ),
     )
-
-
-def _within(outer: Box, inner: Box) -> Box:
-    i, j, k = (
-        slice(int(a.start) + int(b.start), int(a.start) + int(b.stop))
-        for a, b in zip(outer, inner, strict=True)
-    )
-    return i, j, k
-
-
-def _direction_weights(affine: AffineArray) -> npt.NDArray[np.float64]:
-    # 2 c_d V / l_d for each step: mm2 of surface that one crossing along it stands for.
-    vectors = np.asarray(_STEPS, dtype=np.float64) @ affine[:3, :3].T
-    lengths = np.linalg.norm(vectors, axis=1)
-    units = vectors / lengths[:, np.newaxis]
-    cells = SphericalVoronoi(np.concatenate([units, -units])).calculate_areas()
-    share = (cells[: len(units)] + cells[len(units) :]) / cells.sum()
-    return np.asarray(2.0 * share * abs(np.linalg.det(affine[:3, :3])) / lengths)
-
-
-def _crofton(inside: BoolArray, weights: npt.NDArray[np.float64]) -> float:
-    padded = np.pad(inside, 1)
-    area = 0.0
-    for step, weight in zip(_STEPS, weights, strict=True):
-        here = tuple(slice(max(0, -s), -s if s > 0 else None) for s in step)
-        there = tuple(slice(max(0, s), s if s < 0 else None) for s in step)
-        area += float(weight) * int(np.count_nonzero(padded[here] != padded[there]))
-    return area

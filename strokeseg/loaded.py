@@ -11,11 +11,16 @@ from strokeseg.models import Model, load_model_files
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model ready to run. `threads` is what the work around the network may use."""
+    """A model ready to run.
+
+    `threads` is what the work around the network may use, `max_memory_bytes` what the process may
+    hold at once while the model is used.
+    """
 
     model: Model
     engine: Engine
     threads: int | None = None
+    max_memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,16 @@ class Hardware:
         fp32 or bf16.
     threads
         CPU threads; all if None.
+    max_memory_bytes
+        What the process may hold at once, on a CPU; no limit if None. Windows, slabs and threads
+        are chosen so that it holds, or the prediction is refused before it starts.
     """
 
     engine: str = "auto"
     device: str = "auto"
     precision: str = "fp32"
     threads: int | None = None
+    max_memory_bytes: int | None = None
 
 
 def load_model(
@@ -83,8 +92,9 @@ def load_model(
         device=hardware.device,
         threads=hardware.threads,
         precision=hardware.precision,
+        lean=hardware.max_memory_bytes is not None,
     )
-    return LoadedModel(model, engine, hardware.threads)
+    return LoadedModel(model, engine, hardware.threads, hardware.max_memory_bytes)
 
 
 def check_compatible(models: Sequence[LoadedModel]) -> None:

@@ -18,6 +18,9 @@ class Progress(Protocol):
     def on_window(self) -> None:
         """One pass of the network is done."""
 
+    def on_note(self, text: str) -> None:
+        """Hear of a choice that was made."""
+
 
 class Silence:
     """The `Progress` that nobody listens to."""
@@ -26,6 +29,9 @@ class Silence:
         """Do nothing."""
 
     def on_window(self) -> None:
+        """Do nothing."""
+
+    def on_note(self, text: str) -> None:
         """Do nothing."""
 
 

@@ -1,51 +1,29 @@
 """The one place that knows the order: scans in, a `Result` out."""
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 
 import numpy as np
 
-from strokeseg.arrays import LabelArray
+from strokeseg.arrays import BoolArray, LabelArray
 from strokeseg.brain import brain_volume_ml, find_midline_mm
-from strokeseg.decision import Decision, decide, flip_volumes_ml, label_map, make_rule
+from strokeseg.counting import count_labels
+from strokeseg.decision import decide, flip_volumes_ml, make_rule
 from strokeseg.ensemble import Member, Posterior, flip_spread, posterior
 from strokeseg.errors import DataError
-from strokeseg.flips import FLIPS
-from strokeseg.grid import working_grid
-from strokeseg.intensity import clip_hounsfield, normalise, padding_value
+from strokeseg.grid import Grid
 from strokeseg.lesions import find_lesions, lesion_volume_ml
 from strokeseg.loaded import Hardware, LoadedModel, check_compatible, load_model
+from strokeseg.memory_plan import plan_memory
 from strokeseg.options import Options, Progress, Silence, choose_reference, order_modalities
+from strokeseg.passes import Clock, Run, Scans, read_scans, see_scans
 from strokeseg.record import Measures, case_warnings, make_record
 from strokeseg.resample import resample_image
 from strokeseg.result import Result
-from strokeseg.scan import scan_logits
 from strokeseg.threads import at_most
-from strokeseg.volume import Source, Volume, read
-from strokeseg.windows import plan_windows
+from strokeseg.volume import Outline, Source, outline
 
 ModelChoice = str | LoadedModel
-
-
-@dataclass
-class Clock:
-    """Seconds per stage, in the order in which the stages came."""
-
-    progress: Progress
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str, windows: int = 0) -> Iterator[None]:
-        """Time what happens inside, and tell of it."""
-        self.progress.on_stage(name, windows)
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = time.perf_counter() - started
-            self.seconds[name] = self.seconds.get(name, 0.0) + spent
 
 
 def predict(
@@ -90,60 +68,79 @@ def predict(
     clock = Clock(progress or Silence())
     with at_most(_threads_of(model, hardware)):
         order = order_modalities(images)
-        reference_name = choose_reference(order, options.reference)
+        reference = choose_reference(order, options.reference)
         with clock.stage("read"):
-            volumes = {name: read(images[name]) for name in order}
-            _check_overlap(reference_name, volumes)
+            outlines = {name: outline(images[name]) for name in order}
+            _check_overlap(reference, outlines)
         with clock.stage("load model"):
             models = _loaded(model, hardware, offline, clock.progress)
-        reference = volumes[reference_name]
-        members = [
-            _run_network(loaded, name, volume, options, clock)
-            for loaded in models
-            for name, volume in volumes.items()
-        ]
-        rule = make_rule(models[0].model.config, options)
-        with clock.stage("classify"):
-            answer = posterior(members, reference.grid, with_entropy=options.uncertainty)
-            decision = decide(answer, reference.grid, rule)
-        with clock.stage("compare flips"):
-            working = next(m.working for m in members if m.native is reference.grid)
-            spread = flip_spread(members, working, rule.threshold)
-            range_ml = flip_volumes_ml(spread, working, decision, reference.grid, rule)
-            std = (
-                resample_image(spread.std, working, reference.grid) if options.uncertainty else None
-            )
-        with clock.stage("measure"):
-            names = models[0].model.config.class_names
-            labels = label_map(answer.tissue, decision.mask, len(names) - 1)
-            flips = (range_ml, len(spread.masks))
-            measures = _measure(
-                answer, decision, reference, _tissue_ml(labels, names, reference), flips
-            )
-            warnings = case_warnings(volumes, measures)
-            record = make_record(volumes, models, options, measures, asdict(rule))
-        record |= {
-            "reference": reference_name,
-            "warnings": list(warnings),
-            "seconds": clock.seconds,
-        }
-        return Result(
-            mask=decision.mask,
-            probability=answer.probability,
-            tissue=labels,
-            entropy=answer.entropy,
-            flip_std=std,
-            grid=reference.grid,
-            class_names=names,
-            lesions=measures.lesions,
-            volume_ml=measures.volume_ml,
-            volume_range_ml=measures.volume_range_ml,
-            tissue_volumes_ml=measures.tissue_volumes_ml,
-            brain_volume_ml=measures.brain_volume_ml,
-            warnings=warnings,
-            record=record,
-            reference=reference,
+        asked_bytes = hardware.max_memory_bytes if hardware else None
+        memory = plan_memory(outlines, reference, models, options, asked_bytes)
+        if memory.limit_bytes is not None:
+            clock.progress.on_note(memory.note())
+        del outlines
+        with at_most(memory.settings.threads):
+            run = Run(models, options, memory, clock)
+            scans = read_scans(images, order, reference, run)
+            return _conclude(scans, see_scans(scans, run), run)
+
+
+def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
+    """Turn logits into a lesion, and measure it. Each array goes when it is no longer needed."""
+    grid, config, options = scans.reference.grid, run.models[0].model.config, run.options
+    names, rule = config.class_names, make_rule(config, options)
+    with run.clock.stage("compare flips"):
+        working = next(m.working for m in members if m.native is grid)
+        spread = flip_spread(members, working, rule.threshold, with_std=options.uncertainty)
+        members[:] = [replace(m, logits=replace(m.logits, per_flip=[])) for m in members]
+    with run.clock.stage("classify"):
+        answer = posterior(
+            members,
+            grid,
+            with_entropy=options.uncertainty,
+            with_argmax=rule.threshold is None,
+            slab_bytes=run.memory.settings.slab_bytes,
         )
+        members.clear()
+        decision = decide(answer, grid, rule)
+        answer = replace(answer, is_argmax=None)
+    with run.clock.stage("compare flips"):
+        range_ml = flip_volumes_ml(spread, working, decision, grid, rule)
+        flips = len(spread.masks)
+        std = spread.std
+        del spread
+    with run.clock.stage("measure"):
+        brain = None if decision.brain is None else _brain(decision.brain, grid)
+        mask = decision.mask
+        del decision
+        np.copyto(answer.tissue, np.uint8(len(names) - 1), where=mask)
+        measures = _measure(mask, answer, grid, names, brain, (range_ml, flips))
+        if std is not None:
+            std = resample_image(std, working, grid)
+        warnings = (*case_warnings(scans.seen, measures), *run.memory.warnings())
+        record = make_record(scans.seen, run.models, options, measures, asdict(rule), run.memory)
+    record |= {
+        "reference": scans.reference_name,
+        "warnings": list(warnings),
+        "seconds": run.clock.seconds,
+    }
+    return Result(
+        mask=mask,
+        probability=answer.probability,
+        tissue=answer.tissue,
+        entropy=answer.entropy,
+        flip_std=std,
+        grid=grid,
+        class_names=names,
+        lesions=measures.lesions,
+        volume_ml=measures.volume_ml,
+        volume_range_ml=measures.volume_range_ml,
+        tissue_volumes_ml=measures.tissue_volumes_ml,
+        brain_volume_ml=measures.brain_volume_ml,
+        warnings=warnings,
+        record=record,
+        reference=scans.reference,
+    )
 
 
 def _threads_of(
@@ -157,13 +154,13 @@ def _threads_of(
     return min(limits, default=None)
 
 
-def _check_overlap(reference_name: str, volumes: Mapping[str, Volume]) -> None:
+def _check_overlap(reference_name: str, scans: Mapping[str, Outline]) -> None:
     """Refuse scans that share no space with the reference."""
-    reference = volumes[reference_name]
-    for name, volume in volumes.items():
-        if not reference.grid.overlaps(volume.grid):
+    reference = scans[reference_name]
+    for name, scan in scans.items():
+        if not reference.grid.overlaps(scan.grid):
             raise DataError(
-                f"{name} ({volume.path}) and {reference_name} ({reference.path}) share no space: "
+                f"{name} ({scan.path}) and {reference_name} ({reference.path}) share no space: "
                 "they are not of one session, or one of them has a wrong header; align them first"
             )
 
@@ -189,50 +186,31 @@ def _loaded(
     return models
 
 
-def _run_network(
-    loaded: LoadedModel, name: str, volume: Volume, options: Options, clock: Clock
-) -> Member:
-    """Bring one scan to the model's working grid and run the network on it."""
-    config = loaded.model.config
-    with clock.stage("prepare"):
-        working = working_grid(volume.grid, config.voxel_size_mm)
-        data = clip_hounsfield(volume.data) if name == "ct" else volume.data
-        image = normalise(resample_image(data, volume.grid, working), config.normalisation)
-        plan = plan_windows(
-            image.shape,
-            options.window or config.window,
-            options.overlap,
-            config.spec.stride_product,
-        )
-        plan = replace(plan, padding=padding_value(image, config.normalisation))
-    flips = FLIPS if options.tta else FLIPS[:1]
-    with clock.stage(f"segment {name}", len(flips) * len(plan.starts)):
-        logits = scan_logits(loaded.engine, image, plan, flips, clock.progress.on_window)
-    return Member(logits, working, volume.grid)
-
-
-def _tissue_ml(labels: LabelArray, names: Sequence[str], reference: Volume) -> dict[str, float]:
+def _tissue_ml(labels: LabelArray, names: Sequence[str], grid: Grid) -> dict[str, float]:
     """Give each class's volume."""
-    counts = np.bincount(labels.ravel(order="K"), minlength=len(names))
-    voxel_ml = reference.grid.voxel_volume_ml
-    return {name: float(count) * voxel_ml for name, count in zip(names, counts, strict=True)}
+    counts = count_labels(labels, len(names)).tolist()
+    return {name: count * grid.voxel_volume_ml for name, count in zip(names, counts, strict=True)}
 
 
 def _measure(
+    mask: BoolArray,
     answer: Posterior,
-    decision: Decision,
-    reference: Volume,
-    tissue_ml: Mapping[str, float],
+    grid: Grid,
+    names: Sequence[str],
+    brain: tuple[float, float | None] | None,
     flips: tuple[tuple[float, float], int],
 ) -> Measures:
-    """Measure lesions, tissues and brain on the reference's grid."""
-    grid = reference.grid
-    midline_mm = None if decision.brain is None else find_midline_mm(decision.brain, grid)
+    """Measure lesions and tissues on the reference's grid; the brain was measured before."""
     return Measures(
-        volume_ml=lesion_volume_ml(decision.mask, grid),
+        volume_ml=lesion_volume_ml(mask, grid),
         volume_range_ml=flips[0],
-        tissue_volumes_ml=tissue_ml,
-        brain_volume_ml=None if decision.brain is None else brain_volume_ml(decision.brain, grid),
-        lesions=find_lesions(decision.mask, answer.probability, grid, midline_mm),
+        tissue_volumes_ml=_tissue_ml(answer.tissue, names, grid),
+        brain_volume_ml=None if brain is None else brain[0],
+        lesions=find_lesions(mask, answer.probability, grid, None if brain is None else brain[1]),
         flips=flips[1],
     )
+
+
+def _brain(brain: BoolArray, grid: Grid) -> tuple[float, float | None]:
+    """Measure a brain: its volume in ml, and where its midline is, in mm."""
+    return brain_volume_ml(brain, grid), find_midline_mm(brain, grid)

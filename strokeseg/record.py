@@ -9,14 +9,24 @@ from typing import Any
 
 from strokeseg._version import __version__
 from strokeseg.brain import brain_warnings
+from strokeseg.grid import Grid
 from strokeseg.hashing import sha256
 from strokeseg.lesions import Lesion
 from strokeseg.loaded import LoadedModel
 from strokeseg.memory import peak_memory_bytes
+from strokeseg.memory_plan import MemoryPlan
 from strokeseg.options import Options
-from strokeseg.volume import Volume
 
 SCHEMA = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What is kept of a scan once the network has seen it: all but its voxels."""
+
+    grid: Grid
+    path: Path | None
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -31,9 +41,9 @@ class Measures:
     flips: int
 
 
-def case_warnings(volumes: Mapping[str, Volume], measures: Measures) -> tuple[str, ...]:
+def case_warnings(scans: Mapping[str, Seen], measures: Measures) -> tuple[str, ...]:
     """Gather what a user should hear about, one line each."""
-    lines = [f"{name}: {line}" for name, volume in volumes.items() for line in volume.warnings]
+    lines = [f"{name}: {line}" for name, scan in scans.items() for line in scan.warnings]
     if measures.brain_volume_ml is not None:
         lines += brain_warnings(measures.brain_volume_ml, measures.volume_ml)
     if not measures.lesions:
@@ -48,11 +58,12 @@ def case_warnings(volumes: Mapping[str, Volume], measures: Measures) -> tuple[st
 
 
 def make_record(
-    volumes: Mapping[str, Volume],
+    scans: Mapping[str, Seen],
     models: Sequence[LoadedModel],
     options: Options,
     measures: Measures,
     rule: Mapping[str, Any],
+    memory: MemoryPlan,
 ) -> dict[str, Any]:
     """Describe a case as plain values, ready for JSON; the caller adds seconds and warnings."""
     low, high = measures.volume_range_ml
@@ -61,8 +72,11 @@ def make_record(
         "strokeseg": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "inputs": {name: _describe_input(volume) for name, volume in volumes.items()},
-        "models": [_describe_model(loaded) for loaded in models],
+        "inputs": {name: _describe_input(scan) for name, scan in scans.items()},
+        "models": [
+            _describe_model(loaded) | {"window": window}
+            for loaded, window in zip(models, memory.settings.windows, strict=True)
+        ],
         "options": options.as_record(),
         "rule": dict(rule),
         "flips": measures.flips,
@@ -71,18 +85,19 @@ def make_record(
         "lesion_count": len(measures.lesions),
         "tissue_volumes_ml": dict(measures.tissue_volumes_ml),
         "brain_volume_ml": measures.brain_volume_ml,
+        "memory": memory.as_record(),
         "peak_memory_bytes": peak_memory_bytes(),
     }
 
 
-def _describe_input(volume: Volume) -> dict[str, Any]:
-    path = volume.path
+def _describe_input(scan: Seen) -> dict[str, Any]:
+    path = scan.path
     return {
         "path": None if path is None else os.fspath(path),
         "sha256": None if path is None or not Path(path).is_file() else sha256(path),
-        "shape": list(volume.grid.shape),
-        "voxel_size_mm": [round(size, 6) for size in volume.grid.voxel_size_mm],
-        "orientation": "".join(volume.grid.axcodes),
+        "shape": list(scan.grid.shape),
+        "voxel_size_mm": [round(size, 6) for size in scan.grid.voxel_size_mm],
+        "orientation": "".join(scan.grid.axcodes),
     }
 
 

@@ -13,11 +13,9 @@ import numpy as np
 from scipy import ndimage
 
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray, LabelArray, Shape3
-from strokeseg.axiswise import EDGE_VOX, axes_along, gather, index_map
+from strokeseg.axiswise import EDGE_VOX, axes_along, gather, gather_in_pieces, index_map, turns_of
 from strokeseg.grid import Grid
 from strokeseg.threads import thread_count
-
-_PLANES = 32
 
 _Task = TypeVar("_Task")
 
@@ -41,7 +39,7 @@ def resample_image(data: FloatArray, source: Grid, target: Grid) -> FloatArray:
         return data
     axes = axes_along(source, target, slice(None))
     if axes is not None:
-        return np.ascontiguousarray(gather(data, axes))
+        return gather_in_pieces(data, axes)
     out: FloatArray = _interpolate(data[np.newaxis], source, target, slice(None))[0]
     return out
 
@@ -56,7 +54,8 @@ def resample_logits(logits: FloatArray, source: Grid, target: Grid, slab: slice)
     source, target : Grid
         Where they are and where they shall be.
     slab : slice
-        Which planes of the target's first axis are wanted (step 1).
+        Which planes of the target's first axis are wanted (step 1); the numbers on a plane do not
+        depend on which others are wanted with it.
 
     Returns
     -------
@@ -70,9 +69,11 @@ def resample_logits(logits: FloatArray, source: Grid, target: Grid, slab: slice)
         return _interpolate(logits, source, target, slab)
     shape = [len(axis.positions) for axis in axes]
     out = np.empty((len(logits), *shape), dtype=np.float32)
+    # Along the slab first, which is thin, however thin it is: rounding depends on the order.
+    turns = [0, *(turn for turn in turns_of(axes) if turn != 0)]
 
     def fill(channel: int) -> None:
-        out[channel] = gather(logits[channel], axes)
+        out[channel] = gather(logits[channel], axes, turns)
 
     _in_threads(fill, range(len(logits)))
     return out
@@ -164,9 +165,9 @@ def _reached(matrix: AffineArray, source: Shape3, target: Shape3, slab: slice) -
 
 
 def _interpolate(data: FloatArray, source: Grid, target: Grid, slab: slice) -> FloatArray:
-    """Interpolate every channel at once-computed slabs, in threads; any rotation between the grids.
+    """Interpolate every channel plane by plane, in threads; any rotation between the grids.
 
-    The slabs are fixed, so that the result does not depend on the number of threads.
+    A plane is computed alone, so that the result depends neither on threads nor on the slab.
     """
     matrix = index_map(source, target)
     first, stop, _ = slab.indices(target.shape[0])
@@ -174,21 +175,19 @@ def _interpolate(data: FloatArray, source: Grid, target: Grid, slab: slice) -> F
 
     def fill(task: tuple[int, int]) -> None:
         channel, start = task
-        planes = out[channel, start - first : start - first + _PLANES]
+        plane = out[channel, start - first : start - first + 1]
         ndimage.affine_transform(
             data[channel],
             matrix[:3, :3],
             matrix[:3, 3] + matrix[:3, 0] * start,
-            output_shape=planes.shape,
-            output=planes,
+            output_shape=plane.shape,
+            output=plane,
             order=1,
             mode="nearest",
             prefilter=False,
         )
 
-    tasks = [
-        (channel, start) for channel in range(len(data)) for start in range(first, stop, _PLANES)
-    ]
+    tasks = [(channel, start) for channel in range(len(data)) for start in range(first, stop)]
     _in_threads(fill, tasks)
     return out
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
 from strokeseg.anonymous import pseudonym, without_names
 from strokeseg.arrays import BoolArray, FloatArray, LabelArray
 from strokeseg.atomic import write_atomically
@@ -157,9 +155,9 @@ class Result:
         if self.lesions:
             spread = f" (single flips: {low:.1f} to {high:.1f} ml)" if high > low else ""
             subtitle = legend(self.volume_ml, len(self.lesions)) + spread
-        is_ct = self.record["reference"] == "ct"
-        scan = clip_hounsfield(self.reference.data) if is_ct else self.reference.data
-        return draw(scan, self.mask, self.grid, title or _file_name(self.reference), subtitle)
+        clip = clip_hounsfield if self.record["reference"] == "ct" else None
+        name = title or _file_name(self.reference)
+        return draw(self.reference.data, self.mask, self.grid, name, subtitle, clip)
 
     def _input_paths(self) -> list[Path]:
         return [Path(i["path"]) for i in self.record["inputs"].values() if i["path"] is not None]
@@ -192,11 +190,11 @@ class Result:
         else:
             write_atomically(where, [self.picture(words.title)])
 
-    def _uncertainty(self) -> FloatArray:
-        """Stack entropy and flip deviation, (I, J, K, 2)."""
+    def _uncertainty(self) -> tuple[FloatArray, FloatArray]:
+        """Give entropy and flip deviation."""
         if self.entropy is None or self.flip_std is None:
             raise ValueError("uncertainty was not computed: predict with uncertainty=True")
-        return np.stack([self.entropy, self.flip_std], axis=-1)
+        return self.entropy, self.flip_std
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.engines.base import DeviceEngine, Engine, FlipLesion, ScanLogits
 from strokeseg.flips import FLIPS, flip
-from strokeseg.stitching import Stitcher
+from strokeseg.stitching import KEPT_BYTES, Stitcher
 from strokeseg.threads import thread_count
 from strokeseg.windows import WindowPlan
 
@@ -21,6 +21,7 @@ def scan_logits(
     plan: WindowPlan,
     flips: tuple[tuple[int, ...], ...] = FLIPS,
     on_window: Callable[[], None] | None = None,
+    kept_bytes: int = KEPT_BYTES,
 ) -> ScanLogits:
     """Run the network over a scan and its flips.
 
@@ -39,6 +40,8 @@ def scan_logits(
         Axes to mirror, one entry a pass; ``((),)`` is a single pass.
     on_window
         Called after each window.
+    kept_bytes
+        See `strokeseg.stitching.Stitcher`.
 
     Returns
     -------
@@ -60,7 +63,7 @@ def scan_logits(
     mean = np.empty((engine.classes, *plan.image_shape), np.float32)
     per_flip = []
     with ThreadPoolExecutor(thread_count()) as pool:
-        stitcher = Stitcher(engine, plan, report, pool)
+        stitcher = Stitcher(engine, plan, report, pool, kept_bytes)
         for index, axes in enumerate(flips):
             lesion = FlipLesion(
                 np.empty(plan.image_shape, np.float32), np.empty(plan.image_shape, np.bool_)

@@ -1,5 +1,6 @@
 """The logits of overlapping windows become those of one image: their Gaussian-weighted mean."""
 
+import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +17,12 @@ SLAB_BYTES = 2 << 20
 KEPT_BYTES = 800 << 20
 
 
+def keeps_windows(plan: WindowPlan, classes: int, kept_bytes: int) -> bool:
+    """Whether the logits of all windows are kept until the last of them is there."""
+    count = len(plan.starts)
+    return count == 1 or count * 4 * classes * math.prod(plan.window) <= kept_bytes
+
+
 class Stitcher:
     """Runs the windows of an image and stitches their logits; serves one image after the other.
 
@@ -29,6 +36,8 @@ class Stitcher:
         Called after each window.
     pool
         Threads for the work around the network. The result does not depend on their number.
+    kept_bytes
+        Up to this much, the logits of all windows are kept; nor does the result depend on that.
     """
 
     def __init__(
@@ -37,6 +46,7 @@ class Stitcher:
         plan: WindowPlan,
         on_window: Callable[[], None],
         pool: ThreadPoolExecutor,
+        kept_bytes: int = KEPT_BYTES,
     ) -> None:
         self._engine = engine
         self._plan = plan
@@ -44,8 +54,7 @@ class Stitcher:
         self._pool = pool
         self._padded = np.full(plan.padded_shape, plan.padding, np.float32)
         count = len(plan.starts)
-        window_bytes = 4 * engine.classes * int(np.prod(plan.window))
-        self._keeps_all = count * window_bytes <= KEPT_BYTES or count == 1
+        self._keeps_all = keeps_windows(plan, engine.classes, kept_bytes)
         self._logits = [
             np.empty((engine.classes, *plan.window), np.float32)
             for _ in range(count if self._keeps_all else 1)

@@ -305,3 +305,42 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("size", ["4", "lots", "-1G", "0G"])
+def test_a_limit_that_is_no_size_is_a_usage_error(folder, capsys, size):
+    path = scan_file(folder)
+    for command in (
+        ["predict", "--t1", str(path), "-o", str(folder / "out")],
+        ["batch", str(folder), str(folder / "out")],
+    ):
+        assert run([*command, f"--max-memory={size}"]) == 2
+        assert f"--max-memory is '{size}'" in one_line(capsys)
+    assert not (folder / "out").exists()
+
+
+def test_a_limit_is_told_on_stderr_and_kept_in_the_record(folder, capsys):
+    path = scan_file(folder)
+    assert predict(folder, "--t1", str(path), "--max-memory", "20G", "--fast", "--json") == 0
+    shown = capsys.readouterr()
+    lines = [line for line in shown.err.splitlines() if line.startswith("memory: ")]
+    assert len(lines) == 1
+    assert "window 32" in lines[0]
+    assert "of 20.00 GB" in lines[0]
+    memory = json.loads(shown.out)["memory"]
+    assert memory["limit_bytes"] == 20_000_000_000
+    assert 0 < memory["predicted_bytes"] < 20_000_000_000
+
+
+def test_a_limit_that_cannot_hold_ends_with_the_code_of_bad_data_or_usage(folder, capsys):
+    header = nib.Nifti1Header()
+    header.set_data_shape((640, 640, 640))
+    header.set_data_dtype(np.int16)
+    header.set_sform(np.diag([0.4, 0.4, 0.4, 1.0]), code=1)
+    header["magic"], header["vox_offset"] = header.single_magic, header.single_vox_offset
+    path = folder / "huge.nii"
+    path.write_bytes(header.binaryblock)  # there is not a voxel to read
+    assert predict(folder, "--t1", str(path), "--max-memory", "1500M") == 65
+    assert "640 x 640 x 640 voxels take up to" in one_line(capsys)
+    assert predict(folder, "--t1", str(path), "--max-memory", "10M") == 2
+    assert "to open the model alone takes" in one_line(capsys)

@@ -199,6 +199,9 @@ class BrightVoxels:
         out[...] = found
         return out
 
+    def release(self):
+        pass
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):

@@ -5,13 +5,12 @@ import math
 import numpy as np
 import pytest
 
+from strokeseg.components import bounding_box, label_components
 from strokeseg.errors import DataError, UsageError
 from strokeseg.grid import Grid
 from strokeseg.lesions import (
-    bounding_box,
     find_lesions,
     hemisphere_of,
-    label_components,
     lesion_volume_ml,
     remove_small,
     surface_area_mm2,
@@ -201,7 +200,7 @@ def test_bounding_box_is_tight_and_none_when_empty():
 def test_components_are_held_on_the_box_of_the_mask_alone():
     mask = _mask((60, 60, 60), ((10, 14),) * 3)
     components = label_components(mask)
-    assert components.labels.shape == (4, 4, 4)
+    assert components.source.shape == (4, 4, 4)
     assert components.voxels.tolist() == [64]
     assert np.array_equal(components.select(np.array([True])), mask)
 

@@ -83,24 +83,22 @@ def test_a_network_stitched_agrees_with_monais_inferer():
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_summing_window_by_window_gives_what_keeping_them_gives(shape, monkeypatch):
+def test_summing_window_by_window_gives_what_keeping_them_gives(shape):
     image, plan = random_image(shape), plan_windows(shape, 16, 0.5, 8)
     kept = scan_logits(PatternEngine(), image, plan)
-    monkeypatch.setattr(stitching, "KEPT_BYTES", 0)
-    summed = scan_logits(PatternEngine(), image, plan)
+    summed = scan_logits(PatternEngine(), image, plan, kept_bytes=0)
     np.testing.assert_array_equal(kept.mean, summed.mean)
 
 
 @pytest.mark.parametrize("kept_bytes", [0, stitching.KEPT_BYTES])
 def test_the_result_does_not_depend_on_the_threads(kept_bytes, monkeypatch):
-    monkeypatch.setattr(stitching, "KEPT_BYTES", kept_bytes)
     monkeypatch.setattr(stitching, "SLAB_BYTES", 1 << 12)
     image = random_image((37, 26, 29))
     plan = plan_windows(image.shape, 16, 0.5, 8)
     with at_most(1):
-        one = scan_logits(PatternEngine(), image, plan)
+        one = scan_logits(PatternEngine(), image, plan, kept_bytes=kept_bytes)
     with at_most(2):
-        two = scan_logits(PatternEngine(), image, plan)
+        two = scan_logits(PatternEngine(), image, plan, kept_bytes=kept_bytes)
     assert one.mean.tobytes() == two.mean.tobytes()
     for a, b in zip(one.per_flip, two.per_flip, strict=True):
         assert a.log_odds.tobytes() == b.log_odds.tobytes()

@@ -90,7 +90,7 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         return _fail(74, "nobody reads the output any more", arguments)
     except MemoryError:
-        return _fail(1, "out of memory; close other programs, or try a smaller --window", arguments)
+        return _fail(1, "out of memory; close other programs, or try --max-memory", arguments)
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for users
         kind = type(error).__name__
         what = kind if ANONYMISE in arguments else f"{kind}: {error}"

@@ -1,11 +1,14 @@
 """The options of a prediction, each said once, for every command that predicts."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from strokeseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from strokeseg.loaded import Hardware
 
 SCANS = "Scans (any number, any contrast)"
 RESULTS = "Results"
@@ -152,6 +155,28 @@ Precision = Annotated[
 Threads = Annotated[
     int | None, typer.Option(rich_help_panel=MACHINE, help="CPU threads; all if left out.")
 ]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--max-memory",
+        metavar="SIZE",
+        rich_help_panel=MACHINE,
+        help="What the process may hold at once, such as 4G (10^9) or 4GiB: windows, slabs and "
+        "threads are chosen from the headers so that it holds, or the scan is refused before it is "
+        "read. On a CPU alone.",
+    ),
+]
+MaxMemoryOfAll = Annotated[
+    str | None,
+    typer.Option(
+        "--max-memory",
+        metavar="SIZE",
+        rich_help_panel=MACHINE,
+        help="What all --jobs together, or each Dask worker, may hold at once, such as 4G (10^9) "
+        "or 4GiB: windows, slabs and threads are chosen from the headers so that it holds, or the "
+        "case fails before it is read. One case at a time for each process. On a CPU alone.",
+    ),
+]
 Offline = Annotated[
     bool, typer.Option("--offline", rich_help_panel=MACHINE, help="Fetch no model.")
 ]
@@ -224,6 +249,23 @@ ShardOption = Annotated[
         help="Do the I-th of N parts; else what SLURM_ARRAY_TASK_ID says, where it is set.",
     ),
 ]
+
+
+def hardware_of(
+    engine: str, device: str, precision: str, threads: int | None, max_memory: str | None
+) -> "Hardware":
+    """Gather where to run.
+
+    Raises
+    ------
+    UsageError
+        If `max_memory` is no size.
+    """
+    from strokeseg.loaded import Hardware
+    from strokeseg.memory import parse_memory
+
+    limit = None if max_memory is None else parse_memory(max_memory)
+    return Hardware(engine, device, precision, threads, limit)
 
 
 def check_anonymity(*, anonymise: bool, debug: bool = False, dry_run: bool = False) -> None:

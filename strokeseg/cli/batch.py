@@ -64,6 +64,7 @@ def batch(
     device: a.Device = "auto",
     precision: a.Precision = "fp32",
     threads: a.Threads = None,
+    max_memory: a.MaxMemoryOfAll = None,
     offline: a.Offline = False,
     quiet: a.Quiet = False,
     debug: a.Debug = False,
@@ -77,7 +78,6 @@ def batch(
     from strokeseg.cohort.patterns import parse_patterns
     from strokeseg.cohort.run import Place
     from strokeseg.cohort.slurm import parse_slurm
-    from strokeseg.loaded import Hardware
     from strokeseg.options import Options
     from strokeseg.outputs import parse_kinds
 
@@ -96,7 +96,7 @@ def batch(
     job = BatchJob(
         output=output.absolute(),
         models=tuple(model or ()),
-        hardware=Hardware(engine, device, precision, threads),
+        hardware=a.hardware_of(engine, device, precision, threads, max_memory),
         options=options,
         kinds=kinds,
         offline=offline,

@@ -147,6 +147,7 @@ def bids(
     device: a.Device = "auto",
     precision: a.Precision = "fp32",
     threads: a.Threads = None,
+    max_memory: a.MaxMemoryOfAll = None,
     offline: a.Offline = False,
     quiet: a.Quiet = False,
     debug: a.Debug = False,
@@ -160,7 +161,6 @@ def bids(
     from strokeseg.cohort.patterns import parse_patterns
     from strokeseg.cohort.run import Place
     from strokeseg.cohort.slurm import parse_slurm
-    from strokeseg.loaded import Hardware
     from strokeseg.options import Options
     from strokeseg.outputs import parse_kinds
 
@@ -187,7 +187,7 @@ def bids(
     job = BatchJob(
         output=out_dir.absolute(),
         models=tuple(model or ()),
-        hardware=Hardware(engine, device, precision, threads),
+        hardware=a.hardware_of(engine, device, precision, threads, max_memory),
         options=options,
         kinds=kinds,
         offline=offline,

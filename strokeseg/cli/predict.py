@@ -43,6 +43,7 @@ def predict(
     device: a.Device = "auto",
     precision: a.Precision = "fp32",
     threads: a.Threads = None,
+    max_memory: a.MaxMemory = None,
     offline: a.Offline = False,
     quiet: a.Quiet = False,
     debug: a.Debug = False,
@@ -52,7 +53,6 @@ def predict(
     Give every scan of the session that shows the brain: strokeseg predict --t1 a.nii --flair b.nii.
     The mask comes out on the grid of the first.
     """
-    from strokeseg.loaded import Hardware
     from strokeseg.options import Options
     from strokeseg.outputs import parse_kinds
 
@@ -73,7 +73,7 @@ def predict(
     job = Job(
         images=images | _named_images(image or [], images),
         models=tuple(model or ()),
-        hardware=Hardware(engine, device, precision, threads),
+        hardware=a.hardware_of(engine, device, precision, threads, max_memory),
         options=options,
         offline=offline,
         output=Output(output, prefix, kinds, overwrite, anonymise),

@@ -52,7 +52,8 @@ def describe_error(error: Exception) -> tuple[str, int]:
     if isinstance(error, StrokesegError):
         return str(error), error.exit_code
     if isinstance(error, MemoryError):
-        return "out of memory: close other programs, or try a smaller --window or fewer --jobs", 1
+        advice = "close other programs, or try --max-memory, a smaller --window or fewer --jobs"
+        return f"out of memory: {advice}", 1
     said = " ".join(str(error).split())
     fault = StrokesegError(f"a fault of ours: {type(error).__name__}: {said}; please report it")
     return str(fault), fault.exit_code

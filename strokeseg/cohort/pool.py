@@ -13,12 +13,15 @@ from strokeseg.cohort.agenda import Agenda
 from strokeseg.cohort.case import Case
 from strokeseg.cohort.job import BatchJob, Listener, Outcome
 from strokeseg.cohort.work import Worker
-from strokeseg.errors import EngineError, Interrupted, StrokesegError
+from strokeseg.errors import EngineError, Interrupted, StrokesegError, UsageError
 from strokeseg.threads import usable_cores
 
 _TRIES = 2
 _GLANCE_S = 0.5
 _GOODBYE_S = 30.0
+# What the process that gives out the cases may take itself, and what is too little for any model.
+_OWN_BYTES = 256 << 20
+_LEAST_SHARE_BYTES = 64 << 20
 
 
 @dataclass(eq=False)
@@ -42,7 +45,7 @@ def run_in_processes(
     StrokesegError
         The models cannot be opened, or processes die before any case is done.
     """
-    crew = _Crew(_share_cores(job, jobs), hear)
+    crew = _Crew(_share(job, jobs), hear)
     deaths: dict[str, int] = {}
     proven = False
     try:
@@ -67,12 +70,20 @@ def run_in_processes(
         crew.dismiss()
 
 
-def _share_cores(job: BatchJob, jobs: int) -> BatchJob:
-    """Give each process its share of the cores, unless a number of threads was asked for."""
-    if job.hardware.threads is not None:
-        return job
-    threads = max(1, usable_cores() // jobs)
-    return replace(job, hardware=replace(job.hardware, threads=threads))
+def _share(job: BatchJob, jobs: int) -> BatchJob:
+    """Give each process its share of the memory, and of the cores unless threads were asked for."""
+    hardware = job.hardware
+    if hardware.threads is None:
+        hardware = replace(hardware, threads=max(1, usable_cores() // jobs))
+    if hardware.max_memory_bytes is not None:
+        share = (hardware.max_memory_bytes - _OWN_BYTES) // jobs
+        if share < _LEAST_SHARE_BYTES:
+            raise UsageError(
+                f"--max-memory leaves {max(0, share) / 1e9:.2f} GB to each of {jobs} processes: "
+                "give fewer --jobs, or allow more"
+            )
+        hardware = replace(hardware, max_memory_bytes=share)
+    return replace(job, hardware=hardware)
 
 
 class _Crew:
@@ -174,7 +185,7 @@ class _Crew:
 def _death(code: int | None) -> EngineError:
     return EngineError(
         f"its process died {_TRIES} times {_end(code)}, likely for want of memory: try fewer "
-        "--jobs or a smaller --window"
+        "--jobs, a smaller --window or --max-memory"
     )
 
 

@@ -38,8 +38,9 @@ class Look:
 def look_at(case: Case, job: BatchJob) -> Look:
     """Compare a case's record with what would make it now, with its files and with its inputs.
 
-    Engine, device and number of threads may differ, as results do not depend on them beyond what
-    the engines' tolerance says; where a mask drawn by hand lies may differ too.
+    Engine, device, number of threads and limit of memory may differ, as results do not depend on
+    them beyond what the engines' tolerance says; where a mask drawn by hand lies may differ too.
+    But a limit that made the windows smaller has to be the same.
 
     Raises
     ------
@@ -94,6 +95,9 @@ def _find_difference(
     models = [(m["sha256"], m.get("config_sha256"), m["precision"]) for m in record["models"]]
     if models != [(p.sha256, p.config_sha256, job.hardware.precision) for p in job.prints]:
         return "the model was another"
+    memory = record.get("memory") or {}  # records of 0.1.0 have none
+    if memory.get("window_reduced") and memory["limit_bytes"] != job.hardware.max_memory_bytes:
+        return "its window was smaller, to hold another --max-memory"
     if record["options"] != job.options.as_record() or record["kinds"] != sorted(job.kinds):
         return "the options were others"
     found = record["inputs"]

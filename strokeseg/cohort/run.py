@@ -116,9 +116,16 @@ def _outcomes(agenda: Agenda, job: BatchJob, place: Place, hear: Listener) -> Ge
 def run_here(agenda: Agenda, job: BatchJob, hear: Listener) -> Generator[Outcome]:
     """Do the cases in this process, the next one read and the last one saved meanwhile.
 
-    At most three cases are in memory: one being read, one in the network, one being saved.
+    At most three cases are in memory: one being read, one in the network, one being saved. Where
+    memory is limited it is one.
     """
     worker = Worker(job, hear)
+    if job.hardware.max_memory_bytes is not None:
+        try:
+            yield from _one_by_one(agenda, worker)
+        finally:
+            worker.close()
+        return
     reader, writer = ThreadPoolExecutor(1, "read"), ThreadPoolExecutor(1, "save")
     reading: tuple[Case, Future[Ready | Outcome]] | None = None
     saving: Future[Outcome] | None = None
@@ -155,6 +162,19 @@ def run_here(agenda: Agenda, job: BatchJob, hear: Listener) -> Generator[Outcome
         reader.shutdown(cancel_futures=True)
         writer.shutdown()
         worker.close()
+
+
+def _one_by_one(agenda: Agenda, worker: Worker) -> Generator[Outcome]:
+    while len(agenda):
+        case = agenda.take()
+        if case is None:
+            time.sleep(_GLANCE_S)
+            continue
+        outcome = worker.run(case)
+        if outcome.status == "busy":
+            agenda.defer(case, outcome.message)
+        else:
+            yield outcome
 
 
 def _read_next(

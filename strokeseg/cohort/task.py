@@ -17,6 +17,8 @@ _RUNS_KEPT = 2
 
 _room = threading.Semaphore(ROOM)
 _network = threading.Lock()
+# Where memory is limited, one case is in it.
+_alone = threading.Lock()
 _lock = threading.Lock()
 _workers: OrderedDict[str, Worker] = OrderedDict()
 _stopped: set[str] = set()
@@ -31,6 +33,9 @@ def run_task(job: BatchJob, case: Case) -> Outcome:
         This worker is fit for no case: it has other models or another strokeseg, or no engine.
     """
     worker = _worker_for(job)
+    if job.hardware.max_memory_bytes is not None:
+        with _alone:
+            return worker.run(case)
     with _room:
         ready = worker.prepare(case)
         if isinstance(ready, Outcome):

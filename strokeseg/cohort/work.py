@@ -2,10 +2,11 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256 as hash_of
+from pathlib import Path
 
 from strokeseg._version import __version__
 from strokeseg.archive import error_path
@@ -38,10 +39,10 @@ from strokeseg.volume import Volume, read
 
 @dataclass(frozen=True, eq=False)
 class Ready:
-    """A case whose scans are read."""
+    """A case whose scans are read; where memory is limited, only their headers are, and later."""
 
     case: Case
-    volumes: dict[str, Volume]
+    images: Mapping[str, Volume | Path]
     look: Look
     seconds: float
 
@@ -123,11 +124,13 @@ class Worker:
                 error_path(names).unlink(missing_ok=True)
                 self._claims.release(_key(case))
                 return Outcome(case.name, "skipped")
-            with at_most(self.job.hardware.threads):
-                volumes = {name: read(path) for name, path in case.images.items()}
+            images: Mapping[str, Volume | Path] = case.images
+            if self.job.hardware.max_memory_bytes is None:
+                with at_most(self.job.hardware.threads):
+                    images = {name: read(path) for name, path in case.images.items()}
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs this case alone
             return self._fail(case, error, time.perf_counter() - started)
-        return Ready(case, volumes, look, time.perf_counter() - started)
+        return Ready(case, images, look, time.perf_counter() - started)
 
     def segment(self, ready: Ready) -> Segmented | Outcome:
         """Run the network.
@@ -145,14 +148,15 @@ class Worker:
             raise
         try:
             result = predict(
-                ready.volumes,
+                ready.images,
                 model=models,
                 options=self.job.options,
                 progress=_CaseProgress(case.name, self._hear, self._should_stop),
             )
             _check_unchanged(result, ready.look)
             record = describe_more(result.record, case, self.job, ready.look)
-            record["seconds"] = {**record["seconds"], "read": ready.seconds}
+            seconds = record["seconds"]
+            record["seconds"] = {**seconds, "read": ready.seconds + seconds["read"]}
         except Interrupted:
             self._claims.release(_key(case))
             raise
@@ -242,6 +246,9 @@ class _CaseProgress:
         """Pass a stage on; the scans and the model have been read before."""
         if name not in ("read", "load model"):
             self._hear.on_stage(self._case, name)
+
+    def on_note(self, text: str) -> None:
+        """Do nothing: what was chosen is in the record."""
 
     def on_window(self) -> None:
         """Stop, if that is wanted."""

@@ -70,6 +70,7 @@ def open_engine(
     device: str = "auto",
     threads: int | None = None,
     precision: str = "fp32",
+    lean: bool = False,
 ) -> Engine:
     """Load a network into an inference engine.
 
@@ -88,6 +89,8 @@ def open_engine(
         CPU threads to use, the engine's own choice if None.
     precision
         ``fp32`` or ``bf16``.
+    lean
+        Whether less memory is worth some time, where the engine has that choice.
 
     Returns
     -------
@@ -116,7 +119,7 @@ def open_engine(
         opened = module.TorchEngine(spec, state, place, threads, precision)
     elif name == "onnxruntime":
         graph = build_onnx(spec, state)
-        opened = module.OnnxRuntimeEngine(graph, spec.out_channels, place, threads)
+        opened = module.OnnxRuntimeEngine(graph, spec.out_channels, place, threads, lean)
     else:
         graph = build_onnx(spec, state, folded=True)
         opened = module.OpenVINOEngine(graph, spec.out_channels, threads, precision)

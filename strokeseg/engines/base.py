@@ -80,6 +80,9 @@ class Engine(Protocol):
             If the engine fails.
         """
 
+    def release(self) -> None:
+        """Give back what windows took of memory, where the engine holds any; it stays usable."""
+
 
 @runtime_checkable
 class DeviceEngine(Protocol):

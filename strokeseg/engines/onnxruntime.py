@@ -47,6 +47,8 @@ class OnnxRuntimeEngine:
         ``cpu`` or ``cuda:N``.
     threads
         Threads to use on the CPU, all cores if None.
+    lean
+        Whether to give memory back after each window, which costs some time.
 
     Raises
     ------
@@ -57,11 +59,14 @@ class OnnxRuntimeEngine:
     name = "onnxruntime"
     precision = "fp32"
 
-    def __init__(self, graph: bytes, classes: int, device: str, threads: int | None) -> None:
+    def __init__(
+        self, graph: bytes, classes: int, device: str, threads: int | None, lean: bool = False
+    ) -> None:
         self.device = device
         self.classes = classes
         options = onnxruntime.SessionOptions()
         options.log_severity_level = ERRORS_ONLY
+        options.enable_cpu_mem_arena = not lean
         if threads is not None:
             options.intra_op_num_threads = threads
         providers: list[Any] = [CPU_PROVIDER]
@@ -97,6 +102,9 @@ class OnnxRuntimeEngine:
             shape = "x".join(map(str, patch.shape))
             raise self._failure(f"failed on a window of {shape}", error) from error
         return out
+
+    def release(self) -> None:
+        """Do nothing: a lean session holds nothing, and another cannot give it back."""
 
     def _failure(self, what: str, error: Exception) -> EngineError:
         lines = str(error).strip().splitlines() or [type(error).__name__]

@@ -89,9 +89,13 @@ class OpenVINOEngine:
             raise _failure(f"failed on a window of {i}x{j}x{k}", error) from error
         return out
 
+    def release(self) -> None:
+        """Forget the compiled network; the next window compiles it again, in half a second."""
+        self._request, self._shape = None, None
+
     def _compile(self, shape: Shape3) -> None:
         # What was compiled before goes first: two networks in memory are one too many.
-        self._request, self._shape = None, None
+        self.release()
         self._model.reshape([1, 1, *shape])
         compiled = self._core.compile_model(self._model, "CPU", self._options)
         self._request, self._shape = compiled.create_infer_request(), shape

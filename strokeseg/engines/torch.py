@@ -103,6 +103,11 @@ class TorchEngine:
         except (RuntimeError, MemoryError) as error:
             raise self._failure(f"failed on a scan of {_text(image.shape)}", error) from error
 
+    def release(self) -> None:
+        """Give back what torch keeps of a GPU's memory."""
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def _scan(
         self,
         image: Tensor,

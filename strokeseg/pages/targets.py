@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage
 
 from strokeseg.arrays import BoolArray, Shape3
+from strokeseg.components import label_components
 from strokeseg.grid import Grid
-from strokeseg.lesions import label_components
 from strokeseg.pages.facts import LesionRow
 
 
@@ -32,11 +31,10 @@ def lesion_voxels(mask: BoolArray, grid: Grid, lesions: Sequence[LesionRow]) -> 
         None where a row is of no component, as the mask or the table was changed.
     """
     components = label_components(mask)
-    start = [side.start for side in components.box]
     found: dict[tuple[Shape3, Shape3], list[int]] = {}
-    for index, box in enumerate(ndimage.find_objects(components.labels)):
-        first = _three(side.start + s for side, s in zip(box, start, strict=True))
-        last = _three(side.stop - 1 + s for side, s in zip(box, start, strict=True))
+    for index, box in enumerate(components.boxes):
+        first = _three(side.start for side in box)
+        last = _three(side.stop - 1 for side in box)
         found.setdefault((first, last), []).append(index)
     voxels: list[Shape3 | None] = []
     for lesion in lesions:
@@ -49,12 +47,8 @@ def lesion_voxels(mask: BoolArray, grid: Grid, lesions: Sequence[LesionRow]) -> 
             voxels.append(None)
             continue
         gaps = [abs(volume - (lesion.volume_ml or 0.0)) for volume in volumes]
-        label = candidates[int(np.argmin(gaps))] + 1
-        local = tuple(
-            slice(a - s, b - s + 1)
-            for a, b, s in zip(lesion.start_vox, lesion.stop_vox, start, strict=True)
-        )
-        inside = np.argwhere(components.labels[local] == label) + lesion.start_vox
+        nearest_volume = candidates[int(np.argmin(gaps))]
+        inside = np.argwhere(components.inside(nearest_volume)) + lesion.start_vox
         places = inside @ grid.affine[:3, :3].T + grid.affine[:3, 3]
         nearest = np.argmin(np.linalg.norm(places - lesion.centroid_mm, axis=1))
         voxels.append(_three(inside[nearest]))

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from strokeseg.arrays import AffineArray, FloatArray
+from strokeseg.components import Box, bounding_box
 from strokeseg.errors import DataError
 from strokeseg.grid import Grid, canonical_grid, closest_axes
-from strokeseg.lesions import Box, bounding_box
 from strokeseg.report.page import (
     AXIAL,
     CONVENTION,

@@ -6,15 +6,16 @@ orange with a dark seam, which tells itself from any grey for any colour vision.
 """
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray
+from strokeseg.components import Box, bounding_box
 from strokeseg.errors import DataError
 from strokeseg.grid import Grid, canonical_grid, closest_axes
-from strokeseg.lesions import Box, bounding_box
 from strokeseg.report.page import (
     CONVENTION,
     HEAD_LEVEL,
@@ -62,7 +63,14 @@ class _Scene:
         return max(1, round(length_mm * self.pixels_per_mm))
 
 
-def draw(scan: FloatArray, mask: BoolArray, grid: Grid, title: str, subtitle: str) -> bytes:
+def draw(
+    scan: FloatArray,
+    mask: BoolArray,
+    grid: Grid,
+    title: str,
+    subtitle: str,
+    clip: Callable[[FloatArray], FloatArray] | None = None,
+) -> bytes:
     """Draw the slices of a scan that show most of a lesion, with its outline.
 
     Parameters
@@ -75,6 +83,8 @@ def draw(scan: FloatArray, mask: BoolArray, grid: Grid, title: str, subtitle: st
         Of both, in any orientation.
     title, subtitle : str
         Two lines above the slices, such as a file's name, and volume and number of lesions.
+    clip
+        Holds intensities within a range, where the scan itself is not held yet.
 
     Returns
     -------
@@ -91,7 +101,7 @@ def draw(scan: FloatArray, mask: BoolArray, grid: Grid, title: str, subtitle: st
             f"scan {scan.shape}, mask {mask.shape} and grid {grid.shape} differ in shape: bring "
             "them onto one grid first"
         )
-    scene = _scene(scan, mask, grid)
+    scene = _scene(scan, mask, grid, clip)
     heights = [scene.size_px(plane.up) for plane in PLANES]
     pitch = CELL_PX + 2 * GUTTER_PX
     width = 2 * (MARGIN_PX - GUTTER_PX) + SLICES_PER_PLANE * pitch
@@ -116,7 +126,12 @@ def legend(volume_ml: float, lesion_count: int) -> str:
     return f"{lesion_count} {noun}, {volume} ml"
 
 
-def _scene(scan: FloatArray, mask: BoolArray, grid: Grid) -> _Scene:
+def _scene(
+    scan: FloatArray,
+    mask: BoolArray,
+    grid: Grid,
+    clip: Callable[[FloatArray], FloatArray] | None,
+) -> _Scene:
     axes, signs = closest_axes(grid.affine)
     order = tuple(np.argsort(axes))
     flips = tuple(slice(None, None, signs[axis]) for axis in order)
@@ -125,6 +140,8 @@ def _scene(scan: FloatArray, mask: BoolArray, grid: Grid) -> _Scene:
     zooms = canonical.voxel_size_mm
     stride = max(1, int(np.cbrt(scan.size / _SAMPLES)))
     sample = ras_scan[::stride, ::stride, ::stride]
+    if clip is not None:  # the slices are held within the window, which lies inside the range
+        sample = clip(sample)
     low, high = grey_window(sample)
     box = _head_box(sample > low + HEAD_LEVEL * (high - low), stride, canonical)
     lesion = bounding_box(ras_mask)

@@ -1,5 +1,6 @@
 """Scans as files: read and checked whole, results written whole; nibabel lives here alone."""
 
-from strokeseg.volume.volume import Source, Volume, read, write
+from strokeseg.volume.outline import Outline
+from strokeseg.volume.volume import Source, Volume, outline, read, write
 
-__all__ = ["Source", "Volume", "read", "write"]
+__all__ = ["Outline", "Source", "Volume", "outline", "read", "write"]

@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,23 +16,10 @@ from strokeseg.atomic import write_atomically
 from strokeseg.errors import CannotCreateError, DataError, StrokesegError
 from strokeseg.grid import Grid
 from strokeseg.threads import thread_count
-from strokeseg.volume.checks import (
-    check_dtype,
-    check_memory,
-    checked_grid,
-    checked_intensities,
-    geometry_warnings,
-    spatial_shape,
-)
-from strokeseg.volume.header import (
-    ImageHeader,
-    SpaceHeader,
-    header_of_image,
-    nifti_start,
-    read_header,
-    space_from_affine,
-)
-from strokeseg.volume.stream import read_voxels, require_file
+from strokeseg.volume.checks import checked_intensities, geometry_warnings
+from strokeseg.volume.header import ImageHeader, SpaceHeader, nifti_start
+from strokeseg.volume.outline import Outline, outline_array, outline_file, outline_image
+from strokeseg.volume.stream import read_voxels
 
 _STORED_TYPES = (np.uint8, np.int16, np.int32, np.float32)
 _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\x04\xff"
@@ -105,7 +92,7 @@ def read(source: Source, *, scan: bool = True) -> Volume:
     return _read_file(Path(source), scan)
 
 
-def write(path: Path, data: AnyArray, like: Volume) -> None:
+def write(path: Path, data: AnyArray | Sequence[AnyArray], like: Volume) -> None:
     """Write a result on the grid of a scan, with that scan's qform, sform and codes.
 
     The same data make the same bytes, whatever the number of threads. The file appears under its
@@ -115,8 +102,9 @@ def write(path: Path, data: AnyArray, like: Volume) -> None:
     ----------
     path : Path
         Ends in .nii.gz (packed fast, at level 1) or .nii; a file that is there is replaced.
-    data : (I, J, K) or (I, J, K, N) array
-        uint8, int16, int32, float32, or bool (stored as uint8); N volumes on one grid.
+    data : (I, J, K) array, or a sequence of them
+        uint8, int16, int32, float32, or bool (stored as uint8); several volumes on one grid, all of
+        one type, go along the fourth axis.
     like : Volume
         The scan.
 
@@ -127,101 +115,100 @@ def write(path: Path, data: AnyArray, like: Volume) -> None:
     ReadWriteError
         If writing failed half-way.
     """
-    stored = data.view(np.uint8) if data.dtype == np.bool_ else data
-    if stored.dtype.type not in _STORED_TYPES or not (
-        stored.shape[:3] == like.grid.shape and stored.ndim in (3, 4)
-    ):
-        raise StrokesegError(
-            f"{path}: an array of {data.dtype} {data.shape} cannot be written on a grid of "
-            f"{like.grid.shape}; this is a fault of strokeseg, please report it"
-        )
+    given = (data,) if isinstance(data, np.ndarray) else tuple(data)
+    volumes = [array.view(np.uint8) if array.dtype == np.bool_ else array for array in given]
+    for array in volumes:
+        if array.dtype.type not in _STORED_TYPES or array.shape != like.grid.shape:
+            raise StrokesegError(
+                f"{path}: an array of {array.dtype} {array.shape} cannot be written on a grid of "
+                f"{like.grid.shape}; this is a fault of strokeseg, please report it"
+            )
     if not path.name.endswith((".nii", ".nii.gz")):
         raise CannotCreateError(f"{path}: results are NIfTI; name the file .nii.gz or .nii")
-    pieces = _nifti_pieces(stored, like)
+    pieces = _nifti_pieces(volumes, like)
     write_atomically(path, _gzip_pieces(pieces) if path.name.endswith(".gz") else pieces)
+
+
+def outline(source: Source) -> Outline:
+    """Check a scan as far as its header goes; no voxel of a file is read.
+
+    Parameters
+    ----------
+    source : path, nibabel image, (array, affine) or Volume
+        As for `read`.
+
+    Raises
+    ------
+    InputNotFoundError, DataError, ReadWriteError
+        As `read` does.
+    """
+    if isinstance(source, Volume):
+        shape, affine = source.grid.shape, source.grid.affine
+        header = ImageHeader(shape, source.data.dtype, affine, source.header)
+        return Outline(str(source.path or "array"), source.grid, header, source.path, 0)
+    if isinstance(source, SpatialImage):
+        return outline_image(source)
+    if isinstance(source, tuple):
+        return outline_array(source)
+    return outline_file(Path(source))
 
 
 def _read_file(path: Path, scan: bool) -> Volume:
     """Read and check a file."""
-    require_file(path)
-    header = read_header(path)
-    name = str(path)
-    shape = spatial_shape(name, header.shape)
-    check_dtype(name, header.dtype)
-    grid = checked_grid(name, shape, header.affine)
-    check_memory(name, shape, header.dtype)
-    stored = read_voxels(header.voxels or path, shape, header.dtype, header.offset)
-    data = _scaled(stored, header.slope, header.inter)
-    return _checked(name, path, data, _Frame(grid, header, scan))
+    found = outline_file(path)
+    header = found.header
+    data = _scaled(
+        read_voxels(header.voxels or path, found.grid.shape, header.dtype, header.offset),
+        header.slope,
+        header.inter,
+    )
+    return _checked(found, data, scan)
 
 
 def _read_image(image: SpatialImage, scan: bool) -> Volume:
     """Read and check a nibabel image."""
-    filename = image.get_filename()
-    name = str(filename or "nibabel image")
-    header = header_of_image(name, image)
-    shape = spatial_shape(name, header.shape)
-    check_dtype(name, header.dtype)
-    grid = checked_grid(name, shape, header.affine)
-    check_memory(name, shape, header.dtype)
+    found = outline_image(image)
     try:
         stored = np.asanyarray(image.dataobj)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{name}: its voxels cannot be read ({error}); load it again") from error
-    data = _scaled(stored.reshape(shape, order="A"), 1.0, 0.0)
-    return _checked(name, Path(filename) if filename else None, data, _Frame(grid, header, scan))
+        raise DataError(
+            f"{found.name}: its voxels cannot be read ({error}); load it again"
+        ) from error
+    data = _scaled(stored.reshape(found.grid.shape, order="A"), 1.0, 0.0)
+    return _checked(found, data, scan)
 
 
 def _read_array(source: tuple[npt.ArrayLike, npt.ArrayLike], scan: bool) -> Volume:
     """Check an array and its affine."""
-    name = "array"
-    if len(source) != 2:
-        raise DataError(f"{name}: a pair (array, affine) is needed, not {len(source)} things")
-    stored = np.asarray(source[0])
-    check_dtype(name, stored.dtype)
-    shape = spatial_shape(name, stored.shape)
-    try:
-        affine = np.array(source[1], dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"{name}: its affine is no array of numbers ({error}); give (4, 4)"
-        ) from error
-    grid = checked_grid(name, shape, affine)
-    header = ImageHeader(shape, stored.dtype, affine, space_from_affine(affine))
-    data = _scaled(stored.reshape(shape, order="A"), 1.0, 0.0)
-    return _checked(name, None, data, _Frame(grid, header, scan))
+    found = outline_array(source)
+    stored = np.asarray(source[0]).reshape(found.grid.shape, order="A")
+    return _checked(found, _scaled(stored, 1.0, 0.0), scan)
 
 
 def _scaled(stored: AnyArray, slope: float, inter: float) -> FloatArray:
     """Turn stored values to float32 intensities; float32 without scaling is not copied."""
     with np.errstate(over="ignore", invalid="ignore"):
-        data = stored.astype(np.float32, copy=False)
-        if (slope, inter) != (1.0, 0.0):
-            data = data * np.float32(slope) + np.float32(inter)
+        if (slope, inter) == (1.0, 0.0):
+            return stored.astype(np.float32, copy=False)
+        data = stored.astype(np.float32)
+        data *= np.float32(slope)
+        data += np.float32(inter)
     return data
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """Where voxels lie, what their header said, and whether they are to be a scan."""
-
-    grid: Grid
-    header: ImageHeader
-    scan: bool
-
-
-def _checked(name: str, path: Path | None, data: FloatArray, frame: _Frame) -> Volume:
+def _checked(found: Outline, data: FloatArray, scan: bool) -> Volume:
     """Check the voxels and gather the warnings."""
-    data, doubts = checked_intensities(name, data, scan=frame.scan)
-    warnings = (*frame.header.warnings, *geometry_warnings(frame.grid), *doubts)
-    return Volume(data, frame.grid, frame.header.space, path, warnings)
+    data, doubts = checked_intensities(found.name, data, scan=scan)
+    warnings = (*found.header.warnings, *geometry_warnings(found.grid), *doubts)
+    return Volume(data, found.grid, found.header.space, found.path, warnings)
 
 
-def _nifti_pieces(data: AnyArray, like: Volume) -> Iterator[bytes]:
+def _nifti_pieces(volumes: Sequence[AnyArray], like: Volume) -> Iterator[bytes]:
     """Make the bytes of a NIfTI file: header, then one plane after the other."""
-    little = data.dtype.newbyteorder("<")
-    yield nifti_start(like.header, data.shape, little)
-    for volume in np.moveaxis(data, 3, 0) if data.ndim == 4 else (data,):
+    little = volumes[0].dtype.newbyteorder("<")
+    shape = like.grid.shape if len(volumes) == 1 else (*like.grid.shape, len(volumes))
+    yield nifti_start(like.header, shape, little)
+    for volume in volumes:
         for plane in range(volume.shape[2]):
             yield volume[:, :, plane].astype(little, copy=False).tobytes(order="F")
 

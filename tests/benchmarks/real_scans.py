@@ -1,8 +1,10 @@
 """What the default model gives on the four real scans, as the README's table.
 
-Run it by hand: ``python -m tests.benchmarks.real_scans [MODEL]``. The scans are for measuring only.
+Run it by hand: ``python -m tests.benchmarks.real_scans [MODEL] [OUTPUT] [--window EDGE]``. The
+scans are for measuring only.
 """
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -26,9 +28,16 @@ TRUTH = {"acute": "sub-acute_label-L_mask.nii.gz", "chronic": "sub-chronic_label
 
 
 def main() -> None:
-    """Predict every case and print the table; pictures go to the second argument, a folder."""
-    model = load_model(sys.argv[1] if len(sys.argv) > 1 else None)
-    output = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(tempfile.mkdtemp())
+    """Predict every case and print the table; pictures go to OUTPUT."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "model", nargs="?", help="a name or a folder; the default model if left out"
+    )
+    parser.add_argument("output", nargs="?", type=Path, help="else a temporary folder")
+    parser.add_argument("--window", type=int, help="edge of the window; else the model's")
+    arguments = parser.parse_args()
+    model = load_model(arguments.model)
+    output = arguments.output or Path(tempfile.mkdtemp())
     write = sys.stdout.write
     write(
         "| scan | lesion found, ml | single flips, ml | true, ml | Dice |\n|---|---|---|---|---|\n"
@@ -36,7 +45,8 @@ def main() -> None:
     for title, names in CASES:
         images = {key: SCANS / f"sub-{name}.nii.gz" for key, name in names.items()}
         reference = "dwi" if "dwi" in images else None
-        result = predict(images, model=model, options=Options(reference=reference))
+        options = Options(reference=reference, window=arguments.window)
+        result = predict(images, model=model, options=options)
         result.save(output / title.replace(" ", "_").replace(",", ""))
         low, high = result.volume_range_ml
         truth = next((read(SCANS / TRUTH[k]) for k in TRUTH if title.startswith(k)), None)

@@ -1,0 +1,223 @@
+"""How much memory a prediction will take, before it starts.
+
+Nothing is measured here: the sizes follow from the scans' headers, the models and the options, by
+adding up the arrays that each stage holds at once (see `stages`). On the reference's grid these are
+float32 for the scan, the probability and each map of uncertainty, and a byte for tissues, mask and
+brain; on a working grid the logits of every class and, for each flip, the lesion's log-odds.
+
+What is unknown before is taken at its most, but for one thing: no lesion has more than a fortieth
+of the voxels.
+"""
+
+import math
+from dataclasses import dataclass
+
+from strokeseg.components import HELD_VOXELS
+from strokeseg.engines.footprint import footprint, window_bytes
+from strokeseg.ensemble import SLAB_BYTES, slab_planes
+from strokeseg.grid import Grid, working_grid
+from strokeseg.models.config import ModelConfig
+from strokeseg.stitching import KEPT_BYTES, keeps_windows
+from strokeseg.stitching import SLAB_BYTES as STITCHED_BYTES
+from strokeseg.windows import plan_windows
+
+# Python and the libraries of a command; what allocators keep for themselves.
+PROCESS_BYTES = 130 << 20
+SLACK_BYTES = 40 << 20
+_PIECES_BYTES = 96 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class ScanSize:
+    """A scan, and the bytes of a voxel as it is stored; 0 for one that is in memory as float32."""
+
+    grid: Grid
+    stored_bytes: int
+    name: str = "scan"
+
+    @property
+    def voxels(self) -> int:
+        """Voxels on its own grid."""
+        return math.prod(self.grid.shape)
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """A model, and what runs it."""
+
+    config: ModelConfig
+    engine: str
+    precision: str
+
+
+@dataclass(frozen=True, eq=False)
+class Demand:
+    """All that decides how much memory a prediction takes, apart from `Settings`.
+
+    Parameters
+    ----------
+    scans
+        The reference first.
+    models
+        Which of them see every scan.
+    flips
+        Passes over each scan.
+    overlap
+        Of the windows.
+    window
+        Edge that was asked for; the models' own if None.
+    uncertainty, argmax
+        Whether the maps of uncertainty, and the most probable class, are wanted.
+    """
+
+    scans: tuple[ScanSize, ...]
+    models: tuple[ModelSize, ...]
+    flips: int
+    overlap: float
+    window: int | None
+    uncertainty: bool
+    argmax: bool
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be chosen about memory. The windows alone change numbers.
+
+    Parameters
+    ----------
+    windows
+        Edge of the window of each model, in voxels of its working grid.
+    threads
+        For the work around the network.
+    slab_bytes
+        Logits on the reference's grid that each thread has at once.
+    kept_bytes
+        Up to how much the logits of all windows are kept.
+    releases
+        Whether engines give their memory back once they have seen every scan.
+    """
+
+    windows: tuple[int, ...]
+    threads: int
+    slab_bytes: int = SLAB_BYTES
+    kept_bytes: int = KEPT_BYTES
+    releases: bool = False
+
+
+def stages(demand: Demand, settings: Settings, held_bytes: int = 0) -> dict[str, int]:
+    """Predict the most memory that the process holds in each stage, in bytes.
+
+    Parameters
+    ----------
+    demand, settings
+        What is to be done, and how.
+    held_bytes
+        What the process holds with the models' engines open, where that is known to be more than
+        the model of it says.
+    """
+    opened, opening = PROCESS_BYTES, PROCESS_BYTES
+    for model in demand.models:
+        taken = footprint(model.engine, model.config.spec)
+        opening = max(opening, opened + taken.library + taken.opening)
+        opened += taken.opened
+    opened += max(footprint(m.engine, m.config.spec).library for m in demand.models)
+    held = max(opened, held_bytes) + SLACK_BYTES
+    reading, preparing, prepared = _before(demand)
+    passes, engines, members, odds = _network(demand, settings)
+    scan = _scan_bytes(demand.scans[0])
+    voxels = demand.scans[0].voxels
+    working = max(_working_voxels(demand, 0, m) for m in range(len(demand.models)))
+    flips = (demand.flips + 4 * demand.uncertainty) * working
+    maps = voxels * (5 + demand.argmax + 4 * demand.uncertainty)
+    rest = held + scan + (0 if settings.releases else engines)
+    # Lesions found, brain, and labels of pieces or what is kept; the mask, one lesion in its box,
+    # and where its voxels lie.
+    components = 3 * voxels + 12 * HELD_VOXELS
+    return {
+        "load model": opening + SLACK_BYTES,
+        "read": held + reading,
+        "prepare": held + preparing,
+        "segment": held + scan + prepared + passes,
+        "compare flips": rest + members + odds + flips + (16 + 8 * demand.uncertainty) * working,
+        "classify": rest + members + flips + maps + _slabs(demand, settings),
+        "decide": rest + flips + maps + components,
+        "measure flips": rest + flips + maps + 2 * voxels + 12 * working,
+        "measure": rest + flips + maps + components,
+        "map uncertainty": rest + flips + maps + demand.uncertainty * (5 * voxels + _PIECES_BYTES),
+    }
+
+
+def _before(demand: Demand) -> tuple[int, int, int]:
+    """Predict reading and preparing the scans one by one, and what the prepared images take."""
+    held = reading = preparing = prepared = 0
+    for index, scan in enumerate(demand.scans):
+        own = _scan_bytes(scan)
+        if own:
+            # A copy as it is stored, with room to grow; later a second copy without NaN.
+            reading = max(
+                reading, held + own + max(-(-3 * scan.stored_bytes // 2), 5) * scan.voxels
+            )
+        for model in range(len(demand.models)):
+            working = _working_voxels(demand, index, model)
+            clipped = 4 * scan.voxels
+            taken = held + own + clipped + 20 * working + _PIECES_BYTES
+            preparing = max(preparing, taken)
+            held += 4 * working
+            prepared += 4 * working
+        if index == 0:
+            held += own
+    return reading, preparing, prepared
+
+
+def _network(demand: Demand, settings: Settings) -> tuple[int, int, int, int]:
+    """Predict the passes of the network.
+
+    Returns
+    -------
+    most, engines, members, odds : int
+        At most during the passes, of engines that keep what they took, of the members' mean logits,
+        and of the flips' log-odds.
+    """
+    most = engines = members = odds = 0
+    for number, model in enumerate(demand.models):
+        spec, classes = model.config.spec, model.config.spec.out_channels
+        edge = settings.windows[number]
+        kept_by_engine = 0
+        for index in range(len(demand.scans)):
+            voxels = _working_voxels(demand, index, number)
+            grid = working_grid(demand.scans[index].grid, model.config.voxel_size_mm)
+            plan = plan_windows(grid.shape, edge, demand.overlap, spec.stride_product)
+            kept_by_engine = window_bytes(model.engine, model.precision, spec, plan.window)
+            mean, flips = 4 * classes * voxels, 5 * demand.flips * voxels
+            window = math.prod(plan.window)
+            room = 4 * math.prod(plan.padded_shape) + 8 * window + 4 * voxels
+            if model.engine == "torch":
+                room += 4 * voxels * (3 * classes + 4) + 4 * classes * window
+            elif keeps_windows(plan, classes, settings.kept_bytes):
+                room += 4 * classes * window * len(plan.starts)
+            else:
+                room += 4 * classes * (window + voxels)
+            slab = max(STITCHED_BYTES, 4 * classes * math.prod(grid.shape[1:]))
+            room += 4 * settings.threads * slab
+            most = max(most, members + odds + mean + flips + room + kept_by_engine + engines)
+            members, odds = members + mean, odds + flips
+        engines += 0 if settings.releases else kept_by_engine
+    return most, engines, members, odds
+
+
+def _slabs(demand: Demand, settings: Settings) -> int:
+    """Predict what all threads have in hand while they classify."""
+    shape, classes = demand.scans[0].grid.shape, demand.models[0].config.spec.out_channels
+    planes = slab_planes(shape, classes, settings.slab_bytes)
+    channel = 4 * planes * math.prod(shape[1:])
+    several = 4 * classes if len(demand.scans) * len(demand.models) > 1 else 0
+    return settings.threads * channel * (classes + 2 * min(classes, 4) + 8 + several)
+
+
+def _working_voxels(demand: Demand, scan: int, model: int) -> int:
+    size_mm = demand.models[model].config.voxel_size_mm
+    return math.prod(working_grid(demand.scans[scan].grid, size_mm).shape)
+
+
+def _scan_bytes(scan: ScanSize) -> int:
+    return 4 * scan.voxels if scan.stored_bytes else 0

@@ -1,0 +1,243 @@
+"""What is chosen about memory before a prediction starts, so that a limit holds; or a refusal."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from strokeseg.budget import Demand, ModelSize, ScanSize, Settings, stages
+from strokeseg.decision import make_rule
+from strokeseg.errors import DataError, UsageError
+from strokeseg.flips import FLIPS
+from strokeseg.loaded import LoadedModel
+from strokeseg.memory import resident_bytes
+from strokeseg.options import Options
+from strokeseg.threads import thread_count
+from strokeseg.volume import Outline
+
+SMALLEST_SLAB_BYTES = 1 << 20
+# Of a reference larger than this, the engine's memory is given back before it is classified.
+LARGE_VOXELS = 1 << 26
+# A network is not asked about less than this part of its window: on real scans, two thirds change
+# what it finds (tests/benchmarks/MEMORY.md), and below them hardly any memory is left to be won.
+LEAST_SHARE = 2 / 3
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """What was chosen, within which limit (None for none), and what it will take at most.
+
+    `whole_windows` is what the windows would be without a limit; `stage` is when it takes most.
+    """
+
+    settings: Settings
+    whole_windows: tuple[int, ...]
+    limit_bytes: int | None
+    predicted_bytes: int | None
+    stage: str | None
+
+    @property
+    def is_reduced(self) -> bool:
+        """Whether a window is smaller than it would be without the limit."""
+        return self.settings.windows != self.whole_windows
+
+    def as_record(self) -> dict[str, Any]:
+        """Give it as plain values; the windows stand with the models."""
+        chosen = asdict(self.settings)
+        chosen.pop("windows")
+        return {
+            "limit_bytes": self.limit_bytes,
+            "predicted_bytes": self.predicted_bytes,
+            "predicted_stage": self.stage,
+            "window_reduced": self.is_reduced,
+            **chosen,
+        }
+
+    def note(self) -> str:
+        """Say what was chosen, in one line."""
+        chosen = self.settings
+        return (
+            f"memory: window {_text(chosen.windows)}, slabs of {chosen.slab_bytes >> 20} MiB, "
+            f"{chosen.threads} thread{'s' if chosen.threads > 1 else ''} around the network: up to "
+            f"{(self.predicted_bytes or 0) / 1e9:.2f} of {(self.limit_bytes or 0) / 1e9:.2f} GB "
+            f"({self.stage})"
+        )
+
+    def warnings(self) -> tuple[str, ...]:
+        """Warn of windows that are not whole."""
+        if not self.is_reduced:
+            return ()
+        return (
+            f"the window is {_text(self.settings.windows)} voxels, not "
+            f"{_text(self.whole_windows)}, to hold --max-memory: a network that sees less around "
+            "a lesion can find another one, or none; allow more memory where you can",
+        )
+
+
+def plan_memory(
+    scans: Mapping[str, Outline],
+    reference: str,
+    models: Sequence[LoadedModel],
+    options: Options,
+    asked_bytes: int | None,
+) -> MemoryPlan:
+    """Choose the settings of a prediction, from what the headers say.
+
+    Parameters
+    ----------
+    scans
+        By modality, their voxels not read.
+    reference
+        Whose grid results have.
+    models
+        Their engines open.
+    options
+        Of the prediction.
+    asked_bytes
+        A limit that was asked for with this prediction; a model may have been loaded with one too.
+
+    Raises
+    ------
+    UsageError
+        If the models alone do not hold the limit, run on a GPU, or were loaded without it.
+    DataError
+        If the scans do not hold it.
+    """
+    demand = _demand(scans, reference, models, options)
+    usual = usual_settings(demand, thread_count())
+    limit = _limit(models, asked_bytes)
+    if limit is None:
+        return MemoryPlan(usual, usual.windows, None, None, None)
+    held = resident_bytes() or 0
+    chosen = choose_settings(demand, usual.threads, limit, held)
+    predicted = stages(demand, chosen, held)
+    stage = max(predicted, key=lambda name: predicted[name])
+    return MemoryPlan(chosen, usual.windows, limit, predicted[stage], stage)
+
+
+def usual_settings(demand: Demand, threads: int) -> Settings:
+    """Give the settings of a prediction whose memory is not limited."""
+    windows = tuple(demand.window or model.config.window for model in demand.models)
+    return Settings(windows, threads, releases=demand.scans[0].voxels > LARGE_VOXELS)
+
+
+def choose_settings(demand: Demand, threads: int, limit_bytes: int, held_bytes: int) -> Settings:
+    """Choose the settings that hold a limit: the largest windows, then the least that costs time.
+
+    Parameters
+    ----------
+    demand
+        What is to be done.
+    threads
+        For the work around the network, at most.
+    limit_bytes
+        What the process may hold at once.
+    held_bytes
+        What it holds now, with the models' engines open.
+
+    Raises
+    ------
+    UsageError
+        If the models alone do not hold the limit.
+    DataError
+        If no settings hold it.
+    """
+    least = None
+    for settings in _candidates(demand, threads):
+        peak = max(stages(demand, settings, held_bytes).values())
+        if peak <= limit_bytes:
+            return settings
+        least = peak if least is None else min(least, peak)
+    alone = stages(demand, usual_settings(demand, threads), held_bytes)["load model"]
+    if alone > limit_bytes:
+        raise UsageError(
+            f"--max-memory is {_gb(limit_bytes)}, and to open the model alone takes {_gb(alone)}: "
+            "allow more"
+        )
+    scan = demand.scans[0]
+    shape = " x ".join(str(size) for size in scan.grid.shape)
+    maps = "leave uncertainty out of --save, " if demand.uncertainty else ""
+    raise DataError(
+        f"{scan.name}: its {shape} voxels take up to {_gb(least or alone)} of memory even in the "
+        f"smallest windows, and --max-memory is {_gb(limit_bytes)}: {maps}crop the scan or bring "
+        "it to larger voxels, take a model with larger voxels, or allow more"
+    )
+
+
+def _limit(models: Sequence[LoadedModel], asked_bytes: int | None) -> int | None:
+    limits = [m.max_memory_bytes for m in models if m.max_memory_bytes is not None]
+    if asked_bytes is not None:
+        limits.append(asked_bytes)
+    if not limits:
+        return None
+    for model in models:
+        if model.engine.device != "cpu":
+            raise UsageError(
+                "--max-memory counts the memory of a CPU alone, and the model runs on "
+                f"{model.engine.device}: choose --device cpu, or leave --max-memory out"
+            )
+        if model.max_memory_bytes is None:
+            raise UsageError(
+                f"{model.model.name} was loaded without a limit of memory: give load_model the "
+                "same Hardware(max_memory_bytes=...)"
+            )
+    return min(limits)
+
+
+def _demand(
+    scans: Mapping[str, Outline], reference: str, models: Sequence[LoadedModel], options: Options
+) -> Demand:
+    order = [reference, *(name for name in scans if name != reference)]
+    return Demand(
+        scans=tuple(_size(scans[name]) for name in order),
+        models=tuple(ModelSize(m.model.config, m.engine.name, m.engine.precision) for m in models),
+        flips=len(FLIPS) if options.tta else 1,
+        overlap=options.overlap,
+        window=options.window,
+        uncertainty=options.uncertainty,
+        argmax=make_rule(models[0].model.config, options).threshold is None,
+    )
+
+
+def _size(scan: Outline) -> ScanSize:
+    return ScanSize(scan.grid, scan.stored_bytes, scan.name)
+
+
+def _text(windows: tuple[int, ...]) -> str:
+    return " and ".join(str(window) for window in dict.fromkeys(windows))
+
+
+def _candidates(demand: Demand, threads: int) -> Iterator[Settings]:
+    """Give settings from the fastest and the truest to those that take least."""
+    # Releasing costs half a second. What a process holds before the next scan is then the same.
+    usual = replace(usual_settings(demand, threads), releases=True)
+    for windows in _windows(demand, usual.windows):
+        tried = replace(usual, windows=windows)
+        yield tried
+        tried = replace(tried, kept_bytes=0)
+        yield tried
+        tried = replace(tried, slab_bytes=SMALLEST_SLAB_BYTES)
+        yield tried
+        yield replace(tried, threads=1)
+
+
+def _windows(demand: Demand, whole: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Give windows, the largest first: in steps of the strides, none below its model's least."""
+    steps = [max(model.config.spec.stride_product) for model in demand.models]
+    least = [
+        min(edge, max(2 * step, -(-int(LEAST_SHARE * model.config.window) // step) * step))
+        for edge, step, model in zip(whole, steps, demand.models, strict=True)
+    ]
+    yield whole
+    last = whole
+    for cap in range(max(whole) - 1, 0, -1):
+        windows = tuple(
+            edge if edge <= cap else max(low, cap // step * step)
+            for edge, low, step in zip(whole, least, steps, strict=True)
+        )
+        if windows != last:
+            yield windows
+        last = windows
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.2f} GB"

@@ -1,0 +1,133 @@
+"""The passes of the network: scans are read, prepared, seen, and let go of as early as can be."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from strokeseg.arrays import FloatArray
+from strokeseg.ensemble import Member
+from strokeseg.flips import FLIPS
+from strokeseg.grid import Grid, working_grid
+from strokeseg.intensity import clip_hounsfield, normalise, padding_value
+from strokeseg.loaded import LoadedModel
+from strokeseg.memory_plan import MemoryPlan
+from strokeseg.options import Options, Progress
+from strokeseg.record import Seen
+from strokeseg.resample import resample_image
+from strokeseg.scan import scan_logits
+from strokeseg.volume import Source, Volume, read
+from strokeseg.windows import WindowPlan, plan_windows
+
+
+@dataclass
+class Clock:
+    """Seconds per stage, in the order in which the stages came."""
+
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str, windows: int = 0) -> Iterator[None]:
+        """Time what happens inside, and tell of it."""
+        self.progress.on_stage(name, windows)
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - started
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What every step of one prediction needs to know."""
+
+    models: Sequence[LoadedModel]
+    options: Options
+    memory: MemoryPlan
+    clock: Clock
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A scan as a network sees it."""
+
+    image: FloatArray
+    plan: WindowPlan
+    working: Grid
+    native: Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Scans:
+    """The scans of a case: the reference whole, of the others what a network sees.
+
+    `prepared` is by number of the model and name of the scan, in the order of the passes.
+    """
+
+    reference_name: str
+    reference: Volume
+    seen: Mapping[str, Seen]
+    prepared: dict[tuple[int, str], Prepared]
+
+
+def read_scans(
+    images: Mapping[str, Source], order: Sequence[str], reference: str, run: Run
+) -> Scans:
+    """Read one scan after the other and bring it to the working grids; keep only the reference."""
+    kept: Volume | None = None
+    seen: dict[str, Seen] = {}
+    prepared = {}
+    for name in (reference, *(name for name in order if name != reference)):
+        with run.clock.stage("read"):
+            volume = read(images[name])
+        seen[name] = Seen(volume.grid, volume.path, volume.warnings)
+        kept = kept or volume
+        with run.clock.stage("prepare"):
+            for number in range(len(run.models)):
+                prepared[number, name] = _prepare(name, volume, number, run)
+        del volume
+    if kept is None:
+        raise ValueError("no scan was given")
+    passes = {(n, name): prepared[n, name] for n in range(len(run.models)) for name in order}
+    return Scans(reference, kept, {name: seen[name] for name in order}, passes)
+
+
+def _prepare(name: str, volume: Volume, number: int, run: Run) -> Prepared:
+    """Bring one scan to a model's working grid, and lay windows over it."""
+    config = run.models[number].model.config
+    working = working_grid(volume.grid, config.voxel_size_mm)
+    data = clip_hounsfield(volume.data) if name == "ct" else volume.data
+    image = normalise(resample_image(data, volume.grid, working), config.normalisation)
+    plan = plan_windows(
+        image.shape,
+        run.memory.settings.windows[number],
+        run.options.overlap,
+        config.spec.stride_product,
+    )
+    plan = replace(plan, padding=padding_value(image, config.normalisation))
+    return Prepared(image, plan, working, volume.grid)
+
+
+def see_scans(scans: Scans, run: Run) -> list[Member]:
+    """Run every network on every scan; what a network sees is let go of as it has been seen."""
+    flips = FLIPS if run.options.tta else FLIPS[:1]
+    settings, progress = run.memory.settings, run.clock.progress
+    members = []
+    for number, loaded in enumerate(run.models):
+        for name in scans.seen:
+            scan = scans.prepared.pop((number, name))
+            with run.clock.stage(f"segment {name}", len(flips) * len(scan.plan.starts)):
+                logits = scan_logits(
+                    loaded.engine,
+                    scan.image,
+                    scan.plan,
+                    flips,
+                    progress.on_window,
+                    settings.kept_bytes,
+                )
+            members.append(Member(logits, scan.working, scan.native))
+        if settings.releases:
+            loaded.engine.release()
+    return members
