@@ -1,4 +1,5 @@
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +14,17 @@ def test_every_bundled_configuration_is_read_and_survives_a_checkpoint(name):
     assert from_document(as_document(config)) == config
 
 
-def test_the_five_configurations_are_there():
-    ours = {"synth-open", "synth-open-3mm", "synth-open-first"}
-    wanted = {"baseline", "smoke", "synthstroke-released", "synthstroke-v1"} | ours
+def test_the_papers_configurations_are_there():
+    wanted = {"baseline", "smoke", "synthstroke-released", "synthstroke-v1"}
     assert wanted <= set(bundled_configs())
+
+
+def test_the_runs_behind_the_bundled_weights_follow_each_other():
+    chain = ["synth-open"]
+    while before := read_config(chain[-1]).start_from:
+        chain.append(Path(before).parent.name)
+        assert read_config(chain[-1]).name == chain[-1]
+    assert len(chain) == 5
 
 
 def test_the_papers_configuration_says_what_the_paper_says():
