@@ -81,11 +81,14 @@ def calibrate(
     config
         The run's.
     rules
-        Which; every pair of `THRESHOLDS` and `MIN_VOLUMES_ML` without.
+        Which; without, every pair of `THRESHOLDS` and `MIN_VOLUMES_ML`, with the brain mask and
+        without it.
     count
         How many cases, where not as the configuration says.
     """
-    rules = rules or [Rule(t, v) for t in THRESHOLDS for v in MIN_VOLUMES_ML]
+    rules = rules or [
+        Rule(t, v, b) for b in (False, True) for t in THRESHOLDS for v in MIN_VOLUMES_ML
+    ]
     names = [subject.name for subject in sources.subjects]
     scores: list[list[CaseScore]] = [[] for _ in rules]
     sums = np.zeros((3, BINS))
@@ -117,13 +120,14 @@ def _binned(probability: FloatArray, lesion: BoolArray) -> FloatArray:
 
 def rules_table(calibration: Calibration) -> str:
     """Give the rules as a Markdown table, for a model card; the best is marked."""
-    head = "| threshold | least ml | lesion Dice | LF1 | false ml, no lesion |"
-    lines = [head, "|---|---|---|---|---|"]
+    head = "| threshold | least ml | brain mask | lesion Dice | LF1 | false ml, no lesion |"
+    lines = [head, "|---|---|---|---|---|---|"]
     for rule, score in calibration.by_rule:
         name = "largest class" if rule.threshold is None else f"{rule.threshold:g}"
         mark = " (best)" if rule == calibration.best else ""
         numbers = f"{score.lesion_dice:.3f} | {score.lf1:.3f} | {score.false_ml:.2f}"
-        lines.append(f"| {name}{mark} | {rule.min_volume_ml:g} | {numbers} |")
+        brain = "yes" if rule.needs_brain else "no"
+        lines.append(f"| {name}{mark} | {rule.min_volume_ml:g} | {brain} | {numbers} |")
     return "\n".join(lines)
 
 
@@ -168,7 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     best = calibration.best
     rule = "" if best.threshold is None else f" --threshold {best.threshold}"
     parser.exit(
-        message=f"--lesion-bias {bias}{rule} --min-volume-ml {best.min_volume_ml}\n",
+        message=f"--lesion-bias {bias}{rule} --min-volume-ml {best.min_volume_ml} "
+        f"--{'' if best.needs_brain else 'no-'}brain-mask\n",
     )
 
 

@@ -143,16 +143,16 @@ def export_model(
     full[last_bias(full)][-1] += settings.lesion_bias
     half = {name: np.ascontiguousarray(value, np.float16) for name, value in full.items()}
     document = model_document(state, config, settings)
+    own = document["strokeseg"]
     opened = _write_model(folder, half, document, engine)
     scores: tuple[CaseScore, ...] = ()
     parity = None
     if held_out is not None:
-        rule = Rule(settings.threshold, settings.min_volume_ml)
+        rule = Rule(own["threshold"], own["min_volume_ml"], own["brain_mask"])
         engines = (opened, _open(spec, full, engine))
         scores, parity = compare(engines, held_out, config, rule, cases)
         write_groups(folder / "validation.tsv", summarise(scores))
         write_cases(folder / "validation-cases.tsv", scores)
-    own = document["strokeseg"]
     facts = CardFacts(
         *(settings.name, settings.licence, own, own["training"]),
         groups=summarise(scores) if scores else (),
@@ -270,6 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--window", type=int)
     parser.add_argument("--threshold", type=float)
     parser.add_argument("--min-volume-ml", type=float, default=0.0)
+    parser.add_argument("--brain-mask", action=argparse.BooleanOptionalAction)
     parser.add_argument("--lesion-bias", type=float, default=0.0, help="from the calibration")
     parser.add_argument("--cases", type=int, default=0, help="validation cases; 0 measures nothing")
     parser.add_argument("--engine", default="auto")
@@ -280,6 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         window=chosen.window,
         threshold=chosen.threshold,
         min_volume_ml=chosen.min_volume_ml,
+        brain_mask=chosen.brain_mask,
         lesion_bias=chosen.lesion_bias,
         sections=read_sections(chosen.sections.read_text()) if chosen.sections else {},
     )

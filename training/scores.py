@@ -32,13 +32,3 @@ def count_lesions(predicted: BoolArray, true: BoolArray) -> LesionCounts:
     hit = np.unique(true_labels[predicted & true]).size
     supported = np.unique(found_labels[predicted & true]).size
     return LesionCounts(hit, true_count - hit, found_count - supported)
-
-
-def drop_small(mask: BoolArray, minimum_vox: float) -> BoolArray:
-    """Remove 26-connected components of fewer than `minimum_vox` voxels from a mask (I, J, K)."""
-    if minimum_vox <= 1 or not mask.any():
-        return mask
-    labels, _ = ndimage.label(mask, CONNECTIVITY_26)
-    keep = np.bincount(labels.ravel()) >= minimum_vox
-    keep[0] = False
-    return np.asarray(keep[labels], dtype=bool)

@@ -13,14 +13,18 @@ import numpy as np
 import torch
 
 from strokeseg.arrays import BoolArray, FloatArray
+from strokeseg.decision import Rule as DecisionRule
+from strokeseg.decision import decide
+from strokeseg.ensemble import Posterior
 from strokeseg.errors import StrokesegError
 from strokeseg.flips import FLIPS, flip
+from strokeseg.grid import Grid
 from strokeseg.overlap import dice
 from strokeseg.training.contrasts import RANDOM_FAMILY
 from strokeseg.training.label_table import TISSUES
 from strokeseg.training.real import RealParams
 from strokeseg.training.sample import LESION, Drawn, Sample, build_sample, draw_sample
-from strokeseg.training.scores import LesionCounts, count_lesions, drop_small
+from strokeseg.training.scores import LesionCounts, count_lesions
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.sources import Heads, Sources
 
@@ -35,10 +39,15 @@ LESION_FREE_TURN = 10
 
 @dataclass(frozen=True)
 class Rule:
-    """When a voxel is lesion: its probability is above `threshold` (None: the largest)."""
+    """When a voxel is lesion: its probability reaches `threshold` (None: it is the largest).
+
+    Lesions of less than `min_volume_ml` are left out, and with `needs_brain` those outside the
+    network's own brain.
+    """
 
     threshold: float | None = None
     min_volume_ml: float = 0.0
+    needs_brain: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,11 +147,8 @@ def score_case(
     """Compare logits (C, I, J, K) with a case; `names` are those of the heads."""
     true = sample.target.numpy()
     classes = logits.argmax(axis=0)
-    lesion = classes == logits.shape[0] - 1
-    if settings.rule.threshold is not None:
-        lesion = lesion_probability(logits) > settings.rule.threshold
+    lesion = find_lesion(logits, settings)
     voxel_ml = settings.voxel_size_mm**3 / 1000
-    lesion = drop_small(lesion, settings.rule.min_volume_ml / voxel_ml)
     truth: BoolArray = true == LESION
     has_lesion = bool(truth.any())
     tissues = tuple(
@@ -174,6 +180,24 @@ class Scoring:
 
     rule: Rule
     voxel_size_mm: float
+
+
+def find_lesion(logits: FloatArray, settings: Scoring) -> BoolArray:
+    """Decide what is lesion in logits (C, I, J, K), as inference does."""
+    lesion = logits.shape[0] - 1
+    rule = settings.rule
+    needs_brain = rule.needs_brain and lesion > 1
+    answer = Posterior(
+        probability=lesion_probability(logits),
+        is_argmax=logits.argmax(axis=0) == lesion,
+        tissue=logits[:-1].argmax(axis=0).astype(np.uint8),
+        entropy=None,
+    )
+    grid = Grid(logits.shape[1:], np.diag([*[settings.voxel_size_mm] * 3, 1.0]))
+    # Of a network without tissues no brain is looked for, which saves time where none is needed.
+    classes = lesion + 1 if needs_brain else 2
+    chosen = DecisionRule(rule.threshold, rule.min_volume_ml, needs_brain, classes)
+    return decide(answer, grid, chosen).mask
 
 
 def lesion_probability(logits: FloatArray) -> FloatArray:

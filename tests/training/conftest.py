@@ -7,7 +7,7 @@ from strokeseg.training.sources import load_sources  # noqa: E402
 from tests.training.heads import config_text, write_heads, write_lesions  # noqa: E402
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)

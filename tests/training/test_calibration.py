@@ -35,6 +35,6 @@ def test_the_best_rule_is_the_one_that_fits(config, held_out, answers, tmp_path)
     assert made.reliability.said[8] == pytest.approx(SURE, abs=1e-4)
     assert made.reliability.true[4] == 0
     assert made.reliability.voxels[2] == 0
-    assert "| 0.6 (best) | 0 | 1.000 | 1.000 |" in rules_table(made)
+    assert "| 0.6 (best) | 0 | no | 1.000 | 1.000 |" in rules_table(made)
     draw_reliability(made.reliability, tmp_path / "reliability.png")
     assert (tmp_path / "reliability.png").stat().st_size > 1000

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from strokeseg.overlap import dice
-from strokeseg.training.scores import LesionCounts, count_lesions, drop_small
+from strokeseg.training.scores import LesionCounts, count_lesions
 
 
 def mask(*boxes):
@@ -37,9 +37,3 @@ def test_nothing_found_where_nothing_is_counts_as_right():
     assert count_lesions(mask(), mask()).f1 == 1
     assert count_lesions(mask(A), mask()).f1 == 0
     assert count_lesions(mask(), mask(A)).f1 == 0
-
-
-def test_small_components_are_dropped():
-    np.testing.assert_array_equal(drop_small(mask(A, B, C), 8), mask(A, B))
-    np.testing.assert_array_equal(drop_small(mask(A, B, C), 9), mask(B))
-    np.testing.assert_array_equal(drop_small(mask(A, C), 0), mask(A, C))

@@ -14,6 +14,7 @@ from strokeseg.training.validation import (
     Rule,
     Scoring,
     draw_case,
+    find_lesion,
     lesion_probability,
     over_flips,
     score_case,
@@ -81,6 +82,18 @@ def test_the_threshold_and_the_least_volume_decide(samples):
     assert found(Rule()) == 0
     assert found(Rule(threshold=0.2)) == 1
     assert found(Rule(threshold=0.2, min_volume_ml=1e4)) == 0
+
+
+def test_lesions_outside_the_brain_are_left_out_where_the_brain_is_needed():
+    logits = np.zeros((LESION + 1, 32, 32, 32), np.float32)
+    logits[0] = 1
+    logits[2, 4:28, 4:28, 4:20] = 5
+    logits[LESION, 10:14, 10:14, 8:12] = logits[LESION, 10:14, 10:14, 26:30] = 9
+    everywhere, within = (
+        find_lesion(logits, Scoring(Rule(0.5, needs_brain=needed), 4.0)) for needed in (False, True)
+    )
+    assert everywhere.sum() == 2 * within.sum() == 128
+    assert within[12, 12, 10]
 
 
 def test_lesion_probability_is_a_softmax():
