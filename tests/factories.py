@@ -103,3 +103,14 @@ def scan_file(folder: Path, name: str = "ras", dtype: type[np.generic] = np.int1
     path = folder / f"{name}{KINDS[name].suffix}"
     nib.save(scan_image(KINDS[name], dtype), path)
     return path
+
+
+def huge_scan(path: Path) -> Path:
+    """Write a header that claims 640^3 voxels of 0.4 mm, int16, and not a voxel after it."""
+    header = nib.Nifti1Header()
+    header.set_data_shape((640, 640, 640))
+    header.set_data_dtype(np.int16)
+    header.set_sform(np.diag([0.4, 0.4, 0.4, 1.0]), code=1)
+    header["magic"], header["vox_offset"] = header.single_magic, header.single_vox_offset
+    path.write_bytes(header.binaryblock)
+    return path

@@ -26,6 +26,7 @@ from strokeseg.grid import Grid
 from strokeseg.memory_plan import choose_settings, usual_settings
 from strokeseg.models.config import ModelConfig
 from strokeseg.network import parameter_shapes
+from tests.factories import huge_scan
 from tests.networks import spec_of
 from tests.tiny_models import CONFIG, OWN, tiny_files, write_files
 
@@ -253,15 +254,8 @@ def test_a_real_prediction_holds_a_limit_that_its_own_window_would_not(tmp_path,
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in other units")
 def test_a_scan_that_cannot_hold_is_refused_before_it_is_read(tmp_path):
-    path = tmp_path / "huge.nii"
-    header = nib.Nifti1Header()
-    header.set_data_shape((640, 640, 640))
-    header.set_data_dtype(np.int16)
-    header.set_sform(np.diag([0.4, 0.4, 0.4, 1.0]), code=1)
-    header["magic"], header["vox_offset"] = header.single_magic, header.single_vox_offset
-    with path.open("wb") as file:
-        file.write(header.binaryblock)
-        file.truncate(352 + 2 * 640**3)  # takes no room on the disk
+    path = huge_scan(tmp_path / "huge.nii")
+    os.truncate(path, 352 + 2 * 640**3)  # takes no room on the disk
     code, held, said = strokeseg(
         "predict", "--t1", path, "-o", tmp_path / "o", "--max-memory", "2G"
     )

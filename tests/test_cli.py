@@ -12,7 +12,7 @@ import pytest
 
 from strokeseg.cli import run
 from strokeseg.engines import openvino as openvino_engine
-from tests.factories import KINDS, scan_file, scan_image
+from tests.factories import KINDS, huge_scan, scan_file, scan_image
 from tests.tiny_models import CONFIG, OWN, isolate, tiny_files, write_files
 
 
@@ -333,13 +333,7 @@ def test_a_limit_is_told_on_stderr_and_kept_in_the_record(folder, capsys):
 
 
 def test_a_limit_that_cannot_hold_ends_with_the_code_of_bad_data_or_usage(folder, capsys):
-    header = nib.Nifti1Header()
-    header.set_data_shape((640, 640, 640))
-    header.set_data_dtype(np.int16)
-    header.set_sform(np.diag([0.4, 0.4, 0.4, 1.0]), code=1)
-    header["magic"], header["vox_offset"] = header.single_magic, header.single_vox_offset
-    path = folder / "huge.nii"
-    path.write_bytes(header.binaryblock)  # there is not a voxel to read
+    path = huge_scan(folder / "huge.nii")
     assert predict(folder, "--t1", str(path), "--max-memory", "1500M") == 65
     assert "640 x 640 x 640 voxels take up to" in one_line(capsys)
     assert predict(folder, "--t1", str(path), "--max-memory", "10M") == 2

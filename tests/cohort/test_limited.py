@@ -4,8 +4,6 @@ import json
 import threading
 from dataclasses import replace
 
-import nibabel as nib
-import numpy as np
 import pytest
 
 from strokeseg import memory_plan
@@ -25,6 +23,7 @@ from tests.cohort.cohorts import (
     statuses,
     with_prints,
 )
+from tests.factories import huge_scan
 
 LIMIT = 3_000_000_000
 
@@ -50,13 +49,7 @@ def record_of(job, name):
 
 def huge_case(folder):
     """A case whose header claims what holds no limit of these tests, without a voxel."""
-    header = nib.Nifti1Header()
-    header.set_data_shape((640, 640, 640))
-    header.set_data_dtype(np.int16)
-    header.set_sform(np.diag([0.4, 0.4, 0.4, 1.0]), code=1)
-    header["magic"], header["vox_offset"] = header.single_magic, header.single_vox_offset
-    path = folder / "huge_flair.nii"
-    path.write_bytes(header.binaryblock)
+    path = huge_scan(folder / "huge_flair.nii")
     return Case("huge", {"flair": path}, "huge", "huge")
 
 
