@@ -8,7 +8,7 @@ import signal
 from importlib.util import find_spec
 
 WITH_TORCH = (
-    *("training", "test_folding.py", "test_malformed.py", "test_network.py", "test_scan.py"),
+    *("training", "test_folding.py", "malformed", "test_network.py", "test_scan.py"),
     *("test_windows.py", "evaluation/test_distances.py", "evaluation/test_metrics.py"),
     "evaluation/test_protocol.py",
 )
