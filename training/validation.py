@@ -189,7 +189,7 @@ def find_lesion(logits: FloatArray, settings: Scoring) -> BoolArray:
     needs_brain = rule.needs_brain and lesion > 1
     answer = Posterior(
         probability=lesion_probability(logits),
-        is_argmax=logits.argmax(axis=0) == lesion,
+        is_argmax=logits.argmax(axis=0) == lesion if rule.threshold is None else None,
         tissue=logits[:-1].argmax(axis=0).astype(np.uint8),
         entropy=None,
     )
