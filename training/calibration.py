@@ -30,10 +30,9 @@ from strokeseg.training.validation import (
     CaseScore,
     LogitsFunction,
     Rule,
-    Scoring,
     lesion_probability,
     over_flips,
-    score_case,
+    score_rules,
     validation_samples,
 )
 
@@ -94,9 +93,9 @@ def calibrate(
     sums = np.zeros((3, BINS))
     for index, sample in validation_samples(sources, config, count):
         logits = logits_fn(sample.image.numpy())
-        for rule, found in zip(rules, scores, strict=True):
-            scoring = Scoring(rule, config.data.voxel_size_mm)
-            found.append(score_case(index, sample, logits, names, scoring))
+        judged = score_rules(index, sample, logits, names, rules, config.data.voxel_size_mm)
+        for found, score in zip(scores, judged, strict=True):
+            found.append(score)
         target = sample.target.numpy()
         # Judged within the head alone: of the air around it nobody doubts anything.
         inside = (target > 0) & (target <= len(TISSUES))

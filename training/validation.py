@@ -141,39 +141,6 @@ def validation_samples(
         yield index, build_sample(draw_case(index, sources, config), sources, settings, heads)
 
 
-def score_case(
-    index: int, sample: Sample, logits: FloatArray, names: Sequence[str], settings: "Scoring"
-) -> CaseScore:
-    """Compare logits (C, I, J, K) with a case; `names` are those of the heads."""
-    true = sample.target.numpy()
-    classes = logits.argmax(axis=0)
-    lesion = find_lesion(logits, settings)
-    voxel_ml = settings.voxel_size_mm**3 / 1000
-    truth: BoolArray = true == LESION
-    has_lesion = bool(truth.any())
-    tissues = tuple(
-        dice(classes == number, true == number) if logits.shape[0] > 2 else math.nan
-        for number in range(1, len(TISSUES))
-    )
-    params = sample.drawn.made_of
-    if isinstance(params, RealParams):
-        raise StrokesegError("a real image is no validation case; please report this")
-    return CaseScore(
-        index=index,
-        family=params.contrast.family,
-        stage=params.contrast.stage,
-        subject=names[params.subject],
-        thickness_mm=params.scanner.thickness_vox * settings.voxel_size_mm,
-        stripped=params.scanner.strip,
-        true_ml=float(truth.sum()) * voxel_ml,
-        predicted_ml=float(lesion.sum()) * voxel_ml,
-        false_ml=float((lesion & ~truth).sum()) * voxel_ml,
-        lesion_dice=dice(lesion, truth) if has_lesion else None,
-        counts=count_lesions(lesion, truth) if has_lesion else None,
-        tissue_dice=tissues,
-    )
-
-
 @dataclass(frozen=True)
 class Scoring:
     """What turns logits into a mask, and voxels into millilitres."""
@@ -182,21 +149,74 @@ class Scoring:
     voxel_size_mm: float
 
 
-def find_lesion(logits: FloatArray, settings: Scoring) -> BoolArray:
-    """Decide what is lesion in logits (C, I, J, K), as inference does."""
-    lesion = logits.shape[0] - 1
-    rule = settings.rule
-    needs_brain = rule.needs_brain and lesion > 1
-    answer = Posterior(
+def score_case(
+    index: int, sample: Sample, logits: FloatArray, names: Sequence[str], settings: Scoring
+) -> CaseScore:
+    """Compare logits (C, I, J, K) with a case; `names` are those of the heads."""
+    return score_rules(index, sample, logits, names, (settings.rule,), settings.voxel_size_mm)[0]
+
+
+def score_rules(
+    index: int,
+    sample: Sample,
+    logits: FloatArray,
+    names: Sequence[str],
+    rules: Sequence[Rule],
+    voxel_size_mm: float,
+) -> list[CaseScore]:
+    """Compare logits with a case under each rule; what no rule changes is computed once."""
+    true = sample.target.numpy()
+    answer = posterior(logits)
+    classes = logits.argmax(axis=0)
+    tissues = tuple(
+        dice(classes == number, true == number) if logits.shape[0] > 2 else math.nan
+        for number in range(1, len(TISSUES))
+    )
+    voxel_ml = voxel_size_mm**3 / 1000
+    truth: BoolArray = true == LESION
+    has_lesion = bool(truth.any())
+    params = sample.drawn.made_of
+    if isinstance(params, RealParams):
+        raise StrokesegError("a real image is no validation case; please report this")
+    scores = []
+    for rule in rules:
+        lesion = find_lesion(answer, rule, logits.shape[0], voxel_size_mm)
+        scores.append(
+            CaseScore(
+                index=index,
+                family=params.contrast.family,
+                stage=params.contrast.stage,
+                subject=names[params.subject],
+                thickness_mm=params.scanner.thickness_vox * voxel_size_mm,
+                stripped=params.scanner.strip,
+                true_ml=float(truth.sum()) * voxel_ml,
+                predicted_ml=float(lesion.sum()) * voxel_ml,
+                false_ml=float((lesion & ~truth).sum()) * voxel_ml,
+                lesion_dice=dice(lesion, truth) if has_lesion else None,
+                counts=count_lesions(lesion, truth) if has_lesion else None,
+                tissue_dice=tissues,
+            )
+        )
+    return scores
+
+
+def posterior(logits: FloatArray) -> Posterior:
+    """Give what a lesion is found by: its probability, whether it is largest, the tissues."""
+    return Posterior(
         probability=lesion_probability(logits),
-        is_argmax=logits.argmax(axis=0) == lesion if rule.threshold is None else None,
+        is_argmax=logits.argmax(axis=0) == logits.shape[0] - 1,
         tissue=logits[:-1].argmax(axis=0).astype(np.uint8),
         entropy=None,
     )
-    grid = Grid(logits.shape[1:], np.diag([*[settings.voxel_size_mm] * 3, 1.0]))
+
+
+def find_lesion(answer: Posterior, rule: Rule, classes: int, voxel_size_mm: float) -> BoolArray:
+    """Decide what is lesion by a rule, as inference does; `classes` the network's, with lesion."""
+    needs_brain = rule.needs_brain and classes > 2
+    grid = Grid(answer.probability.shape, np.diag([*[voxel_size_mm] * 3, 1.0]))
     # Of a network without tissues no brain is looked for, which saves time where none is needed.
-    classes = lesion + 1 if needs_brain else 2
-    chosen = DecisionRule(rule.threshold, rule.min_volume_ml, needs_brain, classes)
+    known = classes if needs_brain else 2
+    chosen = DecisionRule(rule.threshold, rule.min_volume_ml, needs_brain, known)
     return decide(answer, grid, chosen).mask
 
 

@@ -17,6 +17,7 @@ from strokeseg.training.validation import (
     find_lesion,
     lesion_probability,
     over_flips,
+    posterior,
     score_case,
     validate,
     validation_samples,
@@ -90,7 +91,8 @@ def test_lesions_outside_the_brain_are_left_out_where_the_brain_is_needed():
     logits[2, 4:28, 4:28, 4:20] = 5
     logits[LESION, 10:14, 10:14, 8:12] = logits[LESION, 10:14, 10:14, 26:30] = 9
     everywhere, within = (
-        find_lesion(logits, Scoring(Rule(0.5, needs_brain=needed), 4.0)) for needed in (False, True)
+        find_lesion(posterior(logits), Rule(0.5, needs_brain=needed), LESION + 1, 4.0)
+        for needed in (False, True)
     )
     assert everywhere.sum() == 2 * within.sum() == 128
     assert within[12, 12, 10]
