@@ -10,7 +10,7 @@ import numpy as np
 from strokeseg.atomic import write_atomically
 from strokeseg.training.validation import FREE, SIZES_ML, TISSUE_NAMES, CaseScore
 
-THICKNESSES_MM = {"1-2 mm": (0.0, 2.01), "2-4 mm": (2.01, 4.0), "4-6 mm": (4.0, math.inf)}
+THICKNESSES_MM = {"to 2 mm": (0.0, 2.01), "2-4 mm": (2.01, 4.0), ">4 mm": (4.0, math.inf)}
 COLUMNS = ("n", "lesion_dice", "lf1", *TISSUE_NAMES, "n_free", "false_ml_free")
 
 
