@@ -108,8 +108,8 @@ def _channels_last_part(model: UNet, device: torch.device) -> torch.nn.Module:
 
 def _multiplies_tiles() -> bool:
     """Tell whether the CPU has AMX; older torch cannot say, and then it counts as not."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("amx_bf16"))
+    tell = getattr(torch.cpu, "get_capabilities", None)
+    return tell is not None and bool(tell().get("amx_bf16"))
 
 
 def _load(model: UNet, tensors: Tensors, path: Path) -> None:
