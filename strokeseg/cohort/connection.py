@@ -123,9 +123,13 @@ class Connection:
 
 
 def _silence_logs() -> None:
-    """Keep Dask's log out of the progress; what it has to say comes back as errors."""
-    names = [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
-    for name in ("distributed", *names):
+    """Keep Dask's log out of the progress; what it has to say comes back as errors.
+
+    Its event loop, Tornado's, has a log too: Ctrl-C between two calls leaves a trace there.
+    """
+    loggers = ("distributed", "tornado")
+    names = [name for name in logging.root.manager.loggerDict if name.startswith(loggers)]
+    for name in (*loggers, *names):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from strokeseg.cohort import connection, slurm
 from strokeseg.cohort.agenda import Agenda
 from strokeseg.cohort.claim import FOLDER
 from strokeseg.cohort.cluster import run_on_dask
+from strokeseg.cohort.job import BatchJob
 from strokeseg.cohort.slurm import cluster_settings, parse_slurm
 from strokeseg.errors import EngineError, UsageError
 from tests.cohort.cohorts import COMMAND, Heard, hidden, make_cases, make_job, make_model
@@ -221,6 +223,21 @@ def test_a_scheduler_without_workers_is_waited_for_and_ctrl_c_ends_that(tmp_path
     assert batch.returncode == 130, err
     assert "0 of 1 cases are done" in err
     assert "Traceback" not in err
+
+
+def test_what_fails_in_the_loop_of_the_client_stays_out_of_the_progress(tmp_path, machines, caplog):
+    job, heard = BatchJob(tmp_path), Heard()
+    ran = threading.Event()
+
+    def fail():
+        ran.set()
+        raise ValueError("as a call that was interrupted before it began")
+
+    with connection.Connection.open(job, heard, address=machines.address, slurm=None) as opened:
+        opened.client.loop.add_callback(fail)
+        assert ran.wait(10)
+        assert opened.workers() == []
+    assert caplog.text == ""
 
 
 SBATCH = """#!/bin/sh
