@@ -1,10 +1,10 @@
 """What a probability is worth, and the threshold and least volume that the validation set asks for.
 
-A lesion that weighs more in the loss than in the world comes out too probable. One number, added to
-the lesion's logit, mends that first; then rules are judged, every case passing the network once for
-all of them. ``python -m strokeseg.training.calibration runs/synth-open/last.pt -o DIR`` writes
-rules.md and reliability.png, and says what `strokeseg.training.export` is to be given; each case is
-averaged over the eight flips, as inference does.
+The logits are scaled first (`strokeseg.training.scaling`); then rules are judged, every case
+passing the network once for all of them. ``python -m strokeseg.training.calibration
+runs/synth-open/last.pt -o DIR`` writes scaling.json, rules.md and reliability.png, and says what
+`strokeseg.training.export` is to be given; each case is averaged over the eight flips, as inference
+does.
 """
 
 import argparse
@@ -20,9 +20,9 @@ from strokeseg.staging import write_text
 from strokeseg.training.checkpoint import load_checkpoint
 from strokeseg.training.config import from_document
 from strokeseg.training.label_table import TISSUES
-from strokeseg.training.lesion_bias import fit_lesion_bias, with_lesion_bias
 from strokeseg.training.run import network_spec
 from strokeseg.training.sample import LESION
+from strokeseg.training.scaling import fit_scaling, with_scaling, write_scaling
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.sources import Sources, load_sources
 from strokeseg.training.tables import GroupScore, summarise
@@ -36,7 +36,7 @@ from strokeseg.training.validation import (
     validation_samples,
 )
 
-THRESHOLDS = (None, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+THRESHOLDS = (None, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)
 MIN_VOLUMES_ML = (0.0, 0.1, 0.3, 1.0)
 BINS = 10
 
@@ -162,16 +162,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     engine = open_engine(network_spec(config), weights, engine=chosen.engine)
     held_out = load_sources(config.data, held_out=True)
     logits_fn = over_flips(engine.logits)
-    bias = round(fit_lesion_bias(logits_fn, held_out, config, chosen.cases), 3)
-    shifted = with_lesion_bias(logits_fn, bias)
-    calibration = calibrate(shifted, held_out, config, count=chosen.cases)
+    scaling = fit_scaling(logits_fn, held_out, config, chosen.cases)
+    scaled = with_scaling(logits_fn, scaling)
+    calibration = calibrate(scaled, held_out, config, count=chosen.cases)
     chosen.output.mkdir(parents=True, exist_ok=True)
+    scaling_path = chosen.output / "scaling.json"
+    write_scaling(scaling, scaling_path)
     write_text(chosen.output / "rules.md", rules_table(calibration) + "\n")
     draw_reliability(calibration.reliability, chosen.output / "reliability.png")
     best = calibration.best
     rule = "" if best.threshold is None else f" --threshold {best.threshold}"
     parser.exit(
-        message=f"--lesion-bias {bias}{rule} --min-volume-ml {best.min_volume_ml} "
+        message=f"--scaling {scaling_path}{rule} --min-volume-ml {best.min_volume_ml} "
         f"--{'' if best.needs_brain else 'no-'}brain-mask\n",
     )
 

@@ -6,7 +6,7 @@
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ from strokeseg.training.card import CardFacts, model_card, read_sections, traini
 from strokeseg.training.checkpoint import TrainState, load_checkpoint
 from strokeseg.training.config import from_document
 from strokeseg.training.label_table import TISSUES
-from strokeseg.training.lesion_bias import last_bias
 from strokeseg.training.run import network_spec
+from strokeseg.training.scaling import Scaling, fold_scaling, read_scaling
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.sources import Sources, load_sources
 from strokeseg.training.tables import GroupScore, summarise, write_cases, write_groups
@@ -51,8 +51,7 @@ class ExportSettings:
     """What a model is told beside its weights.
 
     `window` of None takes the validation crop's longest edge. `threshold` of None takes the most
-    probable class. `lesion_bias` is added to the lesion's logit, in the network's last bias.
-    `sections` go into the card by heading.
+    probable class. `scaling` is folded into the weights. `sections` go into the card by heading.
     """
 
     name: str = "synth-open"
@@ -60,7 +59,7 @@ class ExportSettings:
     threshold: float | None = None
     min_volume_ml: float = 0.0
     brain_mask: bool | None = None
-    lesion_bias: float = 0.0
+    scaling: Scaling | None = None
     licence: str = "MIT"
     provenance: Mapping[str, Any] = field(default_factory=dict)
     sections: Mapping[str, str] = field(default_factory=dict)
@@ -140,7 +139,8 @@ def export_model(
     config = from_document(state.config)
     spec = network_spec(config)
     full = {name: value.float().numpy().copy() for name, value in state.average.items()}
-    full[last_bias(full)][-1] += settings.lesion_bias
+    if settings.scaling is not None:
+        full = fold_scaling(full, settings.scaling)
     half = {name: np.ascontiguousarray(value, np.float16) for name, value in full.items()}
     document = model_document(state, config, settings)
     own = document["strokeseg"]
@@ -193,8 +193,8 @@ def model_document(
     names = ["background", "lesion"] if config.lesion_only else [*TISSUES, "lesion"]
     brain_mask = not config.lesion_only if settings.brain_mask is None else settings.brain_mask
     training = training_facts(state.config, state.step, state.revision) | dict(settings.provenance)
-    if settings.lesion_bias:
-        training["lesion_bias"] = settings.lesion_bias
+    if settings.scaling is not None:
+        training["scaling"] = asdict(settings.scaling)
     document = spec.to_config() | {
         "model_type": settings.name,
         "strokeseg": {
@@ -271,7 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threshold", type=float)
     parser.add_argument("--min-volume-ml", type=float, default=0.0)
     parser.add_argument("--brain-mask", action=argparse.BooleanOptionalAction)
-    parser.add_argument("--lesion-bias", type=float, default=0.0, help="from the calibration")
+    parser.add_argument("--scaling", type=Path, help="scaling.json of the calibration")
     parser.add_argument("--cases", type=int, default=0, help="validation cases; 0 measures nothing")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--sections", type=Path, help="TOML: further parts of the card by heading")
@@ -282,7 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         threshold=chosen.threshold,
         min_volume_ml=chosen.min_volume_ml,
         brain_mask=chosen.brain_mask,
-        lesion_bias=chosen.lesion_bias,
+        scaling=read_scaling(chosen.scaling) if chosen.scaling else None,
         sections=read_sections(chosen.sections.read_text()) if chosen.sections else {},
     )
     held_out = None

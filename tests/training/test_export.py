@@ -14,6 +14,7 @@ from strokeseg.models.golden import check_golden
 from strokeseg.training.checkpoint import load_checkpoint
 from strokeseg.training.export import ExportSettings, export_model, main
 from strokeseg.training.loop import Session, train
+from strokeseg.training.scaling import Scaling, with_scaling, write_scaling
 from tests.training.heads import points_of
 
 
@@ -51,19 +52,23 @@ def test_the_folder_is_a_model_of_half_precision(exported, checkpoint):
         np.testing.assert_array_equal(value, average[name].half().float().numpy())
 
 
-def test_a_lesion_bias_moves_the_lesions_logit_alone(exported, checkpoint, tmp_path):
-    moved = export_model(
-        checkpoint, tmp_path / "m", ExportSettings(lesion_bias=-1.5), engine="torch"
-    )
-    patch = np.random.default_rng(0).standard_normal((32, 32, 32)).astype(np.float32)
+def test_a_scaling_is_carried_by_the_weights(exported, checkpoint, tmp_path):
+    scaling = Scaling((0.3, 0.7, 0.7, 0.8, 0.6, 0.25), (-1.0, 0.5, 0.0, 0.25, 0.5, -0.25))
+    write_scaling(scaling, tmp_path / "scaling.json")
+    arguments = [str(checkpoint), "-o", str(tmp_path / "m"), "--engine", "torch"]
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments, "--scaling", str(tmp_path / "scaling.json")])
+    assert stop.value.code == 0
+    image = np.random.default_rng(0).standard_normal((32, 32, 32)).astype(np.float32)
     before, after = (
-        open_engine(model.config.spec, model.state, engine="torch", device="cpu").logits(patch)
-        for model in (load_model_files(str(e.folder)) for e in (exported, moved))
+        open_engine(model.config.spec, model.state, engine="torch", device="cpu").logits
+        for model in (load_model_files(str(folder)) for folder in (exported.folder, tmp_path / "m"))
     )
-    np.testing.assert_allclose(after[:-1], before[:-1], atol=1e-5)
-    np.testing.assert_allclose(after[-1], before[-1] - 1.5, atol=2e-3)
-    config = json.loads((moved.folder / "config.json").read_text())
-    assert config["strokeseg"]["training"]["lesion_bias"] == -1.5
+    expected = with_scaling(before, scaling)(image)
+    assert np.abs(expected - before(image)).max() > 0.5
+    np.testing.assert_allclose(after(image), expected, atol=5e-3)
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    assert config["strokeseg"]["training"]["scaling"]["factor"] == list(scaling.factor)
 
 
 def test_the_golden_record_is_met_by_every_engine(exported):
