@@ -14,7 +14,7 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from strokeseg.arrays import BoolArray, IntArray, Shape3
+from strokeseg.arrays import AnyArray, BoolArray, IntArray, Shape3
 from strokeseg.counting import count_labels
 
 Box = tuple[slice, slice, slice]
@@ -73,6 +73,13 @@ class Components:
         hit = np.zeros(self.voxels.size + 1, dtype=np.bool_)
         for rows, labels in self._labels():
             hit[labels[place[self.box][rows]]] = True
+        return hit[1:]
+
+    def reaching(self, values: AnyArray, least: float) -> BoolArray:
+        """Tell of each component whether an image of the mask's shape has `least` in a voxel."""
+        hit = np.zeros(self.voxels.size + 1, dtype=np.bool_)
+        for rows, labels in self._labels():
+            hit[labels[values[self.box][rows] >= np.float32(least)]] = True
         return hit[1:]
 
     def inside(self, index: int) -> BoolArray:

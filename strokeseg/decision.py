@@ -1,10 +1,10 @@
-"""From probabilities to a lesion mask: threshold, the model's own brain, the smallest volume."""
+"""From probabilities to a lesion mask: threshold, peak, the model's own brain, least volume."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from strokeseg.arrays import BoolArray, LabelArray
+from strokeseg.arrays import AnyArray, BoolArray, LabelArray
 from strokeseg.brain import (
     brain_mask,
     brain_volume_ml,
@@ -33,12 +33,16 @@ class Rule:
         Whether a lesion must touch the model's own brain.
     classes
         Number of classes; with two, the model knows no tissues and has no brain to offer.
+    min_peak
+        Lesions whose highest probability is below this are left out: with a lower threshold a
+        lesion is drawn whole where it is certain somewhere, and faint ones do not count.
     """
 
     threshold: float | None
     min_volume_ml: float
     needs_brain: bool
     classes: int
+    min_peak: float = 0.0
 
     @property
     def knows_tissues(self) -> bool:
@@ -65,6 +69,7 @@ def make_rule(config: ModelConfig, options: Options) -> Rule:
         ),
         needs_brain=wanted and classes > 2,
         classes=classes,
+        min_peak=config.min_peak if options.min_peak is None else options.min_peak,
     )
 
 
@@ -82,7 +87,8 @@ def decide(answer: Posterior, grid: Grid, rule: Rule) -> Decision:
         labels = label_map(answer.tissue, found, lesion)
         brain = brain_mask(labels, grid, tuple(range(1, lesion)), lesion)
         del labels
-    return Decision(_clean(found, _judge(brain, grid, rule), grid, rule), brain)
+    judge = _judge(brain, grid, rule)
+    return Decision(_clean(found, (answer.probability, rule.min_peak), judge, grid, rule), brain)
 
 
 def label_map(tissue: LabelArray, mask: BoolArray, lesion: int) -> LabelArray:
@@ -97,9 +103,9 @@ def flip_volumes_ml(
     brain = _judge(decision.brain, native, rule)
     if brain is not None:
         brain = resample_labels(brain.view(np.uint8), native, working).view(np.bool_)
-    volumes = [
-        lesion_volume_ml(_clean(mask, brain, working, rule), working) for mask in spread.masks
-    ]
+    peak = 2.0 if rule.min_peak > 0 else 0.0
+    masks = (_clean(level > 0, (level, peak), brain, working, rule) for level in spread.levels)
+    volumes = [lesion_volume_ml(mask, working) for mask in masks]
     return min(volumes), max(volumes)
 
 
@@ -113,12 +119,24 @@ def _judge(brain: BoolArray | None, grid: Grid, rule: Rule) -> BoolArray | None:
     return brain
 
 
-def _clean(found: BoolArray, brain: BoolArray | None, grid: Grid, rule: Rule) -> BoolArray:
-    """Leave out what does not touch the brain, and what is too small."""
-    if brain is None and rule.min_volume_ml == 0.0:
+def _clean(
+    found: BoolArray,
+    peaks: tuple[AnyArray, float],
+    brain: BoolArray | None,
+    grid: Grid,
+    rule: Rule,
+) -> BoolArray:
+    """Leave out what does not touch the brain, is too small, or has no peak.
+
+    `peaks` are an image and what a lesion must reach in it; 0 asks for nothing.
+    """
+    values, least = peaks
+    if brain is None and rule.min_volume_ml == 0.0 and least == 0.0:
         return found
     components = label_components(found)
     keep = large_enough(components, rule.min_volume_ml, grid)
+    if least > 0:
+        keep &= components.reaching(values, least)
     if brain is not None:
         keep &= components.touching(brain)
     return components.select(keep)

@@ -59,12 +59,12 @@ class FlipSpread:
     ----------
     std : (I, J, K) float32 array or None
         Standard deviation of the lesion probability over the flips, where it was asked for.
-    masks : list of (I, J, K) bool arrays
-        The lesion that each flip alone would give.
+    levels : list of (I, J, K) uint8 arrays
+        What each flip alone would give: 0 no lesion, 1 lesion, 2 where it reaches the least peak.
     """
 
     std: FloatArray | None
-    masks: list[BoolArray]
+    levels: list[LabelArray]
 
 
 def posterior(
@@ -132,23 +132,29 @@ def mean_logits(members: Sequence[Member], target: Grid, slab: slice) -> FloatAr
 
 
 def flip_spread(
-    members: Sequence[Member], working: Grid, threshold: float | None, *, with_std: bool = True
+    members: Sequence[Member],
+    working: Grid,
+    threshold: float | None,
+    min_peak: float = 0.0,
+    *,
+    with_std: bool = True,
 ) -> FlipSpread:
     """Compare the flips, on the reference's working grid.
 
     The lesion's log-odds are averaged over the members; a flip's own lesion is where the
     probability reaches `threshold`, or where the lesion is the most probable class if that is
-    None (0.5 where several members are averaged). The deviation is left out without `with_std`.
+    None (0.5 where several members are averaged). From `min_peak` on a voxel is a peak. The
+    deviation is left out without `with_std`.
     """
     flips = len(members[0].logits.per_flip)
     sums = [np.zeros(working.shape, np.float32) for _ in range(2 if with_std else 0)]
-    masks = []
+    levels = []
     for index in range(flips):
         probability = _flip_log_odds(members, working, index)
-        mask = np.empty(working.shape, np.bool_)
+        level = np.empty(working.shape, np.uint8)
 
         def work(
-            slab: slice, p: FloatArray = probability, mask: BoolArray = mask, index: int = index
+            slab: slice, p: FloatArray = probability, level: LabelArray = level, index: int = index
         ) -> None:
             part = p[slab]
             np.negative(part, out=part)
@@ -158,13 +164,14 @@ def flip_spread(
             for power, total in enumerate(sums):
                 total[slab] += part * part if power else part
             if threshold is None and len(members) == 1:
-                mask[slab] = members[0].logits.per_flip[index].is_argmax[slab]
+                found = members[0].logits.per_flip[index].is_argmax[slab]
             else:
-                np.greater_equal(part, 0.5 if threshold is None else threshold, out=mask[slab])
+                found = part >= np.float32(0.5 if threshold is None else threshold)
+            np.add(found, found & (part >= np.float32(min_peak)), out=level[slab], dtype=np.uint8)
 
         _each_slab(working.shape, 4, work)
-        masks.append(mask)
-    return FlipSpread(_deviation(sums[0], sums[1], flips) if with_std else None, masks)
+        levels.append(level)
+    return FlipSpread(_deviation(sums[0], sums[1], flips) if with_std else None, levels)
 
 
 def _deviation(total: FloatArray, squares: FloatArray, count: int) -> FloatArray:

@@ -54,6 +54,8 @@ class Options:
         Lesion probability from which a voxel is lesion, above 0 and below 1.
     min_volume_ml
         Lesions below this are left out.
+    min_peak
+        Lesions whose highest probability is below this are left out.
     brain_mask
         Whether a lesion must touch the model's own brain.
     uncertainty
@@ -71,6 +73,7 @@ class Options:
     tta: bool = True
     threshold: float | None = None
     min_volume_ml: float | None = None
+    min_peak: float | None = None
     brain_mask: bool | None = None
     uncertainty: bool = False
 
@@ -84,6 +87,8 @@ class Options:
             raise UsageError(f"--threshold is {self.threshold:g}: give above 0 and below 1")
         if self.min_volume_ml is not None and not 0 <= self.min_volume_ml < 1e6:
             raise UsageError(f"--min-volume-ml is {self.min_volume_ml:g}: give 0 or more")
+        if self.min_peak is not None and not 0 <= self.min_peak < 1:
+            raise UsageError(f"--min-peak is {self.min_peak:g}: give 0 to below 1, such as 0.5")
 
     def as_record(self) -> dict[str, Any]:
         """Give the options as plain values."""

@@ -91,7 +91,8 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
     names, rule = config.class_names, make_rule(config, options)
     with run.clock.stage("compare flips"):
         working = next(m.working for m in members if m.native is grid)
-        spread = flip_spread(members, working, rule.threshold, with_std=options.uncertainty)
+        least = rule.threshold, rule.min_peak
+        spread = flip_spread(members, working, *least, with_std=options.uncertainty)
         members[:] = [replace(m, logits=replace(m.logits, per_flip=[])) for m in members]
     with run.clock.stage("classify"):
         answer = posterior(
@@ -106,7 +107,7 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
         answer = replace(answer, is_argmax=None)
     with run.clock.stage("compare flips"):
         range_ml = flip_volumes_ml(spread, working, decision, grid, rule)
-        flips = len(spread.masks)
+        flips = len(spread.levels)
         std = spread.std
         del spread
     with run.clock.stage("measure"):

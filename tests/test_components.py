@@ -48,6 +48,8 @@ def test_a_large_mask_has_the_components_of_a_small_one(shape, share, held, seed
     assert large.boxes == small.boxes
     np.testing.assert_array_equal(large.firsts, small.firsts)
     np.testing.assert_array_equal(large.touching(place), small.touching(place))
+    np.testing.assert_array_equal(small.reaching(place, 1), small.touching(place))
+    np.testing.assert_array_equal(large.reaching(place, 1), small.reaching(place, 1))
     keep = rng.random(len(small.voxels)) < 0.5
     np.testing.assert_array_equal(large.select(keep), small.select(keep))
     for index, box in enumerate(small.boxes):

@@ -69,8 +69,31 @@ def test_a_model_without_tissues_finds_no_brain():
 def test_flips_are_measured_by_the_same_rule():
     decision = decide(answer(BRAIN, INSIDE), GRID, rule())
     masks = [INSIDE, INSIDE | SKULL, np.zeros(GRID.shape, bool)]
-    spread = FlipSpread(np.zeros(GRID.shape, np.float32), masks)
+    spread = FlipSpread(np.zeros(GRID.shape, np.float32), [mask.astype(np.uint8) for mask in masks])
     low, high = flip_volumes_ml(spread, GRID, decision, GRID, rule())
+    assert low == 0
+    assert np.isclose(high, INSIDE.sum() * GRID.voxel_volume_ml)
+
+
+def test_a_lesion_is_drawn_whole_where_it_reaches_its_peak_and_left_out_where_it_does_not():
+    faint = ball((30, 30, 22), 3)
+    posterior = answer(BRAIN, INSIDE)
+    posterior.probability[faint] = 0.4
+    posterior.probability[INSIDE & (np.indices(GRID.shape)[0] > 30)] = 0.3
+    found = decide(posterior, GRID, rule(threshold=0.25, min_peak=0.5))
+    assert np.array_equal(found.mask, INSIDE)
+    without = decide(posterior, GRID, rule(threshold=0.25, needs_brain=False))
+    assert np.array_equal(without.mask, INSIDE | faint)
+    alone = decide(posterior, GRID, rule(threshold=0.25, min_peak=0.8, needs_brain=False))
+    assert np.array_equal(alone.mask, INSIDE)
+
+
+def test_flips_have_to_reach_the_peak_too():
+    decision = decide(answer(BRAIN, INSIDE), GRID, rule())
+    sure, faint = INSIDE.astype(np.uint8), INSIDE.astype(np.uint8)
+    sure[30, 30, 38] = 2
+    spread = FlipSpread(None, [sure, faint])
+    low, high = flip_volumes_ml(spread, GRID, decision, GRID, rule(min_peak=0.5))
     assert low == 0
     assert np.isclose(high, INSIDE.sum() * GRID.voxel_volume_ml)
 
@@ -78,8 +101,10 @@ def test_flips_are_measured_by_the_same_rule():
 def test_options_win_over_the_config():
     config = ModelConfig.from_config(CONFIG | {"strokeseg": OWN})
     assert make_rule(config, Options()) == Rule(0.4, 0.05, True, 6)
-    changed = Options(threshold=0.7, min_volume_ml=0.0, brain_mask=False)
-    assert make_rule(config, changed) == Rule(0.7, 0.0, False, 6)
+    peaked = ModelConfig.from_config(CONFIG | {"strokeseg": OWN | {"min_peak": 0.6}})
+    assert make_rule(peaked, Options()) == Rule(0.4, 0.05, True, 6, 0.6)
+    changed = Options(threshold=0.7, min_volume_ml=0.0, brain_mask=False, min_peak=0.0)
+    assert make_rule(peaked, changed) == Rule(0.7, 0.0, False, 6)
 
 
 def test_the_lesion_lies_over_the_tissues():

@@ -86,13 +86,15 @@ def test_the_spread_over_flips_is_the_standard_deviation_by_hand():
     spread = flip_spread([scan], GRID, None)
     p = 1 / (1 + np.exp(-np.array([-1.0, 0.5, 3.0])))
     assert np.allclose(spread.std, p.std(), atol=1e-6)
-    assert [bool(mask.all()) for mask in spread.masks] == [False, True, True]
+    assert [bool(level.all()) for level in spread.levels] == [False, True, True]
     strict = flip_spread([scan], GRID, 0.9)
-    assert [bool(mask.any()) for mask in strict.masks] == [False, False, True]
+    assert [bool(level.any()) for level in strict.levels] == [False, False, True]
+    peaked = flip_spread([scan], GRID, 0.5, 0.7)
+    assert [int(level.max()) for level in peaked.levels] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("threshold", [None, 0.5])
 def test_one_flip_has_no_spread(threshold):
     spread = flip_spread([member(constant(0.0, 1.0))], GRID, threshold)
     assert np.allclose(spread.std, 0, atol=1e-3)
-    assert len(spread.masks) == 1
+    assert len(spread.levels) == 1

@@ -93,6 +93,7 @@ def test_float16_and_the_prefix_unet_are_read_as_float32_under_plain_names(tmp_p
         ({"class_names": "abcdef"}, "strokeseg.class_names must be a list"),
         ({"threshold": 1.5}, "strokeseg.threshold is 1.5, outside 0 to 1"),
         ({"min_volume_ml": -1}, "strokeseg.min_volume_ml is -1, outside"),
+        ({"min_peak": 1.5}, "strokeseg.min_peak is 1.5, outside"),
         ({"brain_mask": "yes"}, "strokeseg.brain_mask is 'yes', not true or false"),
         ({"training": []}, "strokeseg.training must be a table"),
         ({"treshold": 0.5}, "unknown setting strokeseg.treshold"),

@@ -220,7 +220,13 @@ def test_requests_that_make_no_sense_are_usage_errors(model, images, options, me
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("window", 8), ("overlap", 1.0), ("threshold", 0.0), ("min_volume_ml", -1.0)],
+    [
+        ("window", 8),
+        ("overlap", 1.0),
+        ("threshold", 0.0),
+        ("min_volume_ml", -1.0),
+        ("min_peak", 1.0),
+    ],
 )
 def test_options_out_of_range_are_refused(field, value):
     with pytest.raises(UsageError, match=field.split("_")[0]):

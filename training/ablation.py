@@ -54,6 +54,7 @@ class VariantScore:
     steps: int
     threshold: float | None
     min_volume_ml: float
+    min_peak: float
     count: int
     lesion_dice: float
     lf1: float
@@ -159,6 +160,7 @@ def measure_variant(variant: Variant, folder: Path, session: Session) -> Variant
         steps=state.step,
         threshold=made.best.threshold,
         min_volume_ml=made.best.min_volume_ml,
+        min_peak=made.best.min_peak,
         count=best.count,
         lesion_dice=best.lesion_dice,
         lf1=best.lf1,

@@ -37,7 +37,10 @@ from strokeseg.training.validation import (
 )
 
 THRESHOLDS = (None, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)
-MIN_VOLUMES_ML = (0.0, 0.1, 0.3, 1.0)
+MIN_VOLUMES_ML = (0.0, 0.1, 0.3)
+MIN_PEAKS = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8)
+# Rules whose lesion Dice and LF1 sum up to this less than the best are as good.
+TIE = 0.01
 BINS = 10
 
 
@@ -69,7 +72,10 @@ def calibrate(
     rules: Sequence[Rule] | None = None,
     count: int | None = None,
 ) -> Calibration:
-    """Judge rules on the validation set; the best has the highest lesion Dice plus LF1.
+    """Judge rules on the validation set.
+
+    The best is, of those whose lesion Dice plus LF1 is within `TIE` of the highest, the one that
+    finds the least where there is no lesion; the first of several.
 
     Parameters
     ----------
@@ -80,14 +86,11 @@ def calibrate(
     config
         The run's.
     rules
-        Which; without, every pair of `THRESHOLDS` and `MIN_VOLUMES_ML`, with the brain mask and
-        without it.
+        Which; without, `default_rules`.
     count
         How many cases, where not as the configuration says.
     """
-    rules = rules or [
-        Rule(t, v, b) for b in (False, True) for t in THRESHOLDS for v in MIN_VOLUMES_ML
-    ]
+    rules = rules or default_rules()
     names = [subject.name for subject in sources.subjects]
     scores: list[list[CaseScore]] = [[] for _ in rules]
     sums = np.zeros((3, BINS))
@@ -101,13 +104,36 @@ def calibrate(
         inside = (target > 0) & (target <= len(TISSUES))
         sums += _binned(lesion_probability(logits)[inside], target[inside] == LESION)
     by_rule = tuple((rule, summarise(found)[0]) for rule, found in zip(rules, scores, strict=True))
-    best = max(by_rule, key=lambda entry: float(np.nan_to_num(entry[1].lesion_dice + entry[1].lf1)))
     with np.errstate(invalid="ignore"):
         said, true = (row / sums[2] for row in sums[:2])
     reliability = Reliability(
         said.astype(np.float32), true.astype(np.float32), sums[2].astype(np.float32)
     )
-    return Calibration(by_rule, best[0], reliability)
+    return Calibration(by_rule, _best(by_rule), reliability)
+
+
+def default_rules() -> list[Rule]:
+    """Give every threshold with every least volume, and the peaks above it; with the brain mask.
+
+    The rules without the brain mask have no peak: on heads as tidy as these it hardly matters.
+    """
+    pairs = [(threshold, volume) for threshold in THRESHOLDS for volume in MIN_VOLUMES_ML]
+    plain = [Rule(threshold, volume) for threshold, volume in pairs]
+    return plain + [
+        Rule(threshold, volume, needs_brain=True, min_peak=peak)
+        for threshold, volume in pairs
+        for peak in MIN_PEAKS
+        if peak == 0 or peak > (threshold or 0.5)
+    ]
+
+
+def _best(by_rule: Sequence[tuple[Rule, GroupScore]]) -> Rule:
+    def worth(score: GroupScore) -> float:
+        return float(np.nan_to_num(score.lesion_dice + score.lf1))
+
+    highest = max(worth(score) for _, score in by_rule)
+    near = [entry for entry in by_rule if worth(entry[1]) >= highest - TIE]
+    return min(near, key=lambda entry: float(np.nan_to_num(entry[1].false_ml)))[0]
 
 
 def _binned(probability: FloatArray, lesion: BoolArray) -> FloatArray:
@@ -119,14 +145,15 @@ def _binned(probability: FloatArray, lesion: BoolArray) -> FloatArray:
 
 def rules_table(calibration: Calibration) -> str:
     """Give the rules as a Markdown table, for a model card; the best is marked."""
-    head = "| threshold | least ml | brain mask | lesion Dice | LF1 | false ml, no lesion |"
-    lines = [head, "|---|---|---|---|---|---|"]
+    head = "| threshold | peak | least ml | brain mask | lesion Dice | LF1 | false ml, no lesion |"
+    lines = [head, "|---|---|---|---|---|---|---|"]
     for rule, score in calibration.by_rule:
         name = "largest class" if rule.threshold is None else f"{rule.threshold:g}"
         mark = " (best)" if rule == calibration.best else ""
         numbers = f"{score.lesion_dice:.3f} | {score.lf1:.3f} | {score.false_ml:.2f}"
         brain = "yes" if rule.needs_brain else "no"
-        lines.append(f"| {name}{mark} | {rule.min_volume_ml:g} | {brain} | {numbers} |")
+        least = f"{rule.min_peak:g} | {rule.min_volume_ml:g}"
+        lines.append(f"| {name}{mark} | {least} | {brain} | {numbers} |")
     return "\n".join(lines)
 
 
@@ -174,6 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rule = "" if best.threshold is None else f" --threshold {best.threshold}"
     parser.exit(
         message=f"--scaling {scaling_path}{rule} --min-volume-ml {best.min_volume_ml} "
+        f"--min-peak {best.min_peak} "
         f"--{'' if best.needs_brain else 'no-'}brain-mask\n",
     )
 

@@ -45,7 +45,8 @@ def model_card(facts: CardFacts) -> str:
         "## Use\n\n"
         f"Works on {own['voxel_size_mm']:g} mm voxels in windows of {own['window']}^3, intensities "
         f"normalised by `{own['normalisation']}`. Lesion is {rule}, in components of at least "
-        f"{own['min_volume_ml']:g} ml{', within the brain' if own['brain_mask'] else ''}. "
+        f"{own['min_volume_ml']:g} ml{', within the brain' if own['brain_mask'] else ''}"
+        f"{_peak(own['min_peak'])}. "
         "For research. Not a medical device; nothing here replaces a radiologist.",
         f"## Training\n\n{_training(facts.training)}\n\nData:\n\n{DATA_CREDITS}",
     ]
@@ -58,6 +59,10 @@ def model_card(facts: CardFacts) -> str:
         parts.append(f"## Precision\n\n{facts.parity}")
     parts += [f"## {heading}\n\n{text.strip()}" for heading, text in facts.sections.items()]
     return "\n\n".join(parts) + "\n"
+
+
+def _peak(least: float) -> str:
+    return f", that reach {least:g} somewhere" if least else ""
 
 
 def read_sections(text: str) -> dict[str, str]:

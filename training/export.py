@@ -23,24 +23,17 @@ from strokeseg.models.folder import CONFIG_FILE
 from strokeseg.models.golden import GOLDEN_FILE, make_golden
 from strokeseg.models.tensors import WEIGHTS_FILE
 from strokeseg.network.spec import NetworkSpec
-from strokeseg.overlap import dice
 from strokeseg.training.card import CardFacts, model_card, read_sections, training_facts
 from strokeseg.training.checkpoint import TrainState, load_checkpoint
 from strokeseg.training.config import from_document
 from strokeseg.training.label_table import TISSUES
+from strokeseg.training.parity import Parity, compare
 from strokeseg.training.run import network_spec
 from strokeseg.training.scaling import Scaling, fold_scaling, read_scaling
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.sources import Sources, load_sources
-from strokeseg.training.tables import GroupScore, summarise, write_cases, write_groups
-from strokeseg.training.validation import (
-    CaseScore,
-    Rule,
-    Scoring,
-    over_flips,
-    score_case,
-    validation_samples,
-)
+from strokeseg.training.tables import summarise, write_cases, write_groups
+from strokeseg.training.validation import CaseScore, Rule
 
 GOLDEN_SEED = 20261120
 LEAST_WINDOW = 32
@@ -58,33 +51,12 @@ class ExportSettings:
     window: int | None = None
     threshold: float | None = None
     min_volume_ml: float = 0.0
+    min_peak: float = 0.0
     brain_mask: bool | None = None
     scaling: Scaling | None = None
     licence: str = "MIT"
     provenance: Mapping[str, Any] = field(default_factory=dict)
     sections: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Parity:
-    """The half-precision model beside the full-precision one, on the same cases.
-
-    `agreement` is the mean Dice between their two lesion masks over the cases with a lesion.
-    """
-
-    cases: int
-    full: GroupScore
-    half: GroupScore
-    agreement: float
-
-    def __str__(self) -> str:
-        """Say it in a sentence."""
-        return (
-            f"Weights are stored as float16 and computed with in float32. On {self.cases} "
-            f"validation cases the mean lesion Dice is {self.half.lesion_dice:.4f} with them and "
-            f"{self.full.lesion_dice:.4f} with the float32 weights of training; the Dice between "
-            f"the two lesion masks is {self.agreement:.4f}."
-        )
 
 
 @dataclass(frozen=True)
@@ -148,7 +120,7 @@ def export_model(
     scores: tuple[CaseScore, ...] = ()
     parity = None
     if held_out is not None:
-        rule = Rule(own["threshold"], own["min_volume_ml"], own["brain_mask"])
+        rule = Rule(*(own[key] for key in ("threshold", "min_volume_ml", "brain_mask", "min_peak")))
         engines = (opened, _open(spec, full, engine))
         scores, parity = compare(engines, held_out, config, rule, cases)
         write_groups(folder / "validation.tsv", summarise(scores))
@@ -204,36 +176,13 @@ def model_document(
             "class_names": names,
             "threshold": settings.threshold,
             "min_volume_ml": settings.min_volume_ml,
+            "min_peak": settings.min_peak,
             "brain_mask": brain_mask,
             "training": training,
         },
     }
     ModelConfig.from_config(document)
     return document
-
-
-def compare(
-    engines: tuple[Engine, Engine],
-    held_out: Sources,
-    config: TrainConfig,
-    rule: Rule,
-    cases: int | None,
-) -> tuple[tuple[CaseScore, ...], Parity]:
-    """Measure two engines, half and full precision, on the same cases, each over eight flips."""
-    scoring = Scoring(rule, config.data.voxel_size_mm)
-    names = [subject.name for subject in held_out.subjects]
-    scores: tuple[list[CaseScore], list[CaseScore]] = ([], [])
-    agreement = []
-    for index, sample in validation_samples(held_out, config, cases):
-        logits = [over_flips(engine.logits)(sample.image.numpy()) for engine in engines]
-        for found, answer in zip(scores, logits, strict=True):
-            found.append(score_case(index, sample, answer, names, scoring))
-        if scores[0][-1].counts is not None:
-            masks = [answer.argmax(axis=0) == answer.shape[0] - 1 for answer in logits]
-            agreement.append(dice(masks[0], masks[1]))
-    half, full = (summarise(found)[0] for found in scores)
-    mean = float(np.mean(agreement)) if agreement else 1.0
-    return tuple(scores[0]), Parity(len(scores[0]), full, half, mean)
 
 
 def registry_entry(folder: Path, settings: ExportSettings, own: Mapping[str, Any]) -> str:
@@ -270,6 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--window", type=int)
     parser.add_argument("--threshold", type=float)
     parser.add_argument("--min-volume-ml", type=float, default=0.0)
+    parser.add_argument("--min-peak", type=float, default=0.0)
     parser.add_argument("--brain-mask", action=argparse.BooleanOptionalAction)
     parser.add_argument("--scaling", type=Path, help="scaling.json of the calibration")
     parser.add_argument("--cases", type=int, default=0, help="validation cases; 0 measures nothing")
@@ -281,6 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         window=chosen.window,
         threshold=chosen.threshold,
         min_volume_ml=chosen.min_volume_ml,
+        min_peak=chosen.min_peak,
         brain_mask=chosen.brain_mask,
         scaling=read_scaling(chosen.scaling) if chosen.scaling else None,
         sections=read_sections(chosen.sections.read_text()) if chosen.sections else {},

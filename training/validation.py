@@ -41,13 +41,14 @@ LESION_FREE_TURN = 10
 class Rule:
     """When a voxel is lesion: its probability reaches `threshold` (None: it is the largest).
 
-    Lesions of less than `min_volume_ml` are left out, and with `needs_brain` those outside the
-    network's own brain.
+    Lesions of less than `min_volume_ml` are left out, with `needs_brain` those outside the
+    network's own brain, and those that reach `min_peak` nowhere.
     """
 
     threshold: float | None = None
     min_volume_ml: float = 0.0
     needs_brain: bool = False
+    min_peak: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,7 @@ def find_lesion(answer: Posterior, rule: Rule, classes: int, voxel_size_mm: floa
     grid = Grid(answer.probability.shape, np.diag([*[voxel_size_mm] * 3, 1.0]))
     # Of a network without tissues no brain is looked for, which saves time where none is needed.
     known = classes if needs_brain else 2
-    chosen = DecisionRule(rule.threshold, rule.min_volume_ml, needs_brain, known)
+    chosen = DecisionRule(rule.threshold, rule.min_volume_ml, needs_brain, known, rule.min_peak)
     return decide(answer, grid, chosen).mask
 
 

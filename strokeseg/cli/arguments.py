@@ -133,6 +133,12 @@ MinVolume = Annotated[
         "--min-volume-ml", rich_help_panel=METHOD, help="Leave out lesions smaller than this."
     ),
 ]
+MinPeak = Annotated[
+    float | None,
+    typer.Option(
+        rich_help_panel=METHOD, help="Leave out lesions that reach this probability nowhere."
+    ),
+]
 BrainMask = Annotated[
     bool | None,
     typer.Option(

@@ -59,6 +59,7 @@ def batch(
     fast: a.Fast = False,
     threshold: a.Threshold = None,
     min_volume_ml: a.MinVolume = None,
+    min_peak: a.MinPeak = None,
     brain_mask: a.BrainMask = None,
     engine: a.EngineName = "auto",
     device: a.Device = "auto",
@@ -90,6 +91,7 @@ def batch(
         tta=tta and not fast,
         threshold=threshold,
         min_volume_ml=min_volume_ml,
+        min_peak=min_peak,
         brain_mask=brain_mask,
         uncertainty="uncertainty" in kinds,
     )

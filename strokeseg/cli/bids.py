@@ -142,6 +142,7 @@ def bids(
     fast: a.Fast = False,
     threshold: a.Threshold = None,
     min_volume_ml: a.MinVolume = None,
+    min_peak: a.MinPeak = None,
     brain_mask: a.BrainMask = None,
     engine: a.EngineName = "auto",
     device: a.Device = "auto",
@@ -181,6 +182,7 @@ def bids(
         tta=tta and not fast,
         threshold=threshold,
         min_volume_ml=min_volume_ml,
+        min_peak=min_peak,
         brain_mask=brain_mask,
         uncertainty="uncertainty" in kinds,
     )

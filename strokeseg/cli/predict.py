@@ -38,6 +38,7 @@ def predict(
     fast: a.Fast = False,
     threshold: a.Threshold = None,
     min_volume_ml: a.MinVolume = None,
+    min_peak: a.MinPeak = None,
     brain_mask: a.BrainMask = None,
     engine: a.EngineName = "auto",
     device: a.Device = "auto",
@@ -67,6 +68,7 @@ def predict(
         tta=tta and not fast,
         threshold=threshold,
         min_volume_ml=min_volume_ml,
+        min_peak=min_peak,
         brain_mask=brain_mask,
         uncertainty="uncertainty" in kinds,
     )

@@ -263,6 +263,7 @@ def _described(found: "FoundModel") -> dict[str, Any]:
         "normalisation": config.normalisation,
         "threshold": config.threshold,
         "min_volume_ml": config.min_volume_ml,
+        "min_peak": config.min_peak,
         "brain_mask": config.brain_mask,
         "training": dict(config.provenance),
         "card": str(found.folder / "README.md") if (found.folder / "README.md").is_file() else None,

@@ -19,6 +19,7 @@ _OWN_FIELDS = frozenset(
         "class_names",
         "threshold",
         "min_volume_ml",
+        "min_peak",
         "brain_mask",
         "training",
     }
@@ -45,6 +46,8 @@ class ModelConfig:
         Lesion probability from which a voxel is lesion; None for the most probable class.
     min_volume_ml
         Lesions smaller than this are left out.
+    min_peak
+        Lesions whose highest probability is below this are left out.
     brain_mask
         Whether lesions must touch the model's own brain.
     provenance
@@ -58,6 +61,7 @@ class ModelConfig:
     normalisation: Normalisation = "histogram"
     threshold: float | None = None
     min_volume_ml: float = 0.0
+    min_peak: float = 0.0
     brain_mask: bool = True
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -99,6 +103,7 @@ class ModelConfig:
             if own.get("threshold") is None
             else _number(own, "threshold", 0.5, lowest=0.0, highest=1.0),
             min_volume_ml=_number(own, "min_volume_ml", 0.0, lowest=0.0, highest=1e4),
+            min_peak=_number(own, "min_peak", 0.0, lowest=0.0, highest=1.0),
             brain_mask=_brain_mask(own, spec.out_channels),
             provenance=_provenance(own),
         )

@@ -133,7 +133,7 @@ def _method(case: CaseFacts) -> list[tuple[str, str]]:
 
 def _named(case: CaseFacts) -> set[str]:
     """Give the options that the rule states already."""
-    return {"threshold", "min_volume_ml", "brain_mask", "tta"} & {
+    return {"threshold", "min_volume_ml", "min_peak", "brain_mask", "tta"} & {
         *_mapping(case.record.get("options"))
     }
 

@@ -143,7 +143,14 @@ def test_another_modality_or_one_more_redoes_the_case(done):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"threshold": 0.4}, {"overlap": 0.25}, {"min_volume_ml": 1.0}, {"tta": True}]
+    "changes",
+    [
+        {"threshold": 0.4},
+        {"overlap": 0.25},
+        {"min_volume_ml": 1.0},
+        {"min_peak": 0.5},
+        {"tta": True},
+    ],
 )
 def test_another_option_redoes_every_case_once(done, changes):
     cases, job = done

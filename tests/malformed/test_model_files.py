@@ -60,7 +60,7 @@ def test_a_network_that_only_fills_memory_is_refused_before_it_is_laid_out(field
 
 @pytest.mark.parametrize("value", [10**400, -(10**400), float("nan"), float("inf")])
 def test_numbers_that_no_float_holds_are_refused(value):
-    for name in ("voxel_size_mm", "min_volume_ml", "threshold"):
+    for name in ("voxel_size_mm", "min_volume_ml", "min_peak", "threshold"):
         assert f"strokeseg.{name} is " in refusal_of_config(strokeseg=OWN | {name: value})
 
 

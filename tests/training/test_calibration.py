@@ -35,6 +35,27 @@ def test_the_best_rule_is_the_one_that_fits(config, held_out, answers, tmp_path)
     assert made.reliability.said[8] == pytest.approx(SURE, abs=1e-4)
     assert made.reliability.true[4] == 0
     assert made.reliability.voxels[2] == 0
-    assert "| 0.6 (best) | 0 | no | 1.000 | 1.000 |" in rules_table(made)
+    assert "| 0.6 (best) | 0 | 0 | no | 1.000 | 1.000 |" in rules_table(made)
     draw_reliability(made.reliability, tmp_path / "reliability.png")
     assert (tmp_path / "reliability.png").stat().st_size > 1000
+
+
+def test_of_rules_as_good_the_one_with_the_least_false_lesion_is_best(config, held_out):
+    """Lesions are named rightly; in the head without one, grey matter is half suspected."""
+    targets = (sample.target.numpy() for _, sample in validation_samples(held_out, config, 10))
+
+    def answer(_image):
+        target = next(targets)
+        probability = np.where(target == LESION, SURE, 0.001)
+        if not (target == LESION).any():
+            probability = np.where(target == 1, UNSURE, probability)
+        logits = np.full((LESION + 1, *target.shape), -20, np.float32)
+        logits[0], logits[LESION] = np.log(1 - probability), np.log(probability)
+        return logits
+
+    rules = [Rule(0.2), Rule(0.2, min_peak=0.5), Rule(0.2, min_peak=0.9)]
+    made = calibrate(answer, held_out, config, rules, count=10)
+    scores = dict(made.by_rule)
+    assert [scores[rule].lesion_dice for rule in rules] == [1, 1, 0]
+    assert [scores[rule].false_ml > 0 for rule in rules] == [True, False, False]
+    assert made.best == rules[1]
