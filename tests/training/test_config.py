@@ -24,7 +24,7 @@ def test_the_runs_behind_the_bundled_weights_follow_each_other():
     while before := read_config(chain[-1]).start_from:
         chain.append(Path(before).parent.name)
         assert read_config(chain[-1]).name == chain[-1]
-    assert len(chain) == 7
+    assert len(chain) == 8
 
 
 def test_the_papers_configuration_says_what_the_paper_says():
