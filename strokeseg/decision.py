@@ -87,8 +87,14 @@ def decide(answer: Posterior, grid: Grid, rule: Rule) -> Decision:
         labels = label_map(answer.tissue, found, lesion)
         brain = brain_mask(labels, grid, tuple(range(1, lesion)), lesion)
         del labels
-    judge = _judge(brain, grid, rule)
-    return Decision(_clean(found, (answer.probability, rule.min_peak), judge, grid, rule), brain)
+    return refine(Decision(found, brain), answer, grid, rule)
+
+
+def refine(found: Decision, answer: Posterior, grid: Grid, rule: Rule) -> Decision:
+    """Leave out of what was found the lesions that a rule leaves out, whatever its threshold."""
+    judge = _judge(found.brain, grid, rule)
+    peaks = answer.probability, rule.min_peak
+    return Decision(_clean(found.mask, peaks, judge, grid, rule), found.brain)
 
 
 def label_map(tissue: LabelArray, mask: BoolArray, lesion: int) -> LabelArray:

@@ -190,11 +190,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     held_out = load_sources(config.data, held_out=True)
     logits_fn = over_flips(engine.logits)
     scaling = fit_scaling(logits_fn, held_out, config, chosen.cases)
-    scaled = with_scaling(logits_fn, scaling)
-    calibration = calibrate(scaled, held_out, config, count=chosen.cases)
     chosen.output.mkdir(parents=True, exist_ok=True)
     scaling_path = chosen.output / "scaling.json"
     write_scaling(scaling, scaling_path)
+    scaled = with_scaling(logits_fn, scaling)
+    calibration = calibrate(scaled, held_out, config, count=chosen.cases)
     write_text(chosen.output / "rules.md", rules_table(calibration) + "\n")
     draw_reliability(calibration.reliability, chosen.output / "reliability.png")
     best = calibration.best

@@ -13,7 +13,7 @@ from strokeseg.training.validation import (
     CaseScore,
     Rule,
     Scoring,
-    find_lesion,
+    find_lesions,
     over_flips,
     posterior,
     score_case,
@@ -51,7 +51,8 @@ def compare(
     cases: int | None,
 ) -> tuple[tuple[CaseScore, ...], Parity]:
     """Measure two engines, half and full precision, on the same cases, each over eight flips."""
-    scoring = Scoring(rule, config.data.voxel_size_mm)
+    voxel_size_mm = config.data.voxel_size_mm
+    scoring = Scoring(rule, voxel_size_mm)
     names = [subject.name for subject in held_out.subjects]
     scores: tuple[list[CaseScore], list[CaseScore]] = ([], [])
     agreement = []
@@ -61,7 +62,7 @@ def compare(
             found.append(score_case(index, sample, answer, names, scoring))
         if scores[0][-1].counts is not None:
             masks = [
-                find_lesion(posterior(answer), rule, answer.shape[0], config.data.voxel_size_mm)
+                next(find_lesions(posterior(answer), [rule], answer.shape[0], voxel_size_mm))
                 for answer in logits
             ]
             agreement.append(dice(masks[0], masks[1]))

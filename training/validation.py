@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from strokeseg.arrays import BoolArray, FloatArray
+from strokeseg.decision import Decision, decide, refine
 from strokeseg.decision import Rule as DecisionRule
-from strokeseg.decision import decide
 from strokeseg.ensemble import Posterior
 from strokeseg.errors import StrokesegError
 from strokeseg.flips import FLIPS, flip
@@ -180,8 +180,7 @@ def score_rules(
     if isinstance(params, RealParams):
         raise StrokesegError("a real image is no validation case; please report this")
     scores = []
-    for rule in rules:
-        lesion = find_lesion(answer, rule, logits.shape[0], voxel_size_mm)
+    for lesion in find_lesions(answer, rules, logits.shape[0], voxel_size_mm):
         scores.append(
             CaseScore(
                 index=index,
@@ -211,14 +210,25 @@ def posterior(logits: FloatArray) -> Posterior:
     )
 
 
-def find_lesion(answer: Posterior, rule: Rule, classes: int, voxel_size_mm: float) -> BoolArray:
-    """Decide what is lesion by a rule, as inference does; `classes` the network's, with lesion."""
-    needs_brain = rule.needs_brain and classes > 2
+def find_lesions(
+    answer: Posterior, rules: Sequence[Rule], classes: int, voxel_size_mm: float
+) -> Iterator[BoolArray]:
+    """Decide what is lesion by each rule, as inference does; `classes` the network's, with lesion.
+
+    Rules of one threshold share the brain, which takes the most time.
+    """
     grid = Grid(answer.probability.shape, np.diag([*[voxel_size_mm] * 3, 1.0]))
-    # Of a network without tissues no brain is looked for, which saves time where none is needed.
-    known = classes if needs_brain else 2
-    chosen = DecisionRule(rule.threshold, rule.min_volume_ml, needs_brain, known, rule.min_peak)
-    return decide(answer, grid, chosen).mask
+    found: dict[tuple[float | None, bool], Decision] = {}
+    for rule in rules:
+        needs_brain = rule.needs_brain and classes > 2
+        # Of a network without tissues no brain is looked for.
+        known = classes if needs_brain else 2
+        key = rule.threshold, needs_brain
+        if key not in found:
+            everything = DecisionRule(rule.threshold, 0.0, needs_brain=False, classes=known)
+            found[key] = decide(answer, grid, everything)
+        chosen = DecisionRule(rule.threshold, rule.min_volume_ml, needs_brain, known, rule.min_peak)
+        yield refine(found[key], answer, grid, chosen).mask
 
 
 def lesion_probability(logits: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ from strokeseg.training.validation import (
     Rule,
     Scoring,
     draw_case,
-    find_lesion,
+    find_lesions,
     lesion_probability,
     over_flips,
     posterior,
@@ -91,7 +91,7 @@ def test_lesions_outside_the_brain_are_left_out_where_the_brain_is_needed():
     logits[2, 4:28, 4:28, 4:20] = 5
     logits[LESION, 10:14, 10:14, 8:12] = logits[LESION, 10:14, 10:14, 26:30] = 9
     everywhere, within = (
-        find_lesion(posterior(logits), Rule(0.5, needs_brain=needed), LESION + 1, 4.0)
+        next(find_lesions(posterior(logits), [Rule(0.5, needs_brain=needed)], LESION + 1, 4.0))
         for needed in (False, True)
     )
     assert everywhere.sum() == 2 * within.sum() == 128
@@ -150,3 +150,24 @@ def test_logits_over_flips_are_the_mean_of_what_each_mirror_image_gives():
     found = over_flips(uneven)(image)
     np.testing.assert_allclose(found[0], image, rtol=1e-6)
     np.testing.assert_allclose(found[1], image * 1.5, rtol=1e-5)
+
+
+def test_rules_of_one_threshold_find_what_each_finds_alone():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 1, (LESION + 1, 32, 32, 32)).astype(np.float32)
+    logits[2, 4:28, 4:28, 4:20] += 5
+    logits[LESION, 8:14, 8:14, 8:12] += 8
+    logits[LESION, 20:24, 8:14, 8:12] += 4
+    answer = posterior(logits)
+    rules = [
+        Rule(0.3),
+        Rule(0.3, min_volume_ml=1.0),
+        Rule(0.3, needs_brain=True, min_peak=0.8),
+        Rule(0.3, needs_brain=True),
+        Rule(0.6, min_peak=0.95),
+    ]
+    together = list(find_lesions(answer, rules, LESION + 1, 4.0))
+    assert len({mask.tobytes() for mask in together}) >= 4
+    for rule, mask in zip(rules, together, strict=True):
+        alone = next(find_lesions(answer, [rule], LESION + 1, 4.0))
+        np.testing.assert_array_equal(mask, alone)
