@@ -40,7 +40,7 @@ THRESHOLDS = (None, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)
 MIN_VOLUMES_ML = (0.0, 0.1, 0.3)
 MIN_PEAKS = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8)
 # Rules whose lesion Dice and LF1 sum up to this less than the best are as good.
-TIE = 0.01
+TIE = 0.02
 BINS = 10
 
 
@@ -75,7 +75,7 @@ def calibrate(
     """Judge rules on the validation set.
 
     The best is, of those whose lesion Dice plus LF1 is within `TIE` of the highest, the one that
-    finds the least where there is no lesion; the first of several.
+    finds the least where there is no lesion; of several, one of the largest least volume.
 
     Parameters
     ----------
@@ -133,7 +133,11 @@ def _best(by_rule: Sequence[tuple[Rule, GroupScore]]) -> Rule:
 
     highest = max(worth(score) for _, score in by_rule)
     near = [entry for entry in by_rule if worth(entry[1]) >= highest - TIE]
-    return min(near, key=lambda entry: float(np.nan_to_num(entry[1].false_ml)))[0]
+
+    def fault(entry: tuple[Rule, GroupScore]) -> tuple[float, float]:
+        return float(np.nan_to_num(entry[1].false_ml)), -entry[0].min_volume_ml
+
+    return min(near, key=fault)[0]
 
 
 def _binned(probability: FloatArray, lesion: BoolArray) -> FloatArray:
