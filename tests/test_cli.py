@@ -65,6 +65,18 @@ def test_quiet_says_nothing_and_json_gives_the_record(folder, capsys):
     assert record["options"]["tta"] is False
 
 
+def test_lesions_that_reach_the_peak_nowhere_are_left_out(folder, capsys):
+    path = scan_file(folder)
+    volumes = {}
+    for peak in ("0", "0.99999"):
+        arguments = ("--min-peak", peak, "--fast", "--json", "--overwrite", "-q")
+        assert predict(folder, "--t1", str(path), *arguments) == 0
+        record = json.loads(capsys.readouterr().out)
+        assert record["rule"]["min_peak"] == float(peak)
+        volumes[peak] = record["lesion_volume_ml"]
+    assert volumes["0"] > volumes["0.99999"] == 0
+
+
 def test_other_contrasts_come_as_name_and_file(folder, capsys):
     path = scan_file(folder)
     assert predict(folder, "--image", f"swi={path}", "--prefix", "case", "--json", "-q") == 0
