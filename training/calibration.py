@@ -100,7 +100,7 @@ def calibrate(
         for found, score in zip(scores, judged, strict=True):
             found.append(score)
         target = sample.target.numpy()
-        # Judged within the head alone: of the air around it nobody doubts anything.
+        # Judged within the brain alone: of the air around the head nobody doubts anything.
         inside = (target > 0) & (target <= len(TISSUES))
         sums += _binned(lesion_probability(logits)[inside], target[inside] == LESION)
     by_rule = tuple((rule, summarise(found)[0]) for rule, found in zip(rules, scores, strict=True))
@@ -193,8 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     engine = open_engine(network_spec(config), weights, engine=chosen.engine)
     held_out = load_sources(config.data, held_out=True)
     logits_fn = over_flips(engine.logits)
-    scaling = fit_scaling(logits_fn, held_out, config, chosen.cases)
     chosen.output.mkdir(parents=True, exist_ok=True)
+    scaling = fit_scaling(logits_fn, held_out, config, chosen.cases)
     scaling_path = chosen.output / "scaling.json"
     write_scaling(scaling, scaling_path)
     scaled = with_scaling(logits_fn, scaling)

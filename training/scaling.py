@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from strokeseg.arrays import FloatArray
 from strokeseg.errors import DataError, UsageError
-from strokeseg.staging import write_text
+from strokeseg.staging import write_json
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.sources import Sources
 from strokeseg.training.validation import LogitsFunction, validation_samples
@@ -124,7 +124,7 @@ def fold_scaling(state: Mapping[str, FloatArray], scaling: Scaling) -> dict[str,
 
 def write_scaling(scaling: Scaling, path: Path) -> None:
     """Write a scaling as JSON."""
-    write_text(path, json.dumps(asdict(scaling), indent=2) + "\n")
+    write_json(path, asdict(scaling))
 
 
 def read_scaling(path: Path) -> Scaling:
