@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from strokeseg.errors import StrokesegError
-from strokeseg.hashing import sha256
+from strokeseg.files.checksums import sha256
 from strokeseg.outputs import UNNAMED_PREFIX, is_image_name
 from strokeseg.volume.filetype import header_and_voxels
 from strokeseg.volume.stream import require_file

@@ -1,16 +1,16 @@
 """Finished cases as they lie on disk: their records, errors and files."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strokeseg.errors import DataError, InputNotFoundError, ReadWriteError, StrokesegError
-from strokeseg.filenames import name_fault
-from strokeseg.hashing import sha256
-from strokeseg.inside import is_link_out
+from strokeseg.errors import DataError, InputNotFoundError, StrokesegError
+from strokeseg.files.checksums import sha256
+from strokeseg.files.json_files import read_json
+from strokeseg.files.links import is_link_out
+from strokeseg.files.safe_names import name_fault
 from strokeseg.outputs import KINDS, OutputNames, is_image_name
 
 RECORD_ENDING = "_strokeseg.json"
@@ -20,7 +20,6 @@ REPORT_FOLDER = "report"
 OVERLAP_FOLDER = "overlap"
 COHORT_TABLE = "cohort.tsv"
 LESION_TABLE = "lesions.tsv"
-_MOST_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -55,33 +54,6 @@ class FiledCase:
 def error_path(names: OutputNames) -> Path:
     """Give the file that tells why a case failed."""
     return names.record.with_name(names.record.name.removesuffix(RECORD_ENDING) + ERROR_ENDING)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises
-    ------
-    InputNotFoundError
-        There is no such file, or it may not be read.
-    DataError
-        It is no JSON object, or a huge one.
-    """
-    try:
-        if path.exists() and not path.is_file():  # a pipe would keep the reader for ever
-            raise InputNotFoundError(f"{path}: is no regular file")
-        if path.stat().st_size > _MOST_BYTES:
-            raise DataError(f"{path}: is over 16 MB, which no record is")
-        content = json.loads(path.read_bytes())
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise InputNotFoundError(f"{path}: cannot be read ({error.strerror})") from error
-    except OSError as error:
-        raise ReadWriteError(f"{path}: reading failed ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is no JSON (cut or changed): run this case again") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: holds no record; it was changed, run this case again")
-    return content
 
 
 def find_filed_cases(output: Path) -> tuple[FiledCase, ...]:

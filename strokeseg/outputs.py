@@ -1,17 +1,15 @@
 """What the outputs of a case are called, what they say, and whether they can be written."""
 
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from strokeseg.errors import CannotCreateError, UsageError
-from strokeseg.filenames import name_fault
+from strokeseg.errors import UsageError
+from strokeseg.files.safe_names import name_fault
+from strokeseg.files.tables import table
 from strokeseg.lesions import Lesion
-from strokeseg.tsv import table
 
 KINDS = ("mask", "probability", "tissue", "uncertainty", "lesions", "qc")
 DEFAULT_KINDS = frozenset({"mask", "lesions", "qc"})
@@ -132,7 +130,7 @@ def check_prefix(prefix: str) -> str:
     Raises
     ------
     UsageError
-        It does not, see `strokeseg.filenames`.
+        It does not, see `strokeseg.files.safe_names`.
     """
     fault = name_fault(prefix)
     if fault:
@@ -159,42 +157,6 @@ def prefix_of(reference: Path | None) -> str:
     stem = _IMAGE_ENDINGS.sub("", reference.name)
     short = _DESC_ENTITY.sub("", _BIDS_SUFFIX.sub("", stem))
     return short.lstrip(".") or stem.lstrip(".") or UNNAMED_PREFIX
-
-
-def check_outputs(targets: Sequence[Path], inputs: Iterable[Path], *, overwrite: bool) -> None:
-    """Check, before any work is done, that the outputs can be written. Writes nothing itself.
-
-    Parameters
-    ----------
-    targets : sequence of Path
-        What is going to be written, all in one folder, see `OutputNames.chosen`.
-    inputs : iterable of Path
-        Files that are read, which must stay as they are.
-    overwrite : bool
-        Whether outputs of an earlier run may be replaced.
-
-    Raises
-    ------
-    CannotCreateError
-        If an output is an input or a folder, or exists and `overwrite` is false, or if the output
-        folder cannot be created or written in.
-    """
-    existing = [path for path in targets if os.path.lexists(path)]
-    sources = [path for path in inputs if path.exists()]
-    for path in existing:
-        if path.is_dir():
-            raise CannotCreateError(f"{path} is a folder: move it away, or choose a --prefix")
-        if path.exists() and any(path.samefile(source) for source in sources):
-            raise CannotCreateError(
-                f"{path} is an input and would be overwritten: choose another -o or --prefix"
-            )
-    if existing and not overwrite:
-        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
-        raise CannotCreateError(
-            f"{existing[0]} exists already{more}: pass --overwrite, or another -o or --prefix"
-        )
-    for directory in {path.parent for path in targets}:
-        _check_directory(directory)
 
 
 def lesion_table(lesions: Iterable[Lesion]) -> str:
@@ -275,20 +237,3 @@ def _about_image(about: str, sources: Sequence[str], reference: str) -> dict[str
         "Sources": list(sources),
         "SpatialReference": reference,
     }
-
-
-def _check_directory(directory: Path) -> None:
-    # A file made and removed again is the one test that read-only media, quotas and network
-    # file systems answer truly.
-    try:
-        nearest = next(
-            p for p in (directory.absolute(), *directory.absolute().parents) if p.exists()
-        )
-        if not nearest.is_dir():
-            raise CannotCreateError(f"{nearest} is a file, not a folder: choose another -o")
-        with tempfile.TemporaryFile(dir=nearest):
-            pass
-    except OSError as error:
-        raise CannotCreateError(
-            f"cannot write in {directory}: {error.strerror}; choose another folder with -o"
-        ) from error

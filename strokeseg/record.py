@@ -9,8 +9,8 @@ from typing import Any
 
 from strokeseg._version import __version__
 from strokeseg.brain import brain_warnings
+from strokeseg.files.checksums import sha256
 from strokeseg.grid import Grid
-from strokeseg.hashing import sha256
 from strokeseg.lesions import Lesion
 from strokeseg.loaded import LoadedModel
 from strokeseg.memory import peak_memory_bytes

@@ -7,9 +7,12 @@ from typing import Any, Self
 
 from strokeseg.anonymous import pseudonym, without_names
 from strokeseg.arrays import BoolArray, FloatArray, LabelArray
-from strokeseg.atomic import write_atomically
+from strokeseg.files.atomic import write_atomically, write_text
+from strokeseg.files.checksums import sha256
+from strokeseg.files.json_files import write_json
+from strokeseg.files.staging import Staging
+from strokeseg.files.targets import check_outputs
 from strokeseg.grid import Grid
-from strokeseg.hashing import sha256
 from strokeseg.intensity import clip_hounsfield
 from strokeseg.lesions import Lesion
 from strokeseg.outputs import (
@@ -17,7 +20,6 @@ from strokeseg.outputs import (
     KINDS,
     UNNAMED_PREFIX,
     OutputNames,
-    check_outputs,
     check_prefix,
     lesion_table,
     mask_sidecar,
@@ -28,7 +30,6 @@ from strokeseg.outputs import (
     uncertainty_sidecar,
 )
 from strokeseg.report.picture import draw, legend
-from strokeseg.staging import Staging, write_json, write_text
 from strokeseg.volume import Volume, write
 
 

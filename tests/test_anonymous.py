@@ -15,7 +15,7 @@ import strokeseg
 from strokeseg.anonymous import Veil, pseudonym
 from strokeseg.cli import run
 from strokeseg.errors import DataError
-from strokeseg.hashing import sha256
+from strokeseg.files.checksums import sha256
 from strokeseg.outputs import KINDS
 from strokeseg.pages import build_report
 from tests.factories import scan_file

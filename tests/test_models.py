@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save
 
 from strokeseg.errors import ModelFormatError, WeightsUnavailableError
-from strokeseg.hashing import sha256
+from strokeseg.files.checksums import sha256
 from strokeseg.models import find_model, load_model_files
 from strokeseg.models import registry as registry_module
 from strokeseg.models.config import ModelConfig

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from strokeseg.atomic import write_atomically
 from strokeseg.errors import CannotCreateError, UsageError
-from strokeseg.filenames import LONGEST_BYTES
+from strokeseg.files.atomic import write_atomically
+from strokeseg.files.safe_names import LONGEST_BYTES
+from strokeseg.files.tables import table
+from strokeseg.files.targets import check_outputs
 from strokeseg.lesions import Lesion
 from strokeseg.outputs import (
     DEFAULT_KINDS,
     KINDS,
     LESION_COLUMNS,
     OutputNames,
-    check_outputs,
     check_prefix,
     lesion_table,
     mask_sidecar,
@@ -28,7 +29,6 @@ from strokeseg.outputs import (
     tissue_table,
     uncertainty_sidecar,
 )
-from strokeseg.tsv import table
 
 
 def _lesion(**changes):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from strokeseg.errors import CannotCreateError, DataError, ReadWriteError, StrokesegError
-from strokeseg.hashing import sha256
+from strokeseg.files.checksums import sha256
 from strokeseg.volume import read, write
 from tests.factories import KINDS, Kind, affine_of, head, scan_file, scan_image
 
@@ -305,7 +305,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     def fails(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("strokeseg.atomic.os.fsync", fails)
+    monkeypatch.setattr("strokeseg.files.atomic.os.fsync", fails)
     volume = read(scan_image(RAS))
     with pytest.raises(ReadWriteError, match="No space left on device") as caught:
         write(tmp_path / "out.nii.gz", volume.data, like=volume)
@@ -317,7 +317,7 @@ def test_ctrl_c_leaves_nothing(tmp_path, monkeypatch):
     def interrupted(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("strokeseg.atomic.os.fsync", interrupted)
+    monkeypatch.setattr("strokeseg.files.atomic.os.fsync", interrupted)
     volume = read(scan_image(RAS))
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "out.nii.gz", volume.data, like=volume)

@@ -16,7 +16,7 @@ from strokeseg.errors import (
     UsageError,
     WeightsUnavailableError,
 )
-from strokeseg.hashing import sha256
+from strokeseg.files.checksums import sha256
 from strokeseg.models import find_model, load_model_files
 from strokeseg.models import registry as registry_module
 from strokeseg.models.golden import make_golden

@@ -18,7 +18,8 @@ import torch
 
 from strokeseg.engines import open_engine
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
-from strokeseg.staging import write_json, write_text
+from strokeseg.files.atomic import write_text
+from strokeseg.files.json_files import write_json
 from strokeseg.training.calibration import calibrate
 from strokeseg.training.checkpoint import load_checkpoint
 from strokeseg.training.config import as_document, check, from_document, read_config

@@ -16,7 +16,7 @@ import numpy as np
 
 from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.engines import open_engine
-from strokeseg.staging import write_text
+from strokeseg.files.atomic import write_text
 from strokeseg.training.checkpoint import load_checkpoint
 from strokeseg.training.config import from_document
 from strokeseg.training.label_table import TISSUES

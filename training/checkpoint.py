@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from strokeseg._version import __version__
-from strokeseg.atomic import write_atomically
 from strokeseg.errors import DataError, InputNotFoundError
+from strokeseg.files.atomic import write_atomically
 
 Tensors = dict[str, torch.Tensor]
 

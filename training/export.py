@@ -14,10 +14,10 @@ import numpy as np
 from safetensors.numpy import save
 
 from strokeseg.arrays import AnyArray, FloatArray
-from strokeseg.atomic import write_atomically
 from strokeseg.engines import Engine, open_engine
 from strokeseg.errors import CannotCreateError, UsageError
-from strokeseg.hashing import sha256
+from strokeseg.files.atomic import write_atomically
+from strokeseg.files.checksums import sha256
 from strokeseg.models.config import ModelConfig
 from strokeseg.models.folder import CONFIG_FILE
 from strokeseg.models.golden import GOLDEN_FILE, make_golden

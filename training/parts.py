@@ -16,8 +16,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from strokeseg.atomic import write_atomically
 from strokeseg.errors import CannotCreateError, DataError, InputNotFoundError
+from strokeseg.files.atomic import write_atomically
 from strokeseg.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
 
 PART_BYTES = 15_000_000

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from strokeseg.arrays import FloatArray
 from strokeseg.errors import DataError, UsageError
-from strokeseg.staging import write_json
+from strokeseg.files.json_files import write_json
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.sources import Sources
 from strokeseg.training.validation import LogitsFunction, validation_samples

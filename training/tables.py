@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from strokeseg.atomic import write_atomically
+from strokeseg.files.atomic import write_atomically
 from strokeseg.training.validation import FREE, SIZES_ML, TISSUE_NAMES, CaseScore
 
 THICKNESSES_MM = {"to 2 mm": (0.0, 2.01), "2-4 mm": (2.01, 4.0), ">4 mm": (4.0, math.inf)}

@@ -18,11 +18,11 @@ from strokeseg.archive import (
 from strokeseg.cohort.claim import Claims
 from strokeseg.cohort.resume import remove_temporary
 from strokeseg.errors import CannotCreateError, DataError, ReadWriteError, StrokesegError
-from strokeseg.hashing import sha256
+from strokeseg.files.atomic import write_text
+from strokeseg.files.checksums import sha256
+from strokeseg.files.tables import table
 from strokeseg.options import order_modalities
 from strokeseg.outputs import KINDS, LESION_COLUMNS, OutputNames
-from strokeseg.staging import write_text
-from strokeseg.tsv import table
 
 _CLAIM = "tables"
 _GLANCE_S = 0.2

@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import quote
 
 from strokeseg._version import __version__
-from strokeseg.archive import read_json
 from strokeseg.errors import (
     CannotCreateError,
     DataError,
@@ -15,8 +14,9 @@ from strokeseg.errors import (
     ReadWriteError,
     UsageError,
 )
-from strokeseg.inside import is_link_out
-from strokeseg.staging import write_json, write_text
+from strokeseg.files.atomic import write_text
+from strokeseg.files.json_files import read_json, write_json
+from strokeseg.files.links import is_link_out
 
 BIDS_VERSION = "1.10.0"
 NAME = "strokeseg"

@@ -11,8 +11,8 @@ from strokeseg.cohort.case import Case
 from strokeseg.cohort.job import BatchJob, Outcome
 from strokeseg.cohort.resume import check_inside
 from strokeseg.errors import StrokesegError
+from strokeseg.files.json_files import write_json
 from strokeseg.record import SCHEMA
-from strokeseg.staging import write_json
 
 
 def file_failure(case: Case, job: BatchJob, error: Exception, seconds: float) -> Outcome:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from strokeseg._version import __version__
 from strokeseg.cohort.case import Case
-from strokeseg.hashing import sha256
+from strokeseg.files.checksums import sha256
 from strokeseg.loaded import Hardware
 from strokeseg.models import find_model
 from strokeseg.models.folder import CONFIG_FILE

@@ -14,16 +14,17 @@ import numpy.typing as npt
 from strokeseg._version import __version__
 from strokeseg.archive import FiledCase
 from strokeseg.arrays import FloatArray
-from strokeseg.atomic import write_atomically
 from strokeseg.cohort.backdrop import Backdrop, find_backdrop
 from strokeseg.cohort.common_space import Placed, Wish, lay_out
 from strokeseg.errors import DataError, StrokesegError
+from strokeseg.files.atomic import write_atomically, write_text
+from strokeseg.files.checksums import sha256
+from strokeseg.files.json_files import write_json
+from strokeseg.files.staging import Staging
+from strokeseg.files.tables import table
 from strokeseg.grid import Grid
-from strokeseg.hashing import sha256
 from strokeseg.report.heat import draw_heat
 from strokeseg.resample import resample_labels
-from strokeseg.staging import Staging, write_json, write_text
-from strokeseg.tsv import table
 from strokeseg.volume import Volume, read, write
 
 COUNT_NAME = "overlap_count.nii.gz"

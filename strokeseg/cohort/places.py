@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from strokeseg.archive import COHORT_TABLE, LESION_TABLE, OVERLAP_FOLDER, REPORT_FOLDER
 from strokeseg.cohort.case import Case
 from strokeseg.errors import DataError
-from strokeseg.filenames import name_fault
+from strokeseg.files.safe_names import name_fault
 
 _TAKEN = (REPORT_FOLDER, OVERLAP_FOLDER, COHORT_TABLE, LESION_TABLE)
 
@@ -24,7 +24,7 @@ def check_name(name: str, where: str) -> str:
     Raises
     ------
     DataError
-        If it cannot start the names of files everywhere, see `strokeseg.filenames`.
+        If it cannot start the names of files everywhere, see `strokeseg.files.safe_names`.
     """
     fault = name_fault(name)
     if fault:

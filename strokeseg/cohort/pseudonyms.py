@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from strokeseg.anonymous import pseudonym
-from strokeseg.archive import ERROR_ENDING, RECORD_ENDING, read_json
+from strokeseg.archive import ERROR_ENDING, RECORD_ENDING
 from strokeseg.cohort.case import Case, Cohort
 from strokeseg.errors import CannotCreateError, DataError, InputNotFoundError, StrokesegError
+from strokeseg.files.json_files import read_json
 from strokeseg.options import order_modalities
 from strokeseg.threads import thread_count
 

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strokeseg.archive import error_path, read_json
+from strokeseg.archive import error_path
 from strokeseg.cohort.case import Case
 from strokeseg.cohort.job import BatchJob
 from strokeseg.errors import CannotCreateError, StrokesegError
-from strokeseg.hashing import sha256
-from strokeseg.inside import is_link_out, leads_out
+from strokeseg.files.checksums import sha256
+from strokeseg.files.json_files import read_json, write_json
+from strokeseg.files.links import is_link_out, leads_out
+from strokeseg.files.staging import STAGING, staging_prefix
 from strokeseg.outputs import KINDS, OutputNames
-from strokeseg.staging import STAGING, staging_prefix, write_json
 from strokeseg.volume.filetype import header_and_voxels
 from strokeseg.volume.stream import require_file
 

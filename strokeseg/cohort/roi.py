@@ -12,14 +12,15 @@ from typing import Literal
 
 import numpy as np
 
-from strokeseg.archive import error_path, read_json
+from strokeseg.archive import error_path
 from strokeseg.cohort.case import Case, Cohort
 from strokeseg.cohort.derivative import ignore
 from strokeseg.errors import CannotCreateError, DataError, StrokesegError
-from strokeseg.hashing import sha256
+from strokeseg.files.checksums import sha256
+from strokeseg.files.json_files import read_json, write_json
+from strokeseg.files.staging import Staging
 from strokeseg.outputs import OutputNames
 from strokeseg.resample import resample_labels
-from strokeseg.staging import Staging, write_json
 from strokeseg.volume import read, write
 
 ROI_ENDING = "_label-lesion_roi.nii.gz"

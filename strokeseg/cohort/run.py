@@ -22,7 +22,7 @@ from strokeseg.cohort.pool import run_in_processes
 from strokeseg.cohort.pseudonyms import check_unnamed
 from strokeseg.cohort.work import Ready, Worker
 from strokeseg.errors import Interrupted, UsageError
-from strokeseg.outputs import check_outputs
+from strokeseg.files.targets import check_outputs
 
 _GLANCE_S = 0.2
 

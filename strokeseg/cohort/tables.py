@@ -1,23 +1,21 @@
 """Cases listed in a CSV or TSV: a row each, a column per modality."""
 
-import csv
-import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from strokeseg.cohort.case import Case
 from strokeseg.cohort.places import check_folder, check_name
 from strokeseg.cohort.wording import Findings, cut_short
-from strokeseg.errors import DataError, InputNotFoundError, ReadWriteError
+from strokeseg.errors import DataError, InputNotFoundError
+from strokeseg.files.tables import read_lines, read_text
 from strokeseg.options import MODALITIES
 
 # Columns may be named as BIDS's suffixes are, too.
 _SAME = {"t1w": "t1", "t2w": "t2", "pdw": "pd", "trace": "dwi", "ncct": "ct"}
 _OTHERS = ("case", "truth", "output")
 _MISSING = ("", "n/a", "na", "nan")
-_DELIMITERS = (",", "\t", ";")
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,8 @@ def find_in_table(path: Path, findings: Findings) -> tuple[Case, ...]:
     InputNotFoundError
         If the table or a file in it is not there.
     """
-    text = _text(path)
-    lines = list(_lines(path, text))
+    text = read_text(path)
+    lines = list(read_lines(path, text))
     if not lines:
         raise DataError(f"{path}: is empty; give a header with case and t1, flair, ... and rows")
     columns = _columns(path, lines[0][1], findings)
@@ -68,39 +66,6 @@ def find_in_table(path: Path, findings: Findings) -> tuple[Case, ...]:
         more = f" (and {len(missing) - 1} more like it)" if len(missing) > 1 else ""
         raise InputNotFoundError(f"{missing[0]}{more}; paths are relative to the table's folder")
     return tuple(found)
-
-
-def _text(path: Path) -> str:
-    """Read the table as UTF-8, with or without a mark at its start."""
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: is no table in UTF-8; save it as 'CSV UTF-8' (byte {error.start} is wrong)"
-        ) from error
-    except PermissionError as error:
-        raise InputNotFoundError(f"{path}: cannot be read ({error.strerror})") from error
-    except OSError as error:
-        raise ReadWriteError(f"{path}: reading failed ({error.strerror})") from error
-
-
-def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """Split the text to cells, each line with its number; lines without anything are left out."""
-    header = text.lstrip("\r\n").partition("\n")[0]
-    first = "\t" if path.suffix.lower() in (".tsv", ".tab") else ","
-    order = sorted(_DELIMITERS, key=lambda one: (header.count(one), one == first), reverse=True)
-    delimiter = first if first in header else order[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    number = 1
-    try:
-        for cells in reader:
-            if cells:
-                yield number, [cell.strip() for cell in cells]
-            number = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(
-            f"{path}, line {number}: is no row of a table ({error}); check its quotes"
-        ) from error
 
 
 def _columns(path: Path, header: Sequence[str], findings: Findings) -> list[str]:

@@ -15,7 +15,7 @@ from strokeseg.evaluation.comparison import STARS_MEAN, TEST, Difference, ModelC
 from strokeseg.evaluation.evaluating import EvaluatedCase, Evaluation
 from strokeseg.evaluation.metrics import METRIC_OF, METRICS, CaseMetrics
 from strokeseg.evaluation.statistics import RESAMPLES, SEED, Summary, group_of
-from strokeseg.tsv import table
+from strokeseg.files.tables import table
 
 CASE_COLUMNS = (
     "model",

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from strokeseg.atomic import write_atomically
 from strokeseg.errors import CannotCreateError, UsageError
 from strokeseg.evaluation.comparison import ModelComparison
 from strokeseg.evaluation.evaluating import Evaluation
 from strokeseg.evaluation.figure import draw_comparison
 from strokeseg.evaluation.tables import case_table, comparison_table, definitions, summary_table
-from strokeseg.staging import Staging, write_json, write_text
+from strokeseg.files.atomic import write_atomically, write_text
+from strokeseg.files.json_files import write_json
+from strokeseg.files.staging import Staging
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from strokeseg.errors import (
     ReadWriteError,
     WeightsUnavailableError,
 )
-from strokeseg.hashing import sha256
+from strokeseg.files.checksums import sha256
 from strokeseg.models.config import ModelConfig
 from strokeseg.models.tensors import PICKLE_SUFFIXES, WEIGHTS_FILE, read_tensors
 from strokeseg.network import check_state, strip_prefix

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from strokeseg._version import __version__
 from strokeseg.errors import ModelFormatError, WeightsUnavailableError
-from strokeseg.hashing import sha256
+from strokeseg.files.checksums import sha256
 from strokeseg.models.folder import CONFIG_FILE, is_pickle
 from strokeseg.models.hub_cache import HubReference, remove_from_cache
 from strokeseg.models.hub_errors import explain, is_transient, network_errors, offline_error

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TypeGuard
 
 from strokeseg.errors import CannotCreateError, ModelFormatError, ReadWriteError, UsageError
-from strokeseg.hashing import sha256
-from strokeseg.inside import leads_out
+from strokeseg.files.checksums import sha256
+from strokeseg.files.links import leads_out
 from strokeseg.models.folder import OPTIONAL_FILES, REQUIRED_FILES, require_model_files
 from strokeseg.models.hub_settings import HubSettings
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from strokeseg.archive import OVERLAP_FOLDER, find_filed_cases
 from strokeseg.cohort.lesion_map import PICTURE_NAME
 from strokeseg.errors import InputNotFoundError, UsageError
-from strokeseg.inside import leads_out
+from strokeseg.files.links import leads_out
 from strokeseg.pages.contents import case_content, index_content
 from strokeseg.pages.facts import CaseFacts, gather_facts
 from strokeseg.pages.folder import ReportFolder

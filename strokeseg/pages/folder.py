@@ -11,9 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from strokeseg.archive import REPORT_FOLDER, read_json
+from strokeseg.archive import REPORT_FOLDER
 from strokeseg.errors import CannotCreateError, ReadWriteError, StrokesegError
-from strokeseg.inside import leads_out
+from strokeseg.files.json_files import read_json
+from strokeseg.files.links import leads_out
 
 MANIFEST = "manifest.json"
 _MARK = "strokeseg report"

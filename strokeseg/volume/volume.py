@@ -12,8 +12,8 @@ import numpy.typing as npt
 from nibabel.spatialimages import SpatialImage
 
 from strokeseg.arrays import AnyArray, FloatArray
-from strokeseg.atomic import write_atomically
 from strokeseg.errors import CannotCreateError, DataError, StrokesegError
+from strokeseg.files.atomic import write_atomically
 from strokeseg.grid import Grid
 from strokeseg.threads import thread_count
 from strokeseg.volume.checks import checked_intensities, geometry_warnings

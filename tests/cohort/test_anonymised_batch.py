@@ -15,7 +15,7 @@ from strokeseg.cohort.derivative import IMAGE_VARIABLE, description
 from strokeseg.cohort.pseudonyms import anonymise_cohort
 from strokeseg.cohort.slurm import cluster_settings
 from strokeseg.errors import DataError, InputNotFoundError
-from strokeseg.hashing import sha256
+from strokeseg.files.checksums import sha256
 from tests.bids.validator import validate
 from tests.cohort.cohorts import COMMAND, make_model
 from tests.patients import (

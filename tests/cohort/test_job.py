@@ -7,7 +7,7 @@ import pytest
 from strokeseg.cohort.case import Case
 from strokeseg.cohort.job import BatchJob, Outcome, Silent, shared_folders, with_models
 from strokeseg.errors import WeightsUnavailableError
-from strokeseg.hashing import sha256
+from strokeseg.files.checksums import sha256
 from tests.cohort.cohorts import make_model
 
 

@@ -20,7 +20,7 @@ from strokeseg.cohort.common_space import (
 from strokeseg.cohort.lesion_map import NAMES, make_map, save_map
 from strokeseg.cohort.tissue_affine import LONG_AXIS_DEGREES, fit_to_mni
 from strokeseg.errors import DataError, InputNotFoundError
-from strokeseg.hashing import sha256
+from strokeseg.files.checksums import sha256
 from strokeseg.training.alignment import BRAIN_CENTRE_MM, BRAIN_SPREAD_MM
 from tests.factories import rotation
 

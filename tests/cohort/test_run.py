@@ -14,7 +14,7 @@ from strokeseg.cohort import agenda, run, work
 from strokeseg.cohort.claim import FOLDER, Claims
 from strokeseg.cohort.run import Place, prepare_job, run_cases
 from strokeseg.errors import CannotCreateError, Interrupted, UsageError
-from strokeseg.hashing import sha256
+from strokeseg.files.checksums import sha256
 from tests.cohort.cohorts import (
     COMMAND,
     Heard,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis.strategies import text
 
-from strokeseg import archive, hashing, inside
+from strokeseg import archive
 from strokeseg.archive import find_filed_cases
 from strokeseg.cohort import derivative, lesion_map
 from strokeseg.cohort.claim import FOLDER, Claims
@@ -19,10 +19,11 @@ from strokeseg.cohort.common_space import Wish
 from strokeseg.cohort.places import check_folder, check_name
 from strokeseg.errors import CannotCreateError, DataError
 from strokeseg.evaluation.finding import find_masks
-from strokeseg.inside import leads_out
+from strokeseg.files import checksums, links
+from strokeseg.files.links import leads_out
+from strokeseg.files.tables import table
 from strokeseg.outputs import KINDS, OutputNames
 from strokeseg.pages import build_report
-from strokeseg.tsv import table
 from tests.cohort.cohorts import make_cases, make_job, make_model, run_all, with_prints
 from tests.pages.cohorts import file_case, write_scan
 
@@ -138,7 +139,7 @@ def test_a_result_that_is_a_link_out_is_made_anew_and_its_target_is_left(
     before, hashed = state(outside), []
     plain = hashlib.file_digest
     monkeypatch.setattr(
-        hashing.hashlib,
+        checksums.hashlib,
         "file_digest",
         lambda stream, kind: hashed.append(os.path.realpath(stream.name)) or plain(stream, kind),
     )
@@ -306,4 +307,4 @@ def test_a_name_in_a_record_that_no_case_can_have_is_not_taken(tmp_path, name):
 
 def test_the_root_of_a_check_is_never_its_neighbour(tmp_path):
     (tmp_path / "out").mkdir()
-    assert inside.leads_out(tmp_path / "out2", tmp_path / "out")
+    assert links.leads_out(tmp_path / "out2", tmp_path / "out")

@@ -6,7 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from strokeseg.hashing import sha256
+from strokeseg.files.checksums import sha256
 from strokeseg.lesions import find_lesions
 from strokeseg.outputs import KINDS as ALL_KINDS
 from strokeseg.outputs import OutputNames, lesion_table, tissue_table

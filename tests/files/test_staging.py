@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from strokeseg.errors import CannotCreateError, ReadWriteError
-from strokeseg.staging import Staging, write_json, write_text
+from strokeseg.files.atomic import write_text
+from strokeseg.files.json_files import write_json
+from strokeseg.files.staging import Staging
 
 
 def _listing(folder):

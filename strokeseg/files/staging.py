@@ -4,19 +4,14 @@ The outputs of one case are written into a hidden folder inside the output folde
 system, and renamed at the end. Ctrl-C, a full disk or a fault before that leaves nothing behind.
 """
 
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
 from hashlib import sha256 as hash_of
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import numpy as np
-
-from strokeseg.atomic import write_atomically
 from strokeseg.errors import CannotCreateError, ReadWriteError, StrokesegError
 
 STAGING = ".strokeseg-"
@@ -164,37 +159,6 @@ def staging_prefix(last: str | None) -> str:
     So one that a killed process left, empty or not, is known beside those of other cases.
     """
     return STAGING if last is None else f"{STAGING}{hash_of(last.encode()).hexdigest()[:12]}-"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all, as `write_atomically` does."""
-    write_atomically(path, [text.encode("utf-8")])
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a mapping as JSON, whole or not at all, keys sorted.
-
-    Paths become strings, NumPy numbers and arrays become numbers and lists, and numbers that are
-    not finite become null, as JSON has no word for them.
-    """
-    text = json.dumps(_plain(content), indent=2, sort_keys=True, ensure_ascii=False)
-    write_text(path, text + "\n")
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, set | frozenset):
-        return sorted(_plain(item) for item in value)
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 def _move_back(moves: list[tuple[Path, Path]]) -> bool:

@@ -3,7 +3,7 @@ import hashlib
 import pytest
 
 from strokeseg.errors import InputNotFoundError
-from strokeseg.hashing import sha256
+from strokeseg.files.checksums import sha256
 
 
 def test_checksum_is_of_all_bytes(tmp_path):

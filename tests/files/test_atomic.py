@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from strokeseg.atomic import write_atomically
 from strokeseg.errors import CannotCreateError
+from strokeseg.files.atomic import write_atomically
 
 
 def test_content_is_all_pieces_in_order(tmp_path):
@@ -45,6 +45,6 @@ def test_a_folder_without_permission_is_named(tmp_path, monkeypatch):
     def refused(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("strokeseg.atomic.os.open", refused)
+    monkeypatch.setattr("strokeseg.files.atomic.os.open", refused)
     with pytest.raises(CannotCreateError, match=r"file: cannot be created \(Permission denied\)"):
         write_atomically(tmp_path / "file", [b"x"])

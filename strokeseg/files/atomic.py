@@ -49,3 +49,8 @@ def write_atomically(path: Path, pieces: Iterable[bytes]) -> None:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all, as `write_atomically` does."""
+    write_atomically(path, [text.encode("utf-8")])

@@ -1,0 +1,1 @@
+"""What lies on a disk: written whole or not at all, named safely, checked by its sum."""
