@@ -11,7 +11,7 @@ from typing import Any
 from strokeseg._version import __version__
 from strokeseg.engines import PREFERENCE, EngineInfo, available_engines, open_engine
 from strokeseg.errors import StrokesegError
-from strokeseg.memory import available_memory_bytes
+from strokeseg.machine import available_memory_bytes
 from strokeseg.models import Model, load_model_files
 from strokeseg.models.golden import check_golden
 from strokeseg.models.hub_settings import hub_settings

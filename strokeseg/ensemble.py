@@ -14,8 +14,8 @@ import numpy as np
 from strokeseg.arrays import BoolArray, FloatArray, LabelArray, Shape3
 from strokeseg.engines.base import ScanLogits
 from strokeseg.grid import Grid
+from strokeseg.machine import thread_count
 from strokeseg.resample import coverage, resample_image, resample_logits
-from strokeseg.threads import thread_count
 
 SLAB_BYTES = 8 << 20
 

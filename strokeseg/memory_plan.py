@@ -9,9 +9,8 @@ from strokeseg.decision import make_rule
 from strokeseg.errors import DataError, UsageError
 from strokeseg.flips import FLIPS
 from strokeseg.loaded import LoadedModel
-from strokeseg.memory import resident_bytes
+from strokeseg.machine import resident_bytes, thread_count
 from strokeseg.options import Options
-from strokeseg.threads import thread_count
 from strokeseg.volume import Outline
 
 SMALLEST_SLAB_BYTES = 1 << 20

@@ -14,13 +14,13 @@ from strokeseg.errors import DataError
 from strokeseg.grid import Grid
 from strokeseg.lesions import find_lesions, lesion_volume_ml
 from strokeseg.loaded import Hardware, LoadedModel, check_compatible, load_model
+from strokeseg.machine import at_most
 from strokeseg.memory_plan import plan_memory
 from strokeseg.options import Options, Progress, Silence, choose_reference, order_modalities
 from strokeseg.passes import Clock, Run, Scans, read_scans, see_scans
 from strokeseg.record import Measures, case_warnings, make_record
 from strokeseg.resample import resample_image
 from strokeseg.result import Result
-from strokeseg.threads import at_most
 from strokeseg.volume import Outline, Source, outline
 
 ModelChoice = str | LoadedModel

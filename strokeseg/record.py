@@ -13,7 +13,7 @@ from strokeseg.files.checksums import sha256
 from strokeseg.grid import Grid
 from strokeseg.lesions import Lesion
 from strokeseg.loaded import LoadedModel
-from strokeseg.memory import peak_memory_bytes
+from strokeseg.machine import peak_memory_bytes
 from strokeseg.memory_plan import MemoryPlan
 from strokeseg.options import Options
 

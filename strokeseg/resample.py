@@ -15,7 +15,7 @@ from scipy import ndimage
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray, LabelArray, Shape3
 from strokeseg.axiswise import EDGE_VOX, axes_along, gather, gather_in_pieces, index_map, turns_of
 from strokeseg.grid import Grid
-from strokeseg.threads import thread_count
+from strokeseg.machine import thread_count
 
 _Task = TypeVar("_Task")
 

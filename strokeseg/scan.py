@@ -8,8 +8,8 @@ import numpy as np
 from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.engines.base import DeviceEngine, Engine, FlipLesion, ScanLogits
 from strokeseg.flips import FLIPS, flip
+from strokeseg.machine import thread_count
 from strokeseg.stitching import KEPT_BYTES, Stitcher
-from strokeseg.threads import thread_count
 from strokeseg.windows import WindowPlan
 
 __all__ = ["FlipLesion", "ScanLogits", "lesion_maps", "scan_logits"]

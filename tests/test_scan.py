@@ -11,8 +11,8 @@ from strokeseg import stitching
 from strokeseg.engines import open_engine
 from strokeseg.engines.base import DeviceEngine
 from strokeseg.flips import FLIPS
+from strokeseg.machine import at_most
 from strokeseg.scan import lesion_maps, scan_logits
-from strokeseg.threads import at_most
 from strokeseg.windows import plan_windows
 from tests.networks import (
     ConstantEngine,

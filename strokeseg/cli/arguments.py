@@ -268,7 +268,7 @@ def hardware_of(
         If `max_memory` is no size.
     """
     from strokeseg.loaded import Hardware
-    from strokeseg.memory import parse_memory
+    from strokeseg.machine import parse_memory
 
     limit = None if max_memory is None else parse_memory(max_memory)
     return Hardware(engine, device, precision, threads, limit)

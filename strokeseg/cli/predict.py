@@ -117,10 +117,10 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     """Check where results go, predict, and save; returns the result and what was written."""
     from strokeseg.anonymous import pseudonym
     from strokeseg.files.targets import check_outputs
+    from strokeseg.machine import at_most
     from strokeseg.options import choose_reference, order_modalities
     from strokeseg.outputs import OutputNames, check_prefix, prefix_of
     from strokeseg.pipeline import predict as predict_case
-    from strokeseg.threads import at_most
 
     output = job.output
     reference = choose_reference(order_modalities(job.images), job.options.reference)

@@ -36,8 +36,8 @@ def report(
     A table that sorts and filters, and a page per case with a viewer. Running it again keeps the
     reviews that the browser holds.
     """
+    from strokeseg.machine import at_most
     from strokeseg.pages import build_report
-    from strokeseg.threads import at_most
 
     def tell(done: int, total: int) -> None:
         step = max(1, total // 10)

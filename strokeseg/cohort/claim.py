@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from strokeseg.errors import CannotCreateError, ReadWriteError
+from strokeseg.machine import is_alive
 
 FOLDER = ".strokeseg_claims"
 _BEAT_S = 20.0
@@ -200,7 +201,7 @@ class Claims:
         if holder == _UNKNOWN:
             return self._age_s(path) > _STALE_UNREADABLE_S
         if holder.host == mine.host:
-            return not _is_alive(holder.pid) or self._age_s(path) > _STALE_HERE_S
+            return not is_alive(holder.pid) or self._age_s(path) > _STALE_HERE_S
         return self._age_s(path) > _STALE_S
 
     def _age_s(self, path: Path) -> float:
@@ -232,27 +233,6 @@ def _read(path: Path) -> Holder:
         return Holder(str(content["run"]), str(content["host"]), int(content["pid"]))
     except (OSError, ValueError, TypeError, KeyError):
         return _UNKNOWN
-
-
-def _is_alive(pid: int) -> bool:
-    if os.name != "posix":  # where asking would end it
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is somebody else's
-        return True
-    return not _is_zombie(pid)
-
-
-def _is_zombie(pid: int) -> bool:
-    """Tell whether a process has died and is only kept until its parent asks how."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # there is no such list on this system, or it has just gone from it
-        return False
-    return status.rpartition(")")[2].split()[:1] == ["Z"]
 
 
 def _take_away(path: Path, holder: Holder) -> None:

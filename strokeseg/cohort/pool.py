@@ -14,7 +14,7 @@ from strokeseg.cohort.case import Case
 from strokeseg.cohort.job import BatchJob, Listener, Outcome
 from strokeseg.cohort.work import Worker
 from strokeseg.errors import EngineError, Interrupted, StrokesegError, UsageError
-from strokeseg.threads import usable_cores
+from strokeseg.machine import usable_cores
 
 _TRIES = 2
 _GLANCE_S = 0.5

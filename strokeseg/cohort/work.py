@@ -31,9 +31,9 @@ from strokeseg.errors import (
     StrokesegError,
 )
 from strokeseg.loaded import LoadedModel, check_compatible, load_model
+from strokeseg.machine import at_most
 from strokeseg.pipeline import predict
 from strokeseg.result import Result
-from strokeseg.threads import at_most
 from strokeseg.volume import Volume, read
 
 

@@ -11,6 +11,7 @@ from strokeseg.archive import OVERLAP_FOLDER, find_filed_cases
 from strokeseg.cohort.lesion_map import PICTURE_NAME
 from strokeseg.errors import InputNotFoundError, UsageError
 from strokeseg.files.links import leads_out
+from strokeseg.machine import thread_count
 from strokeseg.pages.contents import case_content, index_content
 from strokeseg.pages.facts import CaseFacts, gather_facts
 from strokeseg.pages.folder import ReportFolder
@@ -19,7 +20,6 @@ from strokeseg.pages.naming import plain_names
 from strokeseg.pages.parts import CASES, Parts, fingerprint, make_parts, volumes_name
 from strokeseg.pages.pictures import smaller
 from strokeseg.pages.rendering import Identity, Pages, assets
-from strokeseg.threads import thread_count
 
 VIEWER_MB = 4.0
 _MOST_VIEWER_MB = 200.0

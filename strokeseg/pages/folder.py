@@ -15,6 +15,7 @@ from strokeseg.archive import REPORT_FOLDER
 from strokeseg.errors import CannotCreateError, ReadWriteError, StrokesegError
 from strokeseg.files.json_files import read_json
 from strokeseg.files.links import leads_out
+from strokeseg.machine import is_alive
 
 MANIFEST = "manifest.json"
 _MARK = "strokeseg report"
@@ -152,7 +153,7 @@ def _clear_up(output: Path, final: Path) -> None:
     """Put back or remove what a killed process of this machine left beside the report."""
     for path in sorted(output.glob(f".{REPORT_FOLDER}.{_HOST}.*")):
         *_, process, _, kind = path.name.rsplit(".", 4)
-        if kind not in ("new", "old") or not process.isdigit() or _is_alive(int(process)):
+        if kind not in ("new", "old") or not process.isdigit() or is_alive(int(process)):
             continue
         try:
             if kind == "old" and not os.path.lexists(final):
@@ -161,16 +162,6 @@ def _clear_up(output: Path, final: Path) -> None:
                 shutil.rmtree(path)
         except OSError:  # left for the next time
             continue
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 def _earlier(final: Path) -> Mapping[str, Any]:

@@ -122,7 +122,7 @@ def measure_engine(engine: str, precision: str, window: int) -> str:
     """Run one window in this process and give what it took, beside what was predicted."""
     from strokeseg.engines import open_engine
     from strokeseg.engines.footprint import window_bytes
-    from strokeseg.memory import resident_bytes
+    from strokeseg.machine import resident_bytes
     from strokeseg.models import load_model_files
 
     model = load_model_files(offline=True)

@@ -69,7 +69,7 @@ def run_row(model: Path, scan: Path, engine: str, precision: str, output: Path) 
         seconds |= result.record["seconds"] | {"save": time.perf_counter() - saving}
         network = spent[0]
     total = time.perf_counter() - started
-    from strokeseg.memory import peak_memory_bytes
+    from strokeseg.machine import peak_memory_bytes
 
     return {
         "seconds": seconds,

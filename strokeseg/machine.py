@@ -1,8 +1,15 @@
-"""How much memory this process holds, has held and may still take; sizes as people write them."""
+"""What this machine gives, and how much of it may be taken: memory, threads, living processes.
+
+`--max-memory` and `--threads` mean the limits here. Memory is what this process holds, has held
+and may still take; threads are those of the work around the network.
+"""
 
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from strokeseg.errors import UsageError
@@ -11,6 +18,10 @@ _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
 _STATM = Path("/proc/self/statm")
 _SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(?:([KMGT])(i?)B?|B)", re.IGNORECASE | re.ASCII)
+
+# Copying and resampling are bound by memory; more threads than these gain nothing.
+MOST = 4
+_limit: ContextVar[int | None] = ContextVar("strokeseg_threads", default=None)
 
 
 def available_memory_bytes() -> int | None:
@@ -92,3 +103,50 @@ def peak_memory_bytes() -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def thread_count() -> int:
+    """Threads to use here: the limit in force, else the usable cores; at most `MOST`."""
+    return min(_limit.get() or usable_cores(), MOST)
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def at_most(threads: int | None) -> Iterator[None]:
+    """Hold the threads of everything inside to a limit; None changes nothing."""
+    if threads is None:
+        yield
+        return
+    token = _limit.set(threads)
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process of this machine runs, as far as that may be asked."""
+    if os.name != "posix":  # where asking would end it
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # it is somebody else's, or no process can have that number
+        return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Tell whether a process has died and is only kept until its parent asks how."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # there is no such list on this system, or it has just gone from it
+        return False
+    return status.rpartition(")")[2].split()[:1] == ["Z"]
