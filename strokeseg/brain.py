@@ -12,8 +12,8 @@ from strokeseg.arrays import BoolArray, IntArray, LabelArray
 from strokeseg.components import label_components
 from strokeseg.counting import count_in_blocks, spread_blocks
 from strokeseg.errors import DataError
-from strokeseg.grid import Grid
 from strokeseg.lesions import lesion_volume_ml
+from strokeseg.space.grid import Grid
 
 BLOCK_MM = 2.5
 CLOSING_MM = 6.0

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from strokeseg.components import HELD_VOXELS
 from strokeseg.engines.footprint import footprint, window_bytes
 from strokeseg.ensemble import SLAB_BYTES, slab_planes
-from strokeseg.grid import Grid, working_grid
 from strokeseg.models.config import ModelConfig
+from strokeseg.space.grid import Grid, working_grid
 from strokeseg.stitching import KEPT_BYTES, keeps_windows
 from strokeseg.stitching import SLAB_BYTES as STITCHED_BYTES
 from strokeseg.windows import plan_windows

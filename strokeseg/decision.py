@@ -12,11 +12,11 @@ from strokeseg.brain import (
 )
 from strokeseg.components import label_components
 from strokeseg.ensemble import FlipSpread, Posterior
-from strokeseg.grid import Grid
 from strokeseg.lesions import large_enough, lesion_volume_ml, threshold_probability
 from strokeseg.models.config import ModelConfig
 from strokeseg.options import Options
-from strokeseg.resample import resample_labels
+from strokeseg.space.grid import Grid
+from strokeseg.space.resample import resample_labels
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import numpy as np
 
 from strokeseg.arrays import BoolArray, FloatArray, LabelArray, Shape3
 from strokeseg.engines.base import ScanLogits
-from strokeseg.grid import Grid
 from strokeseg.machine import thread_count
-from strokeseg.resample import coverage, resample_image, resample_logits
+from strokeseg.space.grid import Grid
+from strokeseg.space.resample import coverage, resample_image, resample_logits
 
 SLAB_BYTES = 8 << 20
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from strokeseg.arrays import BoolArray, FloatArray, Shape3
 from strokeseg.components import Box, Components, bounding_box, label_components
 from strokeseg.errors import DataError, UsageError
-from strokeseg.grid import Grid
+from strokeseg.space.grid import Grid
 from strokeseg.surface import crofton, direction_weights
 
 Hemisphere = Literal["left", "right", "both", "midline"]

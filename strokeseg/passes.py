@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from strokeseg.arrays import FloatArray
 from strokeseg.ensemble import Member
 from strokeseg.flips import FLIPS
-from strokeseg.grid import Grid, working_grid
 from strokeseg.intensity import clip_hounsfield, normalise, padding_value
 from strokeseg.loaded import LoadedModel
 from strokeseg.memory_plan import MemoryPlan
 from strokeseg.options import Options, Progress
 from strokeseg.record import Seen
-from strokeseg.resample import resample_image
 from strokeseg.scan import scan_logits
+from strokeseg.space.grid import Grid, working_grid
+from strokeseg.space.resample import resample_image
 from strokeseg.volume import Source, Volume, read
 from strokeseg.windows import WindowPlan, plan_windows
 

@@ -10,12 +10,12 @@ from typing import Any
 from strokeseg._version import __version__
 from strokeseg.brain import brain_warnings
 from strokeseg.files.checksums import sha256
-from strokeseg.grid import Grid
 from strokeseg.lesions import Lesion
 from strokeseg.loaded import LoadedModel
 from strokeseg.machine import peak_memory_bytes
 from strokeseg.memory_plan import MemoryPlan
 from strokeseg.options import Options
+from strokeseg.space.grid import Grid
 
 SCHEMA = 1
 

@@ -12,7 +12,6 @@ from strokeseg.files.checksums import sha256
 from strokeseg.files.json_files import write_json
 from strokeseg.files.staging import Staging
 from strokeseg.files.targets import check_outputs
-from strokeseg.grid import Grid
 from strokeseg.intensity import clip_hounsfield
 from strokeseg.lesions import Lesion
 from strokeseg.outputs import (
@@ -30,6 +29,7 @@ from strokeseg.outputs import (
     uncertainty_sidecar,
 )
 from strokeseg.report.picture import draw, legend
+from strokeseg.space.grid import Grid
 from strokeseg.volume import Volume, write
 
 

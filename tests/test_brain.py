@@ -12,7 +12,7 @@ from strokeseg.brain import (
     keep_lesions_touching,
 )
 from strokeseg.errors import DataError
-from strokeseg.grid import Grid
+from strokeseg.space.grid import Grid
 
 LESION = 5
 TISSUES = (1, 2, 3, 4)

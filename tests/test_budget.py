@@ -22,10 +22,10 @@ from strokeseg.budget import (
 from strokeseg.components import HELD_VOXELS
 from strokeseg.engines.footprint import footprint, window_bytes
 from strokeseg.errors import DataError, UsageError
-from strokeseg.grid import Grid
 from strokeseg.memory_plan import choose_settings, usual_settings
 from strokeseg.models.config import ModelConfig
 from strokeseg.network import parameter_shapes
+from strokeseg.space.grid import Grid
 from tests.factories import huge_scan
 from tests.networks import spec_of
 from tests.tiny_models import CONFIG, OWN, tiny_files, write_files

@@ -2,9 +2,9 @@ import numpy as np
 
 from strokeseg.decision import Rule, decide, flip_volumes_ml, label_map, make_rule
 from strokeseg.ensemble import FlipSpread, Posterior
-from strokeseg.grid import Grid
 from strokeseg.models import ModelConfig
 from strokeseg.options import Options
+from strokeseg.space.grid import Grid
 from tests.tiny_models import CONFIG, OWN
 
 SIZE_MM = 3.0

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from strokeseg.errors import DataError
-from strokeseg.grid import Grid
 from strokeseg.report.heat import CELL_PX, COLUMNS, GUTTER_PX, HEADER_PX, colours, draw_heat
 from strokeseg.report.page import MARGIN_PX
+from strokeseg.space.grid import Grid
 
 SHAPE = (60, 72, 60)
 

@@ -7,7 +7,6 @@ import pytest
 
 from strokeseg.components import bounding_box, label_components
 from strokeseg.errors import DataError, UsageError
-from strokeseg.grid import Grid
 from strokeseg.lesions import (
     find_lesions,
     hemisphere_of,
@@ -16,6 +15,7 @@ from strokeseg.lesions import (
     surface_area_mm2,
     threshold_probability,
 )
+from strokeseg.space.grid import Grid
 
 
 def _grid(shape=(20, 22, 24), zooms=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0)):

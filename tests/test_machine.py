@@ -7,9 +7,9 @@ from strokeseg import machine
 from strokeseg.engines.base import ScanLogits
 from strokeseg.ensemble import Member, posterior
 from strokeseg.errors import UsageError
-from strokeseg.grid import Grid
 from strokeseg.machine import MOST, at_most, thread_count, usable_cores
-from strokeseg.resample import resample_logits
+from strokeseg.space.grid import Grid
+from strokeseg.space.resample import resample_logits
 from strokeseg.volume import read, write
 from tests.factories import KINDS, scan_image
 

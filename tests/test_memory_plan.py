@@ -5,15 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from strokeseg import Hardware, Options, axiswise, load_model, memory_plan, predict
+from strokeseg import Hardware, Options, load_model, memory_plan, predict
 from strokeseg.budget import Settings
 from strokeseg.engines.base import FlipLesion, ScanLogits
 from strokeseg.ensemble import Member, posterior
 from strokeseg.errors import DataError, UsageError
-from strokeseg.grid import Grid, working_grid
 from strokeseg.loaded import LoadedModel
 from strokeseg.memory_plan import plan_memory
-from strokeseg.resample import resample_image, resample_logits
+from strokeseg.space import axes
+from strokeseg.space.grid import Grid, working_grid
+from strokeseg.space.resample import resample_image, resample_logits
 from strokeseg.volume import outline
 from tests.factories import KINDS, affine_of, scan_file
 from tests.tiny_models import OWN, tiny_files, write_files
@@ -126,7 +127,7 @@ def test_an_image_in_pieces_has_the_bytes_of_one_at_once(name, order, monkeypatc
     data = np.asarray(data, order=order)
     there, back = [], []
     for piece_bytes in (1 << 30, 1):
-        monkeypatch.setattr(axiswise, "_PIECE_BYTES", piece_bytes)
+        monkeypatch.setattr(axes, "_PIECE_BYTES", piece_bytes)
         there.append(resample_image(data, native, working))
         back.append(resample_image(there[-1], working, native))
     assert there[0].flags.c_contiguous

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from strokeseg.errors import DataError
-from strokeseg.grid import Grid
 from strokeseg.report.picture import (
     CAPTION_PX,
     CELL_PX,
@@ -19,6 +18,7 @@ from strokeseg.report.picture import (
     draw,
     legend,
 )
+from strokeseg.space.grid import Grid
 
 TOP = MARGIN_PX + HEADER_PX
 PITCH = CELL_PX + 2 * GUTTER_PX

@@ -18,9 +18,9 @@ from scipy import ndimage
 
 from strokeseg.arrays import AffineArray, FloatArray, LabelArray
 from strokeseg.errors import DataError, UsageError
-from strokeseg.grid import working_grid
-from strokeseg.resample import resample_labels
-from strokeseg.training.alignment import fit_landmarks, fit_moments
+from strokeseg.space.grid import working_grid
+from strokeseg.space.mni import fit_landmarks, fit_moments
+from strokeseg.space.resample import resample_labels
 from strokeseg.training.label_table import LabelTable
 from strokeseg.volume import read
 

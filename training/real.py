@@ -12,9 +12,9 @@ import torch
 
 from strokeseg.arrays import FloatArray, LabelArray
 from strokeseg.errors import DataError
-from strokeseg.grid import working_grid
 from strokeseg.intensity import Normalisation
-from strokeseg.resample import resample_image
+from strokeseg.space.grid import working_grid
+from strokeseg.space.resample import resample_image
 from strokeseg.training.filters import carry, smooth_field
 from strokeseg.training.inputs import PairPaths
 from strokeseg.training.intensity import apply_gamma

@@ -11,9 +11,9 @@ import numpy as np
 
 from strokeseg.arrays import FloatArray
 from strokeseg.errors import DataError
-from strokeseg.grid import Grid, working_grid
-from strokeseg.resample import resample_image
-from strokeseg.training.alignment import fit_moments
+from strokeseg.space.grid import Grid, working_grid
+from strokeseg.space.mni import fit_moments
+from strokeseg.space.resample import resample_image
 from strokeseg.training.inputs import SOFT_CLASSES, SoftPaths
 from strokeseg.training.label_table import TISSUES, LabelTable
 from strokeseg.training.labels import Ranking, Subject

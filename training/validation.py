@@ -18,8 +18,8 @@ from strokeseg.decision import Rule as DecisionRule
 from strokeseg.ensemble import Posterior
 from strokeseg.errors import StrokesegError
 from strokeseg.flips import FLIPS, flip
-from strokeseg.grid import Grid
 from strokeseg.overlap import dice
+from strokeseg.space.grid import Grid
 from strokeseg.training.contrasts import RANDOM_FAMILY
 from strokeseg.training.label_table import TISSUES
 from strokeseg.training.real import RealParams

@@ -10,7 +10,8 @@ from strokeseg.archive import FiledCase
 from strokeseg.arrays import AffineArray
 from strokeseg.cohort.tissue_affine import fit_to_mni
 from strokeseg.errors import DataError, StrokesegError
-from strokeseg.grid import Grid
+from strokeseg.space.grid import Grid
+from strokeseg.space.mni import mni_grid
 from strokeseg.volume.header import read_header
 
 MNI = "MNI152"
@@ -22,8 +23,6 @@ BY_NAME = "space entity of the file name"
 BY_HEADER = "header names MNI152"
 BY_TISSUE = "affine from the tissue map"
 
-_MNI_ORIGIN_MM = (-90.0, -126.0, -72.0)
-_MNI_EXTENT_MM = (180.0, 216.0, 180.0)
 _MNI_CODE = 4
 _SCANNER_CODE = 1
 _SPACE_ENTITY = re.compile(r"_space-([^_]+)")
@@ -82,14 +81,6 @@ class _Native:
     space: str | None
     how: str
     code: int
-
-
-def mni_grid(voxel_size_mm: float) -> Grid:
-    """Make the grid of MNI152: 181x217x181 at 1 mm, 91x109x91 at 2 mm, axes R, A, S."""
-    affine = np.diag([voxel_size_mm, voxel_size_mm, voxel_size_mm, 1.0])
-    affine[:3, 3] = _MNI_ORIGIN_MM
-    i, j, k = (int(length / voxel_size_mm) + 1 for length in _MNI_EXTENT_MM)
-    return Grid((i, j, k), affine)
 
 
 def lay_out(cases: Sequence[FiledCase], wish: Wish) -> Layout:

@@ -22,9 +22,9 @@ from strokeseg.files.checksums import sha256
 from strokeseg.files.json_files import write_json
 from strokeseg.files.staging import Staging
 from strokeseg.files.tables import table
-from strokeseg.grid import Grid
 from strokeseg.report.heat import draw_heat
-from strokeseg.resample import resample_labels
+from strokeseg.space.grid import Grid
+from strokeseg.space.resample import resample_labels
 from strokeseg.volume import Volume, read, write
 
 COUNT_NAME = "overlap_count.nii.gz"

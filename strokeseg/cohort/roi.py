@@ -20,7 +20,7 @@ from strokeseg.files.checksums import sha256
 from strokeseg.files.json_files import read_json, write_json
 from strokeseg.files.staging import Staging
 from strokeseg.outputs import OutputNames
-from strokeseg.resample import resample_labels
+from strokeseg.space.resample import resample_labels
 from strokeseg.volume import read, write
 
 ROI_ENDING = "_label-lesion_roi.nii.gz"

@@ -7,7 +7,7 @@ import numpy as np
 
 from strokeseg.arrays import AnyArray, BoolArray, FloatArray
 from strokeseg.errors import DataError
-from strokeseg.grid import Grid
+from strokeseg.space.grid import Grid
 from strokeseg.volume import read
 from strokeseg.volume.checks import geometry_warnings
 

@@ -12,8 +12,8 @@ from strokeseg.errors import DataError
 from strokeseg.evaluation.distances import surface_distances
 from strokeseg.evaluation.matching import match_lesions
 from strokeseg.evaluation.ranking import average_precision
-from strokeseg.grid import Grid
 from strokeseg.overlap import dice
+from strokeseg.space.grid import Grid
 
 
 @dataclass(frozen=True)

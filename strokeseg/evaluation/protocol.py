@@ -12,8 +12,8 @@ import numpy as np
 from strokeseg.arrays import AnyArray, BoolArray, FloatArray
 from strokeseg.errors import DataError
 from strokeseg.evaluation.masks import Mask
-from strokeseg.grid import Grid, working_grid
-from strokeseg.resample import coverage, resample_image, resample_labels
+from strokeseg.space.grid import Grid, working_grid
+from strokeseg.space.resample import coverage, resample_image, resample_labels
 from strokeseg.volume import Volume
 
 Protocol = Literal["native", "paper"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from strokeseg.arrays import AnyArray, BoolArray, FloatArray, Shape3
-from strokeseg.grid import Grid
+from strokeseg.space.grid import Grid
 
 _LESION_SHARE = 0.5
 

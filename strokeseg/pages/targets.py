@@ -6,8 +6,8 @@ import numpy as np
 
 from strokeseg.arrays import BoolArray, Shape3
 from strokeseg.components import label_components
-from strokeseg.grid import Grid
 from strokeseg.pages.facts import LesionRow
+from strokeseg.space.grid import Grid
 
 
 def lesion_voxels(mask: BoolArray, grid: Grid, lesions: Sequence[LesionRow]) -> list[Shape3 | None]:

@@ -15,7 +15,6 @@ from PIL import Image, ImageDraw
 from strokeseg.arrays import AffineArray, FloatArray
 from strokeseg.components import Box, bounding_box
 from strokeseg.errors import DataError
-from strokeseg.grid import Grid, canonical_grid, closest_axes
 from strokeseg.report.page import (
     AXIAL,
     CONVENTION,
@@ -33,6 +32,7 @@ from strokeseg.report.page import (
     grey_window,
     place_mm,
 )
+from strokeseg.space.grid import Grid, canonical_grid, closest_axes
 
 COLUMNS = 5
 ROWS = (AXIAL, AXIAL, CORONAL, SAGITTAL)

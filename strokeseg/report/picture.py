@@ -15,7 +15,6 @@ from PIL import Image, ImageDraw
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray
 from strokeseg.components import Box, bounding_box
 from strokeseg.errors import DataError
-from strokeseg.grid import Grid, canonical_grid, closest_axes
 from strokeseg.report.page import (
     CONVENTION,
     HEAD_LEVEL,
@@ -32,6 +31,7 @@ from strokeseg.report.page import (
     grey_window,
     place_mm,
 )
+from strokeseg.space.grid import Grid, canonical_grid, closest_axes
 
 SLICES_PER_PLANE = 3
 CELL_PX = 320

@@ -4,8 +4,8 @@ import numpy as np
 
 from strokeseg.arrays import AffineArray, FloatArray, Shape3
 from strokeseg.errors import DataError
-from strokeseg.grid import Grid
 from strokeseg.machine import available_memory_bytes
+from strokeseg.space.grid import Grid
 from strokeseg.volume.place import unusable
 
 _MIN_FIELD_OF_VIEW_MM = 32.0

@@ -12,7 +12,7 @@ from nibabel.spatialimages import HeaderDataError, SpatialImage
 
 from strokeseg.arrays import AffineArray
 from strokeseg.errors import DataError
-from strokeseg.grid import affine_problem
+from strokeseg.space.grid import affine_problem
 from strokeseg.volume.filetype import LONGEST_HEADER_BYTES, header_and_voxels, kind_of
 from strokeseg.volume.place import check_codes, check_units, check_zooms, place_warnings
 from strokeseg.volume.stream import read_start

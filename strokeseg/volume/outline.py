@@ -8,7 +8,7 @@ import numpy.typing as npt
 from nibabel.spatialimages import SpatialImage
 
 from strokeseg.errors import DataError
-from strokeseg.grid import Grid
+from strokeseg.space.grid import Grid
 from strokeseg.volume.checks import check_dtype, check_memory, checked_grid, spatial_shape
 from strokeseg.volume.header import (
     ImageHeader,

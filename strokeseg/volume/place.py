@@ -11,7 +11,7 @@ import numpy as np
 
 from strokeseg.arrays import AffineArray, AnyArray
 from strokeseg.errors import DataError
-from strokeseg.grid import affine_problem, closest_axes
+from strokeseg.space.grid import affine_problem, closest_axes
 
 _MAX_ENTRY_MM = 10_000.0
 _MAX_CODE = 32767

@@ -14,8 +14,8 @@ from nibabel.spatialimages import SpatialImage
 from strokeseg.arrays import AnyArray, FloatArray
 from strokeseg.errors import CannotCreateError, DataError, StrokesegError
 from strokeseg.files.atomic import write_atomically
-from strokeseg.grid import Grid
 from strokeseg.machine import thread_count
+from strokeseg.space.grid import Grid
 from strokeseg.volume.checks import checked_intensities, geometry_warnings
 from strokeseg.volume.header import ImageHeader, SpaceHeader, nifti_start
 from strokeseg.volume.outline import Outline, outline_array, outline_file, outline_image

@@ -7,7 +7,7 @@ from monai.metrics import compute_dice
 
 from strokeseg.errors import DataError
 from strokeseg.evaluation import METRICS, compare_masks
-from strokeseg.grid import Grid
+from strokeseg.space.grid import Grid
 from tests.evaluation.masks_on_disk import SHAPE, affine, blobs, boxes
 
 NOTHING = boxes()

@@ -18,7 +18,6 @@ from strokeseg.archive import find_filed_cases
 from strokeseg.cohort.find import find_cases
 from strokeseg.errors import DataError, StrokesegError
 from strokeseg.evaluation.truth_table import read_truths
-from strokeseg.grid import working_grid
 from strokeseg.intensity import Normalisation, normalise
 from strokeseg.models.config import ModelConfig
 from strokeseg.models.folder import read_config as read_model_config
@@ -27,6 +26,7 @@ from strokeseg.models.golden import check_golden
 from strokeseg.models.registry import load_registry
 from strokeseg.models.tensors import read_header, read_tensors
 from strokeseg.network import parameter_shapes
+from strokeseg.space.grid import working_grid
 from strokeseg.training.ablation import read_variants
 from strokeseg.training.config import read_config
 from strokeseg.training.contrasts import read_sequences

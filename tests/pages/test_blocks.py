@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from strokeseg.grid import Grid
 from strokeseg.pages.blocks import Blocks
+from strokeseg.space.grid import Grid
 from tests.factories import KINDS, affine_of
 
 

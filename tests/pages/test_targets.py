@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from strokeseg.archive import find_filed_cases
-from strokeseg.grid import Grid
 from strokeseg.lesions import find_lesions
 from strokeseg.outputs import lesion_table
 from strokeseg.pages.facts import gather_facts
 from strokeseg.pages.targets import lesion_voxels
+from strokeseg.space.grid import Grid
 from tests.factories import KINDS, affine_of
 from tests.pages.cohorts import LARGE, SMALL, balls, file_case
 

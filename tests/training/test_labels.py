@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
-from strokeseg.training.alignment import fit_landmarks, fit_moments
+from strokeseg.space.mni import fit_landmarks, fit_moments
 from strokeseg.training.label_table import TISSUES, read_table
 from strokeseg.training.labels import prepare_subject
 from tests.training.heads import SHAPE, affine_of, head_labels, save

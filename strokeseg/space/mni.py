@@ -7,12 +7,16 @@ import numpy.typing as npt
 
 from strokeseg.arrays import AffineArray, FloatArray
 from strokeseg.errors import DataError
+from strokeseg.space.grid import Grid
 
 LEAST_LANDMARKS = 6
 # Mean and standard deviation along R, A, S of the brain's voxels (grey and white matter) in MNI,
 # averaged over the heads that the bundled model was trained on.
 BRAIN_CENTRE_MM = (0.0, -24.5, 8.0)
 BRAIN_SPREAD_MM = (32.0, 40.7, 30.7)
+
+_MNI_ORIGIN_MM = (-90.0, -126.0, -72.0)
+_MNI_EXTENT_MM = (180.0, 216.0, 180.0)
 
 
 def fit_landmarks(
@@ -76,3 +80,11 @@ def fit_moments(brain: FloatArray, affine: AffineArray, name: str) -> AffineArra
     fitted = np.diag([*scale, 1.0])
     fitted[:3, 3] = np.asarray(BRAIN_CENTRE_MM) - scale * points.mean(axis=0)
     return fitted
+
+
+def mni_grid(voxel_size_mm: float) -> Grid:
+    """Make the grid of MNI152: 181x217x181 at 1 mm, 91x109x91 at 2 mm, axes R, A, S."""
+    affine = np.diag([voxel_size_mm, voxel_size_mm, voxel_size_mm, 1.0])
+    affine[:3, 3] = _MNI_ORIGIN_MM
+    i, j, k = (int(length / voxel_size_mm) + 1 for length in _MNI_EXTENT_MM)
+    return Grid((i, j, k), affine)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray, IntArray
-from strokeseg.grid import Grid
+from strokeseg.space.grid import Grid
 
 EDGE_VOX = 1e-4
 _OFF_AXIS_VOX = 5e-4

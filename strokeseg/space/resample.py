@@ -13,9 +13,9 @@ import numpy as np
 from scipy import ndimage
 
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray, LabelArray, Shape3
-from strokeseg.axiswise import EDGE_VOX, axes_along, gather, gather_in_pieces, index_map, turns_of
-from strokeseg.grid import Grid
 from strokeseg.machine import thread_count
+from strokeseg.space.axes import EDGE_VOX, axes_along, gather, gather_in_pieces, index_map, turns_of
+from strokeseg.space.grid import Grid
 
 _Task = TypeVar("_Task")
 

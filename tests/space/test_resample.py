@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from strokeseg.grid import Grid, canonical_grid, working_grid
 from strokeseg.intensity import normalise
-from strokeseg.resample import coverage, resample_image, resample_labels, resample_logits
+from strokeseg.space.grid import Grid, canonical_grid, working_grid
+from strokeseg.space.resample import coverage, resample_image, resample_labels, resample_logits
 from strokeseg.volume import read
 from tests.factories import (
     ALL_AXCODES,
@@ -257,5 +257,5 @@ def test_results_do_not_depend_on_the_number_of_threads(monkeypatch):
     source, target = grid_of(KINDS["lps"]), grid_of(TURNED)
     logits = np.random.default_rng(4).normal(size=(4, *source.shape)).astype(np.float32)
     expected = resample_logits(logits, source, target, ALL)
-    monkeypatch.setattr("strokeseg.resample.thread_count", lambda: 1)
+    monkeypatch.setattr("strokeseg.space.resample.thread_count", lambda: 1)
     assert resample_logits(logits, source, target, ALL).tobytes() == expected.tobytes()

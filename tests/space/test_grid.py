@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strokeseg.errors import DataError
-from strokeseg.grid import Grid, affine_problem, canonical_grid, closest_axes, working_grid
+from strokeseg.space.grid import Grid, affine_problem, canonical_grid, closest_axes, working_grid
 from tests.factories import ALL_AXCODES, KINDS, Kind, affine_of, rotation
 
 

@@ -1,0 +1,1 @@
+"""Where voxels lie: grids, axes, resampling and MNI152. Pure geometry on arrays."""
