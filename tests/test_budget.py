@@ -24,7 +24,7 @@ from strokeseg.engines.footprint import footprint, window_bytes
 from strokeseg.errors import DataError, UsageError
 from strokeseg.memory_plan import choose_settings, usual_settings
 from strokeseg.models.config import ModelConfig
-from strokeseg.network import parameter_shapes
+from strokeseg.network.blueprint import parameter_shapes
 from strokeseg.space.grid import Grid
 from tests.factories import huge_scan
 from tests.networks import spec_of

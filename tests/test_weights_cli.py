@@ -20,7 +20,7 @@ from strokeseg.files.checksums import sha256
 from strokeseg.models import find_model, load_model_files
 from strokeseg.models import registry as registry_module
 from strokeseg.models.golden import make_golden
-from strokeseg.network import NetworkSpec
+from strokeseg.network.spec import NetworkSpec
 from tests.fake_hub import running_hub
 from tests.tiny_models import isolate, tiny_files, write_files, write_registry
 

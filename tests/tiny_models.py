@@ -6,7 +6,8 @@ import struct
 import numpy as np
 from safetensors.numpy import save
 
-from strokeseg.network import NetworkSpec, parameter_shapes
+from strokeseg.network.blueprint import parameter_shapes
+from strokeseg.network.spec import NetworkSpec
 
 CONFIG = {
     "spatial_dims": 3,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from strokeseg.engines.torch_network import UNet
 from strokeseg.errors import CannotCreateError, Interrupted, StrokesegError
 from strokeseg.files.atomic import write_atomically
+from strokeseg.network.torch_unet import UNet
 from strokeseg.training.batches import Batch, Generation, make_batches
 from strokeseg.training.curves import LOSS_FILE, VALIDATION_FILE
 from strokeseg.training.losses import segmentation_loss

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from strokeseg.engines.torch_network import UNet
 from strokeseg.errors import DataError
 from strokeseg.network.spec import NetworkSpec
+from strokeseg.network.torch_unet import UNet
 from strokeseg.training.checkpoint import (
     Tensors,
     TrainState,

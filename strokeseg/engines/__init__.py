@@ -110,7 +110,7 @@ def open_engine(
     name, place = _choose(engine, device)
     if precision not in PRECISIONS[name]:
         raise EngineError(f"{name} has no {precision}; use fp32, or the openvino or torch engine")
-    from strokeseg.network import build_onnx, check_state
+    from strokeseg.network.state import build_onnx, check_state
 
     check_state(spec, state)
     module = _module(name)

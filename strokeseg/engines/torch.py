@@ -9,9 +9,9 @@ from torch import Tensor
 
 from strokeseg.arrays import AnyArray, FloatArray
 from strokeseg.engines.base import FlipLesion, ScanLogits
-from strokeseg.engines.torch_network import UNet
 from strokeseg.errors import EngineError
 from strokeseg.network.spec import NetworkSpec
+from strokeseg.network.torch_unet import UNet
 from strokeseg.windows import WindowPlan, gaussian_weights
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast, get_args
 
 from strokeseg.errors import ModelFormatError
 from strokeseg.intensity import Normalisation
-from strokeseg.network import NetworkSpec
+from strokeseg.network.spec import NetworkSpec
 
 TISSUES = ("background", "GM", "GM/WM", "WM", "CSF", "lesion")
 

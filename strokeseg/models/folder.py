@@ -16,7 +16,7 @@ from strokeseg.errors import (
 from strokeseg.files.checksums import sha256
 from strokeseg.models.config import ModelConfig
 from strokeseg.models.tensors import PICKLE_SUFFIXES, WEIGHTS_FILE, read_tensors
-from strokeseg.network import check_state, strip_prefix
+from strokeseg.network.state import check_state, strip_prefix
 
 CONFIG_FILE = "config.json"
 REQUIRED_FILES = (CONFIG_FILE, WEIGHTS_FILE)

@@ -17,7 +17,7 @@ import numpy as np
 from strokeseg.arrays import AnyArray, FloatArray, Shape3
 from strokeseg.errors import EngineError, ModelFormatError
 from strokeseg.models.folder import Model
-from strokeseg.network import NetworkSpec
+from strokeseg.network.spec import NetworkSpec
 
 GOLDEN_FILE = "golden.json"
 EDGE_VOX = 64

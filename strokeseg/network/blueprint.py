@@ -1,6 +1,6 @@
 """How a U-Net is put together: its convolutions, their order, and the names of their tensors.
 
-The ONNX graph (`strokeseg.network`) and the torch module (`strokeseg.engines.torch_network`) are
+The ONNX graph (`strokeseg.network`) and the torch module (`strokeseg.network.torch_unet`) are
 both built from the blueprint; the tensors carry the names that MONAI's ``UNet`` gives them.
 """
 

@@ -16,7 +16,7 @@ IR_VERSION = 8
 
 
 def write_graph(spec: NetworkSpec, state: Mapping[str, AnyArray], *, folded: bool) -> bytes:
-    """Write the network as a serialised ONNX model; see `strokeseg.network.build_onnx`.
+    """Write the network as a serialised ONNX model; see `strokeseg.network.state.build_onnx`.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ import nibabel as nib
 import numpy as np
 
 from strokeseg.models.golden import make_golden
-from strokeseg.network import NetworkSpec
+from strokeseg.network.spec import NetworkSpec
 from tests.tiny_models import CONFIG, OWN, raw_safetensors, tiny_files, tiny_state
 
 SHAPE = (9, 8, 7)

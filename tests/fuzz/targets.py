@@ -25,7 +25,7 @@ from strokeseg.models.folder import read_model_folder
 from strokeseg.models.golden import check_golden
 from strokeseg.models.registry import load_registry
 from strokeseg.models.tensors import read_header, read_tensors
-from strokeseg.network import parameter_shapes
+from strokeseg.network.blueprint import parameter_shapes
 from strokeseg.space.grid import working_grid
 from strokeseg.training.ablation import read_variants
 from strokeseg.training.config import read_config

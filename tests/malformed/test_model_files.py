@@ -16,7 +16,7 @@ from strokeseg.models.folder import read_model_folder
 from strokeseg.models.golden import check_golden
 from strokeseg.models.registry import load_registry
 from strokeseg.models.tensors import read_tensors
-from strokeseg.network import NetworkSpec
+from strokeseg.network.spec import NetworkSpec
 from tests.fuzz import trial as trials
 from tests.fuzz.seeds import mix, seeds
 from tests.tiny_models import CONFIG, OWN, tiny_files, write_files, write_registry

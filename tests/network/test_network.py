@@ -5,11 +5,11 @@ import torch
 from monai.networks.nets import UNet as MonaiUNet
 
 from strokeseg.engines import open_engine
-from strokeseg.engines.torch_network import UNet
 from strokeseg.errors import ModelFormatError
-from strokeseg.network import build_onnx, check_state, strip_prefix
 from strokeseg.network.blueprint import parameter_shapes
 from strokeseg.network.spec import NetworkSpec
+from strokeseg.network.state import build_onnx, check_state, strip_prefix
+from strokeseg.network.torch_unet import UNet
 from tests.networks import closeness, random_image, random_state, spec_of
 
 PAPER = {"channels": [32, 64, 128, 256, 320, 320], "strides": [2] * 5, "dropout": 0.2}
