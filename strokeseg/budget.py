@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from strokeseg.components import HELD_VOXELS
 from strokeseg.engines.footprint import footprint, window_bytes
+from strokeseg.engines.stitching import KEPT_BYTES, keeps_windows
+from strokeseg.engines.stitching import SLAB_BYTES as STITCHED_BYTES
+from strokeseg.engines.windows import plan_windows
 from strokeseg.ensemble import SLAB_BYTES, slab_planes
 from strokeseg.models.config import ModelConfig
 from strokeseg.space.grid import Grid, working_grid
-from strokeseg.stitching import KEPT_BYTES, keeps_windows
-from strokeseg.stitching import SLAB_BYTES as STITCHED_BYTES
-from strokeseg.windows import plan_windows
 
 # Python and the libraries of a command; what allocators keep for themselves.
 PROCESS_BYTES = 130 << 20

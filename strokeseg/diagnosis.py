@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from strokeseg._version import __version__
-from strokeseg.engines import PREFERENCE, EngineInfo, available_engines, open_engine
+from strokeseg.engines.choice import PREFERENCE, EngineInfo, available_engines, open_engine
 from strokeseg.errors import StrokesegError
 from strokeseg.machine import available_memory_bytes
 from strokeseg.models import Model, load_model_files

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from strokeseg.engines import open_engine
 from strokeseg.engines.base import Engine
+from strokeseg.engines.choice import open_engine
 from strokeseg.errors import UsageError
 from strokeseg.models import Model, load_model_files
 
@@ -25,7 +25,7 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class Hardware:
-    """Where to run; see `strokeseg.engines.open_engine`.
+    """Where to run; see `strokeseg.engines.choice.open_engine`.
 
     Parameters
     ----------

@@ -6,8 +6,8 @@ from typing import Any
 
 from strokeseg.budget import Demand, ModelSize, ScanSize, Settings, stages
 from strokeseg.decision import make_rule
+from strokeseg.engines.flips import FLIPS
 from strokeseg.errors import DataError, UsageError
-from strokeseg.flips import FLIPS
 from strokeseg.loaded import LoadedModel
 from strokeseg.machine import resident_bytes, thread_count
 from strokeseg.options import Options

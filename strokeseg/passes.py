@@ -6,18 +6,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from strokeseg.arrays import FloatArray
+from strokeseg.engines.flips import FLIPS
+from strokeseg.engines.scan import scan_logits
+from strokeseg.engines.windows import WindowPlan, plan_windows
 from strokeseg.ensemble import Member
-from strokeseg.flips import FLIPS
 from strokeseg.intensity import clip_hounsfield, normalise, padding_value
 from strokeseg.loaded import LoadedModel
 from strokeseg.memory_plan import MemoryPlan
 from strokeseg.options import Options, Progress
 from strokeseg.record import Seen
-from strokeseg.scan import scan_logits
 from strokeseg.space.grid import Grid, working_grid
 from strokeseg.space.resample import resample_image
 from strokeseg.volume import Source, Volume, read
-from strokeseg.windows import WindowPlan, plan_windows
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 from strokeseg import Hardware, Options, diagnosis, load_model, predict
 from strokeseg.cli import run
 from strokeseg.demo import demo_case, demo_truth
-from strokeseg.engines import available_engines
+from strokeseg.engines.choice import available_engines
 from strokeseg.models import load_model_files
 from strokeseg.models.golden import check_golden
 from strokeseg.models.registry import load_registry

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from strokeseg.engines.base import FlipLesion, ScanLogits
+from strokeseg.engines.scan import lesion_maps
 from strokeseg.ensemble import Member, flip_spread, mean_logits, posterior
-from strokeseg.scan import lesion_maps
 from strokeseg.space.grid import Grid
 
 GRID = Grid((6, 5, 4), np.eye(4))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from strokeseg import engines
 from strokeseg.cli.weights import app
+from strokeseg.engines import choice
 from strokeseg.errors import (
     CannotCreateError,
     EngineError,
@@ -25,7 +25,7 @@ from tests.fake_hub import running_hub
 from tests.tiny_models import isolate, tiny_files, write_files, write_registry
 
 COMMIT = "c" * 40
-OPEN_ENGINE = engines.open_engine
+OPEN_ENGINE = choice.open_engine
 
 
 def mix(patch):
@@ -53,7 +53,7 @@ def home(monkeypatch, tmp_path):
 
 def use_engine(monkeypatch, logits):
     opened = SimpleNamespace(name="stand-in", device="cpu", precision="fp32", logits=logits)
-    monkeypatch.setattr(engines, "open_engine", lambda *_, **__: opened)
+    monkeypatch.setattr(choice, "open_engine", lambda *_, **__: opened)
 
 
 @pytest.fixture
@@ -212,10 +212,10 @@ def test_verify_fails_on_an_engine_that_computes_something_else(monkeypatch):
 
 @pytest.mark.usefixtures("home")
 def test_verify_runs_the_real_engines_on_a_record_that_another_made(monkeypatch, tmp_path):
-    monkeypatch.setattr(engines, "open_engine", OPEN_ENGINE)
+    monkeypatch.setattr(choice, "open_engine", OPEN_ENGINE)
     folder = write_files(tmp_path / "mine", tiny_files())
     model = load_model_files(str(folder))
-    maker = engines.open_engine(model.config.spec, model.state, engine="onnxruntime", device="cpu")
+    maker = choice.open_engine(model.config.spec, model.state, engine="onnxruntime", device="cpu")
     golden = make_golden(maker.logits, model.config.spec, 7, edge_vox=32)
     (folder / "golden.json").write_text(json.dumps(golden))
     row = data("verify", folder, "--engine", "openvino", "--device", "cpu")[0]

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from strokeseg.engines import open_engine
+from strokeseg.engines.choice import open_engine
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.files.atomic import write_text
 from strokeseg.files.json_files import write_json

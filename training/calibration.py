@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from strokeseg.arrays import BoolArray, FloatArray
-from strokeseg.engines import open_engine
+from strokeseg.engines.choice import open_engine
 from strokeseg.files.atomic import write_text
 from strokeseg.training.checkpoint import load_checkpoint
 from strokeseg.training.config import from_document

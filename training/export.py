@@ -14,7 +14,8 @@ import numpy as np
 from safetensors.numpy import save
 
 from strokeseg.arrays import AnyArray, FloatArray
-from strokeseg.engines import Engine, open_engine
+from strokeseg.engines.base import Engine
+from strokeseg.engines.choice import open_engine
 from strokeseg.errors import CannotCreateError, UsageError
 from strokeseg.files.atomic import write_atomically
 from strokeseg.files.checksums import sha256

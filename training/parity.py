@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from strokeseg.engines import Engine
+from strokeseg.engines.base import Engine
 from strokeseg.overlap import dice
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.sources import Sources

@@ -15,9 +15,9 @@ import torch
 from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.decision import Decision, decide, refine
 from strokeseg.decision import Rule as DecisionRule
+from strokeseg.engines.flips import FLIPS, flip
 from strokeseg.ensemble import Posterior
 from strokeseg.errors import StrokesegError
-from strokeseg.flips import FLIPS, flip
 from strokeseg.overlap import dice
 from strokeseg.space.grid import Grid
 from strokeseg.training.contrasts import RANDOM_FAMILY

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from strokeseg.arrays import BoolArray, FloatArray
-from strokeseg.windows import WindowPlan
+from strokeseg.engines.windows import WindowPlan
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,4 +95,4 @@ class DeviceEngine(Protocol):
         flips: tuple[tuple[int, ...], ...],
         on_window: Callable[[], None],
     ) -> ScanLogits:
-        """Do what `strokeseg.scan.scan_logits` does, on the device."""
+        """Do what `strokeseg.engines.scan.scan_logits` does, on the device."""

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from strokeseg.arrays import AnyArray, FloatArray
 from strokeseg.engines.base import FlipLesion, ScanLogits
+from strokeseg.engines.windows import WindowPlan, gaussian_weights
 from strokeseg.errors import EngineError
 from strokeseg.network.spec import NetworkSpec
 from strokeseg.network.torch_unet import UNet
-from strokeseg.windows import WindowPlan, gaussian_weights
 
 
 def devices() -> list[str]:
@@ -93,7 +93,7 @@ class TorchEngine:
         flips: tuple[tuple[int, ...], ...],
         on_window: Callable[[], None],
     ) -> ScanLogits:
-        """Run a whole scan; see `strokeseg.scan.scan_logits`, whose result this equals.
+        """Run a whole scan; see `strokeseg.engines.scan.scan_logits`, whose result this equals.
 
         Padding, flips, weights, sums and the comparison of classes are computed on the device.
         """

@@ -68,7 +68,7 @@ def verify_model(
     found
         The model.
     engine, device
-        As `strokeseg.engines.open_engine` takes them.
+        As `strokeseg.engines.choice.open_engine` takes them.
     run
         False to check the files alone.
 
@@ -96,7 +96,7 @@ def verify_model(
 
 
 def _open(model: "Model", engine: str, device: str) -> "Engine":
-    from strokeseg.engines import open_engine
+    from strokeseg.engines.choice import open_engine
 
     return open_engine(
         model.config.spec,

@@ -16,12 +16,12 @@ import numpy as np
 
 from strokeseg import Hardware, Options, Result, load_model, predict
 from strokeseg.arrays import FloatArray
-from strokeseg.engines import available_engines
 from strokeseg.engines.base import Engine, ScanLogits
+from strokeseg.engines.choice import available_engines
+from strokeseg.engines.scan import scan_logits
+from strokeseg.engines.windows import WindowPlan
 from strokeseg.loaded import LoadedModel
 from strokeseg.overlap import dice
-from strokeseg.scan import scan_logits
-from strokeseg.windows import WindowPlan
 from tests.factories import SCANS
 
 CASES = {

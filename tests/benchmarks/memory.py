@@ -120,7 +120,7 @@ def run(case: Case, folder: Path, models: dict[str, str]) -> str:
 
 def measure_engine(engine: str, precision: str, window: int) -> str:
     """Run one window in this process and give what it took, beside what was predicted."""
-    from strokeseg.engines import open_engine
+    from strokeseg.engines.choice import open_engine
     from strokeseg.engines.footprint import window_bytes
     from strokeseg.machine import resident_bytes
     from strokeseg.models import load_model_files

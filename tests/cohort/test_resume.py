@@ -11,7 +11,7 @@ import pytest
 
 from strokeseg.cohort.case import Case
 from strokeseg.cohort.resume import look_at, remove_leftovers
-from strokeseg.engines import open_engine
+from strokeseg.engines.choice import open_engine
 from strokeseg.files.staging import Staging, staging_prefix
 from strokeseg.loaded import Hardware
 from strokeseg.options import Options

@@ -16,6 +16,7 @@ from nibabel.nifti2 import header_dtype as nifti2_dtype
 
 from strokeseg.archive import find_filed_cases
 from strokeseg.cohort.find import find_cases
+from strokeseg.engines.windows import plan_windows
 from strokeseg.errors import DataError, StrokesegError
 from strokeseg.evaluation.truth_table import read_truths
 from strokeseg.intensity import Normalisation, normalise
@@ -33,7 +34,6 @@ from strokeseg.training.contrasts import read_sequences
 from strokeseg.training.inputs import label_map_paths, pair_paths, soft_map_paths
 from strokeseg.training.label_table import read_table
 from strokeseg.volume import read, write
-from strokeseg.windows import plan_windows
 from tests.fuzz import mutations
 from tests.fuzz.mutations import Mutation
 from tests.fuzz.seeds import corpus, mix, seeds, tiny_model

@@ -4,7 +4,7 @@ import pytest
 import torch
 from monai.networks.nets import UNet as MonaiUNet
 
-from strokeseg.engines import open_engine
+from strokeseg.engines.choice import open_engine
 from strokeseg.errors import ModelFormatError
 from strokeseg.network.blueprint import parameter_shapes
 from strokeseg.network.spec import NetworkSpec

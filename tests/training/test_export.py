@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import strokeseg.pipeline
-from strokeseg.engines import open_engine
+from strokeseg.engines.choice import open_engine
 from strokeseg.errors import UsageError
 from strokeseg.loaded import Hardware, load_model
 from strokeseg.models import load_model_files

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from strokeseg.engines import open_engine
+from strokeseg.engines.choice import open_engine
 from strokeseg.errors import DataError, UsageError
 from strokeseg.training.sample import LESION
 from strokeseg.training.scaling import (

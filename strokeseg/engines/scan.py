@@ -7,10 +7,10 @@ import numpy as np
 
 from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.engines.base import DeviceEngine, Engine, FlipLesion, ScanLogits
-from strokeseg.flips import FLIPS, flip
+from strokeseg.engines.flips import FLIPS, flip
+from strokeseg.engines.stitching import KEPT_BYTES, Stitcher
+from strokeseg.engines.windows import WindowPlan
 from strokeseg.machine import thread_count
-from strokeseg.stitching import KEPT_BYTES, Stitcher
-from strokeseg.windows import WindowPlan
 
 __all__ = ["FlipLesion", "ScanLogits", "lesion_maps", "scan_logits"]
 
@@ -41,7 +41,7 @@ def scan_logits(
     on_window
         Called after each window.
     kept_bytes
-        See `strokeseg.stitching.Stitcher`.
+        See `strokeseg.engines.stitching.Stitcher`.
 
     Returns
     -------

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.inferers import SlidingWindowInferer
 
-from strokeseg import stitching
-from strokeseg.engines import open_engine
+from strokeseg.engines import stitching
 from strokeseg.engines.base import DeviceEngine
-from strokeseg.flips import FLIPS
+from strokeseg.engines.choice import open_engine
+from strokeseg.engines.flips import FLIPS
+from strokeseg.engines.scan import lesion_maps, scan_logits
+from strokeseg.engines.windows import plan_windows
 from strokeseg.machine import at_most
-from strokeseg.scan import lesion_maps, scan_logits
-from strokeseg.windows import plan_windows
 from tests.networks import (
     ConstantEngine,
     PatternEngine,
@@ -149,7 +149,7 @@ def test_a_failure_while_stitching_is_not_lost_in_a_thread(monkeypatch):
     def broken(_logits):
         raise MemoryError("none left")
 
-    monkeypatch.setattr("strokeseg.scan.lesion_maps", broken)
+    monkeypatch.setattr("strokeseg.engines.scan.lesion_maps", broken)
     image = random_image((8, 8, 8))
     with pytest.raises(MemoryError, match="none left"):
         scan_logits(PatternEngine(), image, plan_windows(image.shape, 8, 0.5, 8), ONCE)

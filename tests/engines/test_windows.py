@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from monai.data.utils import compute_importance_map, dense_patch_slices
 from monai.inferers.utils import _get_scan_interval
 
+from strokeseg.engines.windows import gaussian_weights, plan_windows
 from strokeseg.errors import UsageError
-from strokeseg.windows import gaussian_weights, plan_windows
 
 
 @settings(max_examples=60, deadline=None)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import strokeseg.engines
-from strokeseg.engines import available_engines, open_engine
+from strokeseg.engines.choice import available_engines, open_engine
 from strokeseg.engines.cuda import cuda_count
 from strokeseg.errors import EngineError, ModelFormatError, UsageError
 from tests.networks import ENGINES, closeness, needs_torch, random_image, random_state, spec_of
@@ -141,7 +141,7 @@ def test_auto_on_a_cpu_prefers_openvino_then_onnxruntime_then_torch(without):
 
 @needs_torch
 def test_auto_takes_cuda_where_torch_or_onnxruntime_reach_it(gpu, without):
-    choose = strokeseg.engines._choose
+    choose = strokeseg.engines.choice._choose
     gpu("torch", "onnxruntime")
     assert choose("auto", "auto") == ("torch", "cuda:0")
     assert choose("auto", "cuda") == ("torch", "cuda:0")
@@ -154,7 +154,7 @@ def test_auto_takes_cuda_where_torch_or_onnxruntime_reach_it(gpu, without):
 
 def test_auto_takes_the_cpu_where_no_engine_reaches_the_gpu(gpu):
     gpu()
-    assert strokeseg.engines._choose("auto", "auto") == ("openvino", "cpu")
+    assert strokeseg.engines.choice._choose("auto", "auto") == ("openvino", "cpu")
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -260,8 +260,8 @@ def test_openvino_needs_no_torch():
         "import sys; sys.modules['torch'] = None\n"
         "from tests.networks import spec_of, random_state, random_image\n"
         "from strokeseg.engines import open_engine\n"
-        "from strokeseg.scan import scan_logits\n"
-        "from strokeseg.windows import plan_windows\n"
+        "from strokeseg.engines.scan import scan_logits\n"
+        "from strokeseg.engines.windows import plan_windows\n"
         "spec = spec_of()\n"
         "engine = open_engine(spec, random_state(spec))\n"
         "image = random_image((8, 8, 8))\n"
@@ -293,7 +293,7 @@ def test_openvino_tells_nobody_of_its_use(tmp_path):
 
 def test_importing_the_engines_imports_no_framework():
     code = (
-        "import sys, strokeseg.engines, strokeseg.scan\n"
+        "import sys, strokeseg.engines, strokeseg.engines.scan\n"
         "print({'torch', 'openvino', 'onnxruntime', 'onnx'} & set(sys.modules))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from strokeseg.arrays import FloatArray
 from strokeseg.engines.base import Engine
-from strokeseg.windows import Overlap, WindowPlan, gaussian_weights
+from strokeseg.engines.windows import Overlap, WindowPlan, gaussian_weights
 
 # A slab of logits that stays in a core's cache while it is worked on.
 SLAB_BYTES = 2 << 20

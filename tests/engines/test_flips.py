@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strokeseg.flips import FLIPS, flip
+from strokeseg.engines.flips import FLIPS, flip
 
 
 def test_there_are_eight_flips_and_the_first_is_the_scan_itself():
