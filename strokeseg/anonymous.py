@@ -15,9 +15,10 @@ from typing import Any
 
 from strokeseg.errors import StrokesegError
 from strokeseg.files.checksums import sha256
-from strokeseg.outputs import UNNAMED_PREFIX, is_image_name
-from strokeseg.volume.filetype import header_and_voxels
-from strokeseg.volume.stream import require_file
+from strokeseg.images.file_names import is_image_name
+from strokeseg.images.filetype import header_and_voxels
+from strokeseg.images.stream import require_file
+from strokeseg.outputs import UNNAMED_PREFIX
 
 DIGITS = 12
 _SHORTEST_HOST = 3

@@ -11,7 +11,8 @@ from strokeseg.files.checksums import sha256
 from strokeseg.files.json_files import read_json
 from strokeseg.files.links import is_link_out
 from strokeseg.files.safe_names import name_fault
-from strokeseg.outputs import KINDS, OutputNames, is_image_name
+from strokeseg.images.file_names import is_image_name
+from strokeseg.outputs import KINDS, OutputNames
 
 RECORD_ENDING = "_strokeseg.json"
 ERROR_ENDING = "_error.json"

@@ -8,10 +8,10 @@ from strokeseg.budget import Demand, ModelSize, ScanSize, Settings, stages
 from strokeseg.decision import make_rule
 from strokeseg.engines.flips import FLIPS
 from strokeseg.errors import DataError, UsageError
+from strokeseg.images.outline import Outline
 from strokeseg.loaded import LoadedModel
 from strokeseg.machine import resident_bytes, thread_count
 from strokeseg.options import Options
-from strokeseg.volume import Outline
 
 SMALLEST_SLAB_BYTES = 1 << 20
 # Of a reference larger than this, the engine's memory is given back before it is classified.

@@ -9,6 +9,7 @@ from typing import Any, Self
 from strokeseg.errors import UsageError
 from strokeseg.files.safe_names import name_fault
 from strokeseg.files.tables import table
+from strokeseg.images.file_names import _IMAGE_ENDINGS
 from strokeseg.lesions import Lesion
 
 KINDS = ("mask", "probability", "tissue", "uncertainty", "lesions", "qc")
@@ -35,7 +36,6 @@ LESION_COLUMNS = (
 )
 TISSUE_COLUMNS = ("index", "name", "volume_ml")
 
-_IMAGE_ENDINGS = re.compile(r"\.(nii\.gz|nii|mgz|mgh|img\.gz|img|hdr\.gz|hdr)$", re.IGNORECASE)
 _BIDS_SUFFIX = re.compile(
     r"_(t1w?|t2w?|t2star|t2starw|flair|pdw?|pdt2|pdt2w|inplanet1|inplanet2|t1map|t2map|mprage|dwi"
     r"|sbref|trace|tracew|adc|bold|ct)$",
@@ -138,11 +138,6 @@ def check_prefix(prefix: str) -> str:
             f"{prefix!a} is no prefix for file names, it {fault}: give --prefix sub-01"
         )
     return prefix
-
-
-def is_image_name(name: str) -> bool:
-    """Tell whether a file's name ends as that of an image does."""
-    return _IMAGE_ENDINGS.search(name) is not None
 
 
 def prefix_of(reference: Path | None) -> str:

@@ -10,14 +10,14 @@ from strokeseg.engines.flips import FLIPS
 from strokeseg.engines.scan import scan_logits
 from strokeseg.engines.windows import WindowPlan, plan_windows
 from strokeseg.ensemble import Member
-from strokeseg.intensity import clip_hounsfield, normalise, padding_value
+from strokeseg.images.intensity import clip_hounsfield, normalise, padding_value
+from strokeseg.images.reading import Source, Volume, read
 from strokeseg.loaded import LoadedModel
 from strokeseg.memory_plan import MemoryPlan
 from strokeseg.options import Options, Progress
 from strokeseg.record import Seen
 from strokeseg.space.grid import Grid, working_grid
 from strokeseg.space.resample import resample_image
-from strokeseg.volume import Source, Volume, read
 
 
 @dataclass

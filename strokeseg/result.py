@@ -12,7 +12,9 @@ from strokeseg.files.checksums import sha256
 from strokeseg.files.json_files import write_json
 from strokeseg.files.staging import Staging
 from strokeseg.files.targets import check_outputs
-from strokeseg.intensity import clip_hounsfield
+from strokeseg.images.intensity import clip_hounsfield
+from strokeseg.images.reading import Volume
+from strokeseg.images.writing import write
 from strokeseg.lesions import Lesion
 from strokeseg.outputs import (
     DEFAULT_KINDS,
@@ -30,7 +32,6 @@ from strokeseg.outputs import (
 )
 from strokeseg.report.picture import draw, legend
 from strokeseg.space.grid import Grid
-from strokeseg.volume import Volume, write
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,12 +10,12 @@ from strokeseg.budget import Settings
 from strokeseg.engines.base import FlipLesion, ScanLogits
 from strokeseg.ensemble import Member, posterior
 from strokeseg.errors import DataError, UsageError
+from strokeseg.images.reading import outline
 from strokeseg.loaded import LoadedModel
 from strokeseg.memory_plan import plan_memory
 from strokeseg.space import axes
 from strokeseg.space.grid import Grid, working_grid
 from strokeseg.space.resample import resample_image, resample_logits
-from strokeseg.volume import outline
 from tests.factories import KINDS, affine_of, scan_file
 from tests.tiny_models import OWN, tiny_files, write_files
 

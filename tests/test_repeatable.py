@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from strokeseg.volume import read
+from strokeseg.images.reading import read
 from tests.cohort.cohorts import COMMAND, make_model
 from tests.factories import scan_file
 from tests.networks import ENGINES

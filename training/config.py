@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from strokeseg.errors import InputNotFoundError, UsageError
-from strokeseg.intensity import Normalisation
+from strokeseg.images.intensity import Normalisation
 from strokeseg.training.settings import TrainConfig
 
 __all__ = ["TrainConfig", "as_document", "bundled_configs", "from_document", "read_config"]

@@ -9,11 +9,12 @@ from PIL import Image
 
 from strokeseg.arrays import AnyArray, FloatArray, LabelArray
 from strokeseg.errors import CannotCreateError
+from strokeseg.images.reading import read
+from strokeseg.images.writing import write
 from strokeseg.training.real import UNKNOWN
 from strokeseg.training.sample import Sample, make_sample
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.sources import Heads, load_sources
-from strokeseg.volume import read, write
 
 SHEET = "contact_sheet.png"
 SHARE_OF_COLOUR = 0.45

@@ -18,11 +18,11 @@ from scipy import ndimage
 
 from strokeseg.arrays import AffineArray, FloatArray, LabelArray
 from strokeseg.errors import DataError, UsageError
+from strokeseg.images.reading import read
 from strokeseg.space.grid import working_grid
 from strokeseg.space.mni import fit_landmarks, fit_moments
 from strokeseg.space.resample import resample_labels
 from strokeseg.training.label_table import LabelTable
-from strokeseg.volume import read
 
 MARGIN_VOX = 4
 TRUNCATE = 3.0

@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from strokeseg.arrays import AffineArray, LabelArray
 from strokeseg.errors import DataError
+from strokeseg.images.reading import read
 from strokeseg.training.filters import carry
 from strokeseg.training.settings import LesionConfig
-from strokeseg.volume import read
 
 MARGIN_VOX = 2
 

@@ -1,8 +1,8 @@
-"""Normalisation of training images on their device, as `strokeseg.intensity` does at test time."""
+"""Normalisation of training images on their device, as `images.intensity` does at test time."""
 
 import torch
 
-from strokeseg.intensity import Normalisation, zscore_foreground
+from strokeseg.images.intensity import Normalisation, zscore_foreground
 from strokeseg.training.intensity import clip_to_percentiles
 
 BINS = 256
@@ -25,7 +25,7 @@ def normalise(image: torch.Tensor, how: Normalisation) -> torch.Tensor:
 def equalise(image: torch.Tensor) -> torch.Tensor:
     """Map intensities to 0 to 255 through their cumulative histogram of 256 bins.
 
-    The same mapping as `strokeseg.intensity.equalise_histogram`, for any device.
+    The same mapping as `strokeseg.images.intensity.equalise_histogram`, for any device.
     """
     low, high = image.min(), image.max()
     position = (image - low) * (BINS / (high - low).clamp_min(1e-12))

@@ -12,7 +12,8 @@ import torch
 
 from strokeseg.arrays import FloatArray, LabelArray
 from strokeseg.errors import DataError
-from strokeseg.intensity import Normalisation
+from strokeseg.images.intensity import Normalisation
+from strokeseg.images.reading import read
 from strokeseg.space.grid import working_grid
 from strokeseg.space.resample import resample_image
 from strokeseg.training.filters import carry, smooth_field
@@ -28,7 +29,6 @@ from strokeseg.training.spatial import (
     sample_nearest,
     sampling_grid,
 )
-from strokeseg.volume import read
 
 UNKNOWN = 255
 

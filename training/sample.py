@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from strokeseg.arrays import AffineArray, FloatArray, Shape3
-from strokeseg.intensity import Normalisation
+from strokeseg.images.intensity import Normalisation
 from strokeseg.training.ageing import Ageing, apply_ageing, draw_ageing
 from strokeseg.training.contrasts import Contrast, draw_contrast
 from strokeseg.training.filters import carry

@@ -128,7 +128,8 @@ class IntensityConfig:
 
     `rim_share` of images have 1 to `rim_count` bright rims, `rim_depth_vox` deep, up to `rim_gain`
     times brighter in addition.
-    `clip_percentiles` of (0, 100) clips nothing; `normalisation` is one of `strokeseg.intensity`.
+    `clip_percentiles` of (0, 100) clips nothing; `normalisation` is one of
+    `strokeseg.images.intensity`.
     """
 
     bias_points: int = 7

@@ -11,15 +11,15 @@ import numpy as np
 
 from strokeseg.arrays import FloatArray
 from strokeseg.errors import DataError
+from strokeseg.images.header import read_header
+from strokeseg.images.reading import read
+from strokeseg.images.stream import read_voxels, require_file
 from strokeseg.space.grid import Grid, working_grid
 from strokeseg.space.mni import fit_moments
 from strokeseg.space.resample import resample_image
 from strokeseg.training.inputs import SOFT_CLASSES, SoftPaths
 from strokeseg.training.label_table import TISSUES, LabelTable
 from strokeseg.training.labels import Ranking, Subject
-from strokeseg.volume import read
-from strokeseg.volume.header import read_header
-from strokeseg.volume.stream import read_voxels, require_file
 
 MARGIN_VOX = 4
 

@@ -117,8 +117,8 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     """Check where results go, predict, and save; returns the result and what was written."""
     from strokeseg.anonymous import pseudonym
     from strokeseg.files.targets import check_outputs
+    from strokeseg.images.modalities import choose_reference, order_modalities
     from strokeseg.machine import at_most
-    from strokeseg.options import choose_reference, order_modalities
     from strokeseg.outputs import OutputNames, check_prefix, prefix_of
     from strokeseg.pipeline import predict as predict_case
 

@@ -11,10 +11,10 @@ from strokeseg.arrays import FloatArray
 from strokeseg.cohort.common_space import Placed
 from strokeseg.cohort.tissue_affine import class_names
 from strokeseg.errors import StrokesegError
+from strokeseg.images.reading import read
 from strokeseg.report.page import grey_window
 from strokeseg.space.grid import Grid
 from strokeseg.space.resample import coverage, resample_image, resample_labels
-from strokeseg.volume import read
 
 # Enough for a smooth mean, and soon read.
 MOST_CASES = 20

@@ -11,7 +11,7 @@ from strokeseg.cohort.listing import list_folders, list_images
 from strokeseg.cohort.places import check_name
 from strokeseg.cohort.wording import Findings, cut_short
 from strokeseg.errors import InputNotFoundError, UsageError
-from strokeseg.options import order_modalities
+from strokeseg.images.modalities import order_modalities
 
 DESCRIPTION = "dataset_description.json"
 # The folders whose images are taken by their names; others only by a pattern.

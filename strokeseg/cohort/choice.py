@@ -7,11 +7,12 @@ from pathlib import Path
 
 from strokeseg.archive import RECORD_ENDING
 from strokeseg.cohort.diffusion import Diffusion, diffusion_of
-from strokeseg.cohort.modality import image_stem, read_name
+from strokeseg.cohort.modality import read_name
 from strokeseg.cohort.patterns import Pattern
 from strokeseg.cohort.wording import Ambiguity, Findings, cut_short
 from strokeseg.errors import UsageError
-from strokeseg.options import order_modalities
+from strokeseg.images.file_names import image_stem
+from strokeseg.images.modalities import order_modalities
 
 _OWN_MASK = "_label-L_mask"
 RAW_DIFFUSION = "raw diffusion series (many volumes, with .bval) are no input and were left out"

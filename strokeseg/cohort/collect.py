@@ -21,7 +21,7 @@ from strokeseg.errors import CannotCreateError, DataError, ReadWriteError, Strok
 from strokeseg.files.atomic import write_text
 from strokeseg.files.checksums import sha256
 from strokeseg.files.tables import table
-from strokeseg.options import order_modalities
+from strokeseg.images.modalities import order_modalities
 from strokeseg.outputs import KINDS, LESION_COLUMNS, OutputNames
 
 _CLAIM = "tables"

@@ -10,9 +10,9 @@ from strokeseg.archive import FiledCase
 from strokeseg.arrays import AffineArray
 from strokeseg.cohort.tissue_affine import fit_to_mni
 from strokeseg.errors import DataError, StrokesegError
+from strokeseg.images.header import read_header
 from strokeseg.space.grid import Grid
 from strokeseg.space.mni import mni_grid
-from strokeseg.volume.header import read_header
 
 MNI = "MNI152"
 UNNAMED = "the masks' own grid"

@@ -3,7 +3,7 @@
 from enum import Enum
 from pathlib import Path
 
-from strokeseg.cohort.modality import image_stem
+from strokeseg.images.file_names import image_stem
 
 _LARGEST_B0 = 50.0
 _ENDINGS = (".bval", ".bvals")

@@ -10,12 +10,12 @@ from strokeseg.cohort.bids_tree import Wanted, find_in_bids, is_bids
 from strokeseg.cohort.case import Cohort
 from strokeseg.cohort.choice import Sorter
 from strokeseg.cohort.folders import find_in_folder
-from strokeseg.cohort.modality import image_stem
 from strokeseg.cohort.patterns import compile_patterns
 from strokeseg.cohort.places import check_places
 from strokeseg.cohort.tables import find_in_table
 from strokeseg.cohort.wording import Findings, cut_short
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
+from strokeseg.images.file_names import image_stem
 
 PLAN_COLUMNS = ("case", "scan", "file", "results")
 _NO_PATTERNS: Mapping[str, str] = MappingProxyType({})

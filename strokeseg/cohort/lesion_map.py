@@ -22,10 +22,11 @@ from strokeseg.files.checksums import sha256
 from strokeseg.files.json_files import write_json
 from strokeseg.files.staging import Staging
 from strokeseg.files.tables import table
+from strokeseg.images.reading import Volume, read
+from strokeseg.images.writing import write
 from strokeseg.report.heat import draw_heat
 from strokeseg.space.grid import Grid
 from strokeseg.space.resample import resample_labels
-from strokeseg.volume import Volume, read, write
 
 COUNT_NAME = "overlap_count.nii.gz"
 PERCENT_NAME = "overlap_percent.nii.gz"

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from strokeseg.cohort.modality import image_stem
 from strokeseg.errors import InputNotFoundError
+from strokeseg.images.file_names import image_stem
 
 
 def list_folders(folder: Path) -> list[str]:

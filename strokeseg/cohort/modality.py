@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from strokeseg.cohort.lexicon import Meaning, meaning_of
+from strokeseg.images.file_names import _ENDING
 
 Role = Literal["scan", "mask", "derived", "other", "unknown"]
 
-_ENDING = re.compile(r"\.(?:nii|mgz|mgh|img|hdr)(?:\.gz)?$", re.IGNORECASE)
 # Names of people, sessions and spaces in BIDS's manner say nothing about the modality.
 _NAMING = r"(?<![^\W_])(?:sub|ses|space|site|group)-[^\W_]+"
 _WORD = re.compile(rf"({_NAMING})|dark[\W_]?fluid|[^\W_]+", re.IGNORECASE)
@@ -50,14 +50,8 @@ class _Token:
     meaning: Meaning | None
 
 
-def image_stem(name: str) -> str | None:
-    """Give a file's name without the ending of an image; None if it has none such."""
-    stem = _ENDING.sub("", name)
-    return stem if stem != name else None
-
-
 def guess_modality(name: str) -> str | None:
-    """Tell the modality of a file from its name: one of `strokeseg.options.MODALITIES`, or None.
+    """Tell the modality of a file from its name: one of `MODALITIES`, or None.
 
     Masks, label maps and other things made from a scan have none.
     """

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from strokeseg.errors import UsageError
-from strokeseg.options import MODALITIES
+from strokeseg.images.modalities import MODALITIES
 
 _WILD = re.compile(r"(\*+|\?|\[!?\]?[^\]]*\])")
 
@@ -18,7 +18,7 @@ class Pattern:
     Attributes
     ----------
     modality : str
-        One of `strokeseg.options.MODALITIES`.
+        One of `strokeseg.images.modalities.MODALITIES`.
     glob : str
         As `fnmatch` has it, capitals told apart; ``*`` goes over slashes too. It is held against
         the path in the case's folder and against the name alone; with ``./`` before it, against

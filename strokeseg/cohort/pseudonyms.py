@@ -11,8 +11,8 @@ from strokeseg.archive import ERROR_ENDING, RECORD_ENDING
 from strokeseg.cohort.case import Case, Cohort
 from strokeseg.errors import CannotCreateError, DataError, InputNotFoundError, StrokesegError
 from strokeseg.files.json_files import read_json
+from strokeseg.images.modalities import order_modalities
 from strokeseg.machine import thread_count
-from strokeseg.options import order_modalities
 
 
 def anonymise_cohort(cohort: Cohort, reference: str | None, *, keep_labels: bool) -> Cohort:

@@ -15,9 +15,9 @@ from strokeseg.files.checksums import sha256
 from strokeseg.files.json_files import read_json, write_json
 from strokeseg.files.links import is_link_out, leads_out
 from strokeseg.files.staging import STAGING, staging_prefix
+from strokeseg.images.filetype import header_and_voxels
+from strokeseg.images.stream import require_file
 from strokeseg.outputs import KINDS, OutputNames
-from strokeseg.volume.filetype import header_and_voxels
-from strokeseg.volume.stream import require_file
 
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
 NEW = "new"

@@ -19,9 +19,10 @@ from strokeseg.errors import CannotCreateError, DataError, StrokesegError
 from strokeseg.files.checksums import sha256
 from strokeseg.files.json_files import read_json, write_json
 from strokeseg.files.staging import Staging
+from strokeseg.images.reading import read
+from strokeseg.images.writing import write
 from strokeseg.outputs import OutputNames
 from strokeseg.space.resample import resample_labels
-from strokeseg.volume import read, write
 
 ROI_ENDING = "_label-lesion_roi.nii.gz"
 MADE_ENDING = "_fmriprep.json"

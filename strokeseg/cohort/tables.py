@@ -10,7 +10,7 @@ from strokeseg.cohort.places import check_folder, check_name
 from strokeseg.cohort.wording import Findings, cut_short
 from strokeseg.errors import DataError, InputNotFoundError
 from strokeseg.files.tables import read_lines, read_text
-from strokeseg.options import MODALITIES
+from strokeseg.images.modalities import MODALITIES
 
 # Columns may be named as BIDS's suffixes are, too.
 _SAME = {"t1w": "t1", "t2w": "t2", "pdw": "pd", "trace": "dwi", "ncct": "ct"}

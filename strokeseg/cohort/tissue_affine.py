@@ -16,9 +16,9 @@ from strokeseg.archive import FiledCase
 from strokeseg.arrays import AffineArray, BoolArray, LabelArray
 from strokeseg.brain import brain_mask
 from strokeseg.errors import DataError
+from strokeseg.images.reading import read
 from strokeseg.space.grid import Grid
 from strokeseg.space.mni import fit_moments
-from strokeseg.volume import read
 
 # How far the long axis of grey and white matter rises towards the front in MNI152, in the mean
 # of the 14 heads that the bundled model was trained on.

@@ -30,11 +30,11 @@ from strokeseg.errors import (
     Interrupted,
     StrokesegError,
 )
+from strokeseg.images.reading import Volume, read
 from strokeseg.loaded import LoadedModel, check_compatible, load_model
 from strokeseg.machine import at_most
 from strokeseg.pipeline import predict
 from strokeseg.result import Result
-from strokeseg.volume import Volume, read
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from strokeseg.arrays import BoolArray
-from strokeseg.volume import read
+from strokeseg.images.reading import read
 
 SCAN = "sub-demo_FLAIR.nii.gz"
 TRUTH = "sub-demo_label-L_mask.nii.gz"

@@ -14,8 +14,8 @@ from strokeseg.evaluation.metrics import CaseMetrics, compare_masks
 from strokeseg.evaluation.pairs import Pair, Pairing, pair
 from strokeseg.evaluation.protocol import Comparison, Protocol, bring_together
 from strokeseg.evaluation.statistics import Summary, summarise
+from strokeseg.images.reading import read
 from strokeseg.machine import thread_count
-from strokeseg.volume import read
 
 OnCase = Callable[[int, int, str], None]
 

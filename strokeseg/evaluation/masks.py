@@ -7,9 +7,9 @@ import numpy as np
 
 from strokeseg.arrays import AnyArray, BoolArray, FloatArray
 from strokeseg.errors import DataError
+from strokeseg.images.checks import geometry_warnings
+from strokeseg.images.reading import read
 from strokeseg.space.grid import Grid
-from strokeseg.volume import read
-from strokeseg.volume.checks import geometry_warnings
 
 # Written through a scale factor, a 1 comes back a little off.
 _ROUNDING = 1e-3

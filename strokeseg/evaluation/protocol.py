@@ -12,9 +12,9 @@ import numpy as np
 from strokeseg.arrays import AnyArray, BoolArray, FloatArray
 from strokeseg.errors import DataError
 from strokeseg.evaluation.masks import Mask
+from strokeseg.images.reading import Volume
 from strokeseg.space.grid import Grid, working_grid
 from strokeseg.space.resample import coverage, resample_image, resample_labels
-from strokeseg.volume import Volume
 
 Protocol = Literal["native", "paper"]
 Comparison = Literal["same grid", "resampled", "1 mm"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast, get_args
 
 from strokeseg.errors import ModelFormatError
-from strokeseg.intensity import Normalisation
+from strokeseg.images.intensity import Normalisation
 from strokeseg.network.spec import NetworkSpec
 
 TISSUES = ("background", "GM", "GM/WM", "WM", "CSF", "lesion")

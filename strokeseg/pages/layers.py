@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from strokeseg.arrays import AnyArray, FloatArray, Shape3
+from strokeseg.images.header import nifti_start, space_from_affine
 from strokeseg.pages.blocks import Blocks
 from strokeseg.pages.stack import Stack
 from strokeseg.report.page import HEAD_LEVEL
 from strokeseg.space.grid import Grid
-from strokeseg.volume.header import nifti_start, space_from_affine
 
 VARIABLE = "strokesegVolumes"
 

@@ -9,10 +9,10 @@ import numpy as np
 from strokeseg.archive import is_reference, reference_places
 from strokeseg.arrays import AnyArray, BoolArray, FloatArray, LabelArray
 from strokeseg.errors import StrokesegError
-from strokeseg.intensity import clip_hounsfield
+from strokeseg.images.intensity import clip_hounsfield
+from strokeseg.images.reading import Volume, read
 from strokeseg.pages.facts import CaseFacts, is_anonymised
 from strokeseg.space.grid import Grid
-from strokeseg.volume import Volume, read
 
 _MOST_LABEL = 255
 

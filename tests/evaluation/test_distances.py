@@ -7,7 +7,7 @@ from monai.metrics import compute_average_surface_distance, compute_hausdorff_di
 from scipy import ndimage
 
 from strokeseg.evaluation.distances import surface_distances, surface_points_mm
-from strokeseg.volume import read
+from strokeseg.images.reading import read
 from tests.evaluation.masks_on_disk import blobs, boxes
 from tests.factories import SCANS
 

@@ -8,8 +8,8 @@ from strokeseg.errors import DataError
 from strokeseg.evaluation.masks import Mask
 from strokeseg.evaluation.metrics import compare_masks
 from strokeseg.evaluation.protocol import bring_together, fit_centred
+from strokeseg.images.reading import read
 from strokeseg.space.grid import Grid
-from strokeseg.volume import read
 from tests.evaluation.masks_on_disk import affine, blobs, boxes
 from tests.factories import KINDS, Kind, affine_of, head
 

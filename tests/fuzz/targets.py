@@ -19,7 +19,9 @@ from strokeseg.cohort.find import find_cases
 from strokeseg.engines.windows import plan_windows
 from strokeseg.errors import DataError, StrokesegError
 from strokeseg.evaluation.truth_table import read_truths
-from strokeseg.intensity import Normalisation, normalise
+from strokeseg.images.intensity import Normalisation, normalise
+from strokeseg.images.reading import read
+from strokeseg.images.writing import write
 from strokeseg.models.config import ModelConfig
 from strokeseg.models.folder import read_config as read_model_config
 from strokeseg.models.folder import read_model_folder
@@ -33,7 +35,6 @@ from strokeseg.training.config import read_config
 from strokeseg.training.contrasts import read_sequences
 from strokeseg.training.inputs import label_map_paths, pair_paths, soft_map_paths
 from strokeseg.training.label_table import read_table
-from strokeseg.volume import read, write
 from tests.fuzz import mutations
 from tests.fuzz.mutations import Mutation
 from tests.fuzz.seeds import corpus, mix, seeds, tiny_model

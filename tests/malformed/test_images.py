@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strokeseg.errors import DataError
-from strokeseg.volume import read, write
+from strokeseg.images.reading import read
+from strokeseg.images.writing import write
 from tests.factories import KINDS, scan_image
 from tests.fuzz.seeds import seeds
 
@@ -72,7 +73,7 @@ def test_a_file_of_377_bytes_that_asks_for_18_gb_is_refused(tmp_path, packed, mo
     content = nifti1(**EIGHTEEN_GB)
     content = named_gzip(content[:352]) if packed else content[:377]
     assert len(content) == 377
-    monkeypatch.setattr("strokeseg.volume.checks.available_memory_bytes", lambda: None)
+    monkeypatch.setattr("strokeseg.images.checks.available_memory_bytes", lambda: None)
     path = tmp_path / ("a.nii.gz" if packed else "a.nii")
     message, peak = refused(path, content)
     assert "claims 8998912000 voxels (17997824352 bytes), the file holds 377 bytes" in message
@@ -83,7 +84,7 @@ def test_such_a_file_is_refused_where_a_process_may_take_little(tmp_path):
     path = tmp_path / "a.nii.gz"
     path.write_bytes(named_gzip(nifti1(**EIGHTEEN_GB)[:352]))
     program = (
-        "import resource, sys, strokeseg.volume as v\n"
+        "import resource, sys, strokeseg.images.reading as v\n"
         "from strokeseg.errors import DataError\n"
         "pages = int(open('/proc/self/statm').read().split()[0])\n"
         "limit = pages * resource.getpagesize() + 64 * 2**20\n"

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from strokeseg.errors import DataError
-from strokeseg.volume import read
+from strokeseg.images.reading import read
 from tests.factories import scan_file
 
 

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from strokeseg.intensity import normalise
+from strokeseg.images.intensity import normalise
+from strokeseg.images.reading import read
 from strokeseg.space.grid import Grid, canonical_grid, working_grid
 from strokeseg.space.resample import coverage, resample_image, resample_labels, resample_logits
-from strokeseg.volume import read
 from tests.factories import (
     ALL_AXCODES,
     KINDS,

@@ -6,10 +6,10 @@ from typer.testing import CliRunner
 
 from strokeseg.cli.train import synthesise, train
 from strokeseg.errors import EngineError, StrokesegError, UsageError
+from strokeseg.images.reading import read
 from strokeseg.training.checkpoint import load_checkpoint
 from strokeseg.training.devices import choose_device
 from strokeseg.training.gallery import contact_sheet, sample_row
-from strokeseg.volume import read
 from tests.training.heads import config_text
 
 app = typer.Typer()

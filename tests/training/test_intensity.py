@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from strokeseg import intensity as at_test_time
+from strokeseg.images import intensity as at_test_time
 from strokeseg.training.intensity import (
     Scanner,
     add_noise,

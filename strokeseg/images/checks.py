@@ -4,9 +4,9 @@ import numpy as np
 
 from strokeseg.arrays import AffineArray, FloatArray, Shape3
 from strokeseg.errors import DataError
+from strokeseg.images.placement import unusable
 from strokeseg.machine import available_memory_bytes
 from strokeseg.space.grid import Grid
-from strokeseg.volume.place import unusable
 
 _MIN_FIELD_OF_VIEW_MM = 32.0
 _MAX_FIELD_OF_VIEW_MM = 1000.0

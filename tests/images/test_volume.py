@@ -8,7 +8,8 @@ import pytest
 
 from strokeseg.errors import CannotCreateError, DataError, ReadWriteError, StrokesegError
 from strokeseg.files.checksums import sha256
-from strokeseg.volume import read, write
+from strokeseg.images.reading import read
+from strokeseg.images.writing import write
 from tests.factories import KINDS, Kind, affine_of, head, scan_file, scan_image
 
 RAS = KINDS["ras"]
@@ -248,7 +249,7 @@ def test_same_data_make_same_bytes_in_any_layout_and_with_any_threads(tmp_path, 
     data, affine = head(kind)
     volume = read((data, affine))
     write(tmp_path / "a.nii.gz", np.asfortranarray(data), like=volume)
-    monkeypatch.setattr("strokeseg.volume.volume.thread_count", lambda: 1)
+    monkeypatch.setattr("strokeseg.images.writing.thread_count", lambda: 1)
     write(tmp_path / "b.nii.gz", np.ascontiguousarray(data), like=volume)
     first = (tmp_path / "a.nii.gz").read_bytes()
     assert first == (tmp_path / "b.nii.gz").read_bytes()

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from strokeseg.errors import UsageError
-from strokeseg.intensity import (
+from strokeseg.images.intensity import (
     clip_hounsfield,
     equalise_histogram,
     normalise,

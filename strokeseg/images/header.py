@@ -12,10 +12,10 @@ from nibabel.spatialimages import HeaderDataError, SpatialImage
 
 from strokeseg.arrays import AffineArray
 from strokeseg.errors import DataError
+from strokeseg.images.filetype import LONGEST_HEADER_BYTES, header_and_voxels, kind_of
+from strokeseg.images.placement import check_codes, check_units, check_zooms, place_warnings
+from strokeseg.images.stream import read_start
 from strokeseg.space.grid import affine_problem
-from strokeseg.volume.filetype import LONGEST_HEADER_BYTES, header_and_voxels, kind_of
-from strokeseg.volume.place import check_codes, check_units, check_zooms, place_warnings
-from strokeseg.volume.stream import read_start
 
 _NIFTI1_BYTES, _MGH_BYTES = 348, 90
 _MGH_VOXELS_AT = 284

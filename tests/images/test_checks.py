@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from strokeseg.errors import DataError, InputNotFoundError, ReadWriteError, StrokesegError
-from strokeseg.volume import read
+from strokeseg.images.reading import read
 from tests.factories import KINDS, Kind, affine_of, head, scan_file, scan_image
 
 RAS = KINDS["ras"]
@@ -74,7 +74,7 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
     def refused(_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("strokeseg.volume.stream._is_gzip", refused)
+    monkeypatch.setattr("strokeseg.images.stream._is_gzip", refused)
     assert "permission denied" in refusal(path, 66)
 
 
@@ -84,7 +84,7 @@ def test_a_disk_that_fails(tmp_path, monkeypatch):
     def fails(_):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("strokeseg.volume.stream._is_gzip", fails)
+    monkeypatch.setattr("strokeseg.images.stream._is_gzip", fails)
     with pytest.raises(ReadWriteError, match="Input/output error") as caught:
         read(path)
     assert caught.value.exit_code == 74
@@ -334,9 +334,9 @@ def test_more_voxels_claimed_than_fit_into_memory(tmp_path, name, monkeypatch):
     )
     message = refusal(path)
     assert "30000 x 30000 x 30000 voxels, which take 162000.0 GB of memory" in message
-    monkeypatch.setattr("strokeseg.volume.checks.available_memory_bytes", lambda: 400_000)
+    monkeypatch.setattr("strokeseg.images.checks.available_memory_bytes", lambda: 400_000)
     assert "0.0 GB are free" in refusal(scan_file(tmp_path))
-    monkeypatch.setattr("strokeseg.volume.checks.available_memory_bytes", lambda: None)
+    monkeypatch.setattr("strokeseg.images.checks.available_memory_bytes", lambda: None)
     assert "the file holds" in refusal(path)
 
 

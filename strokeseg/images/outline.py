@@ -8,15 +8,10 @@ import numpy.typing as npt
 from nibabel.spatialimages import SpatialImage
 
 from strokeseg.errors import DataError
+from strokeseg.images.checks import check_dtype, check_memory, checked_grid, spatial_shape
+from strokeseg.images.header import ImageHeader, header_of_image, read_header, space_from_affine
+from strokeseg.images.stream import require_file
 from strokeseg.space.grid import Grid
-from strokeseg.volume.checks import check_dtype, check_memory, checked_grid, spatial_shape
-from strokeseg.volume.header import (
-    ImageHeader,
-    header_of_image,
-    read_header,
-    space_from_affine,
-)
-from strokeseg.volume.stream import require_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +40,7 @@ class Outline:
 
 
 def outline_file(path: Path) -> Outline:
-    """Read and check the header of a file; see `strokeseg.volume.read` for the errors."""
+    """Read and check the header of a file; see `strokeseg.images.reading.read` for the errors."""
     require_file(path)
     header = read_header(path)
     return _outline(str(path), path, header, fits=True)

@@ -17,8 +17,9 @@ import pytest
 
 from strokeseg import LoadedModel, Options, predict
 from strokeseg.errors import DataError
+from strokeseg.images.reading import read
+from strokeseg.images.writing import write
 from strokeseg.models.folder import read_model_folder
-from strokeseg.volume import read, write
 from tests.factories import Kind, affine_of
 from tests.tiny_models import tiny_files, write_files
 
