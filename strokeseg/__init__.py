@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from strokeseg._version import __version__
 
 if TYPE_CHECKING:
-    from strokeseg.lesions import Lesion
     from strokeseg.loaded import Hardware, LoadedModel, load_model
+    from strokeseg.measure.lesions import Lesion
     from strokeseg.options import Options
     from strokeseg.pipeline import predict
     from strokeseg.result import Result
@@ -31,7 +31,7 @@ __all__ = [
 
 _HOMES = {
     "Hardware": "strokeseg.loaded",
-    "Lesion": "strokeseg.lesions",
+    "Lesion": "strokeseg.measure.lesions",
     "LoadedModel": "strokeseg.loaded",
     "Options": "strokeseg.options",
     "Result": "strokeseg.result",

@@ -12,12 +12,12 @@ of the voxels.
 import math
 from dataclasses import dataclass
 
-from strokeseg.components import HELD_VOXELS
 from strokeseg.engines.footprint import footprint, window_bytes
 from strokeseg.engines.stitching import KEPT_BYTES, keeps_windows
 from strokeseg.engines.stitching import SLAB_BYTES as STITCHED_BYTES
 from strokeseg.engines.windows import plan_windows
 from strokeseg.ensemble import SLAB_BYTES, slab_planes
+from strokeseg.measure.components import HELD_VOXELS
 from strokeseg.models.config import ModelConfig
 from strokeseg.space.grid import Grid, working_grid
 

@@ -5,14 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from strokeseg.arrays import AnyArray, BoolArray, LabelArray
-from strokeseg.brain import (
-    brain_mask,
-    brain_volume_ml,
-    is_hardly_any_brain,
-)
-from strokeseg.components import label_components
 from strokeseg.ensemble import FlipSpread, Posterior
-from strokeseg.lesions import large_enough, lesion_volume_ml, threshold_probability
+from strokeseg.measure.brain import brain_mask, brain_volume_ml, is_hardly_any_brain
+from strokeseg.measure.components import label_components
+from strokeseg.measure.lesions import large_enough, lesion_volume_ml, threshold_probability
 from strokeseg.models.config import ModelConfig
 from strokeseg.options import Options
 from strokeseg.space.grid import Grid

@@ -10,7 +10,7 @@ from strokeseg.errors import UsageError
 from strokeseg.files.safe_names import name_fault
 from strokeseg.files.tables import table
 from strokeseg.images.file_names import _IMAGE_ENDINGS
-from strokeseg.lesions import Lesion
+from strokeseg.measure.lesions import Lesion
 
 KINDS = ("mask", "probability", "tissue", "uncertainty", "lesions", "qc")
 DEFAULT_KINDS = frozenset({"mask", "lesions", "qc"})

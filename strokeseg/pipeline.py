@@ -6,17 +6,17 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from strokeseg.arrays import BoolArray, LabelArray
-from strokeseg.brain import brain_volume_ml, find_midline_mm
-from strokeseg.counting import count_labels
 from strokeseg.decision import decide, flip_volumes_ml, make_rule
 from strokeseg.ensemble import Member, Posterior, flip_spread, posterior
 from strokeseg.errors import DataError
 from strokeseg.images.modalities import choose_reference, order_modalities
 from strokeseg.images.outline import Outline
 from strokeseg.images.reading import Source, outline
-from strokeseg.lesions import find_lesions, lesion_volume_ml
 from strokeseg.loaded import Hardware, LoadedModel, check_compatible, load_model
 from strokeseg.machine import at_most
+from strokeseg.measure.brain import brain_volume_ml, find_midline_mm
+from strokeseg.measure.counting import count_labels
+from strokeseg.measure.lesions import find_lesions, lesion_volume_ml
 from strokeseg.memory_plan import plan_memory
 from strokeseg.options import Options, Progress, Silence
 from strokeseg.passes import Clock, Run, Scans, read_scans, see_scans

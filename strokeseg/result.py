@@ -15,7 +15,7 @@ from strokeseg.files.targets import check_outputs
 from strokeseg.images.intensity import clip_hounsfield
 from strokeseg.images.reading import Volume
 from strokeseg.images.writing import write
-from strokeseg.lesions import Lesion
+from strokeseg.measure.lesions import Lesion
 from strokeseg.outputs import (
     DEFAULT_KINDS,
     KINDS,

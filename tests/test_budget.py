@@ -19,9 +19,9 @@ from strokeseg.budget import (
     Settings,
     stages,
 )
-from strokeseg.components import HELD_VOXELS
 from strokeseg.engines.footprint import footprint, window_bytes
 from strokeseg.errors import DataError, UsageError
+from strokeseg.measure.components import HELD_VOXELS
 from strokeseg.memory_plan import choose_settings, usual_settings
 from strokeseg.models.config import ModelConfig
 from strokeseg.network.blueprint import parameter_shapes

@@ -13,7 +13,7 @@ from strokeseg.files.atomic import write_atomically
 from strokeseg.files.safe_names import LONGEST_BYTES
 from strokeseg.files.tables import table
 from strokeseg.files.targets import check_outputs
-from strokeseg.lesions import Lesion
+from strokeseg.measure.lesions import Lesion
 from strokeseg.outputs import (
     DEFAULT_KINDS,
     KINDS,

@@ -38,7 +38,7 @@ class Place:
     dask
         Address of a Dask scheduler.
     slurm
-        What to ask SLURM for, see `strokeseg.cohort.cluster.parse_slurm`.
+        What to ask SLURM for, see `strokeseg.cohort.slurm.parse_slurm`.
 
     Raises
     ------

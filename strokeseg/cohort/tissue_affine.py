@@ -14,9 +14,9 @@ import numpy as np
 
 from strokeseg.archive import FiledCase
 from strokeseg.arrays import AffineArray, BoolArray, LabelArray
-from strokeseg.brain import brain_mask
 from strokeseg.errors import DataError
 from strokeseg.images.reading import read
+from strokeseg.measure.brain import brain_mask
 from strokeseg.space.grid import Grid
 from strokeseg.space.mni import fit_moments
 

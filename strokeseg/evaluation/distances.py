@@ -14,7 +14,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from strokeseg.arrays import AffineArray, BoolArray
-from strokeseg.components import bounding_box
+from strokeseg.measure.components import bounding_box
 
 _PERCENTILE = 95.0
 

@@ -7,7 +7,7 @@ from scipy import ndimage, sparse
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from strokeseg.arrays import BoolArray, IntArray
-from strokeseg.components import bounding_box
+from strokeseg.measure.components import bounding_box
 
 _CONNECTIVITY_26 = np.ones((3, 3, 3), dtype=np.bool_)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from strokeseg.arrays import BoolArray, Shape3
-from strokeseg.components import label_components
+from strokeseg.measure.components import label_components
 from strokeseg.pages.facts import LesionRow
 from strokeseg.space.grid import Grid
 

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray
-from strokeseg.components import Box, bounding_box
 from strokeseg.errors import DataError
+from strokeseg.measure.components import Box, bounding_box
 from strokeseg.report.page import (
     CONVENTION,
     HEAD_LEVEL,

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-import strokeseg.engines
+import strokeseg.engines.choice
 from strokeseg.engines.choice import available_engines, open_engine
 from strokeseg.engines.cuda import cuda_count
 from strokeseg.errors import EngineError, ModelFormatError, UsageError
@@ -38,7 +38,7 @@ def gpu(monkeypatch):
     """Make the driver and some engines look as if there were a CUDA device."""
 
     def show(*names):
-        monkeypatch.setattr(strokeseg.engines, "cuda_count", lambda: 1)
+        monkeypatch.setattr(strokeseg.engines.choice, "cuda_count", lambda: 1)
         for name in names:
             module = importlib.import_module(f"strokeseg.engines.{name}")
             monkeypatch.setattr(module, "devices", lambda: ["cpu", "cuda:0"])
@@ -48,7 +48,7 @@ def gpu(monkeypatch):
 
 @pytest.fixture
 def no_gpu(monkeypatch):
-    monkeypatch.setattr(strokeseg.engines, "cuda_count", lambda: 0)
+    monkeypatch.setattr(strokeseg.engines.choice, "cuda_count", lambda: 0)
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -259,7 +259,7 @@ def test_openvino_needs_no_torch():
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from tests.networks import spec_of, random_state, random_image\n"
-        "from strokeseg.engines import open_engine\n"
+        "from strokeseg.engines.choice import open_engine\n"
         "from strokeseg.engines.scan import scan_logits\n"
         "from strokeseg.engines.windows import plan_windows\n"
         "spec = spec_of()\n"
@@ -276,7 +276,7 @@ def test_openvino_needs_no_torch():
 
 def test_openvino_tells_nobody_of_its_use(tmp_path):
     code = (
-        "from strokeseg.engines import open_engine\n"
+        "from strokeseg.engines.choice import open_engine\n"
         "from tests.networks import spec_of, random_state\n"
         "spec = spec_of()\n"
         "open_engine(spec, random_state(spec), engine='openvino')\n"
@@ -293,7 +293,7 @@ def test_openvino_tells_nobody_of_its_use(tmp_path):
 
 def test_importing_the_engines_imports_no_framework():
     code = (
-        "import sys, strokeseg.engines, strokeseg.engines.scan\n"
+        "import sys, strokeseg.engines.choice, strokeseg.engines.scan\n"
         "print({'torch', 'openvino', 'onnxruntime', 'onnx'} & set(sys.modules))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,7 +9,7 @@ import numpy as np
 from strokeseg.files.checksums import sha256
 from strokeseg.images.reading import read
 from strokeseg.images.writing import write
-from strokeseg.lesions import find_lesions
+from strokeseg.measure.lesions import find_lesions
 from strokeseg.outputs import KINDS as ALL_KINDS
 from strokeseg.outputs import OutputNames, lesion_table, tissue_table
 from strokeseg.report.picture import draw

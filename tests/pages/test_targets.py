@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from strokeseg.archive import find_filed_cases
-from strokeseg.lesions import find_lesions
+from strokeseg.measure.lesions import find_lesions
 from strokeseg.outputs import lesion_table
 from strokeseg.pages.facts import gather_facts
 from strokeseg.pages.targets import lesion_voxels

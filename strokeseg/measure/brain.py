@@ -9,10 +9,10 @@ import numpy as np
 from scipy import ndimage
 
 from strokeseg.arrays import BoolArray, IntArray, LabelArray
-from strokeseg.components import label_components
-from strokeseg.counting import count_in_blocks, spread_blocks
 from strokeseg.errors import DataError
-from strokeseg.lesions import lesion_volume_ml
+from strokeseg.measure.components import label_components
+from strokeseg.measure.counting import count_in_blocks, spread_blocks
+from strokeseg.measure.lesions import lesion_volume_ml
 from strokeseg.space.grid import Grid
 
 BLOCK_MM = 2.5

@@ -15,7 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from strokeseg.arrays import AnyArray, BoolArray, IntArray, Shape3
-from strokeseg.counting import count_labels
+from strokeseg.measure.counting import count_labels
 
 Box = tuple[slice, slice, slice]
 Labels = npt.NDArray[np.int32]

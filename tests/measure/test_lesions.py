@@ -5,16 +5,16 @@ import math
 import numpy as np
 import pytest
 
-from strokeseg.components import bounding_box, label_components
 from strokeseg.errors import DataError, UsageError
-from strokeseg.lesions import (
+from strokeseg.measure.components import bounding_box, label_components
+from strokeseg.measure.lesions import (
     find_lesions,
     hemisphere_of,
     lesion_volume_ml,
     remove_small,
-    surface_area_mm2,
     threshold_probability,
 )
+from strokeseg.measure.surface_area import surface_area_mm2
 from strokeseg.space.grid import Grid
 
 

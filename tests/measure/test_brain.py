@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from strokeseg.brain import (
+from strokeseg.errors import DataError
+from strokeseg.measure.brain import (
     brain_mask,
     brain_volume_ml,
     brain_warnings,
@@ -11,7 +12,6 @@ from strokeseg.brain import (
     is_hardly_any_brain,
     keep_lesions_touching,
 )
-from strokeseg.errors import DataError
 from strokeseg.space.grid import Grid
 
 LESION = 5

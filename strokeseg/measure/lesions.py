@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from strokeseg.arrays import BoolArray, FloatArray, Shape3
-from strokeseg.components import Box, Components, bounding_box, label_components
 from strokeseg.errors import DataError, UsageError
+from strokeseg.measure.components import Box, Components, label_components
+from strokeseg.measure.surface_area import crofton, direction_weights
 from strokeseg.space.grid import Grid
-from strokeseg.surface import crofton, direction_weights
 
 Hemisphere = Literal["left", "right", "both", "midline"]
 
@@ -116,7 +116,7 @@ def find_lesions(
     grid : Grid
         Of both.
     midline_mm : float, optional
-        World x of the plane between the hemispheres, see `strokeseg.brain.find_midline_mm`.
+        World x of the plane between the hemispheres, see `strokeseg.measure.brain.find_midline_mm`.
         Without it, `hemisphere` is None.
 
     Raises
@@ -152,26 +152,6 @@ def hemisphere_of(offsets_mm: npt.NDArray[np.float64]) -> Hemisphere:
     if CROSSING_SHARE <= left <= 1.0 - CROSSING_SHARE:
         return "both"
     return "left" if left > CROSSING_SHARE else "right"
-
-
-def surface_area_mm2(mask: BoolArray, grid: Grid) -> float:
-    """Estimate the surface area of a mask by the Cauchy-Crofton formula in 13 directions.
-
-    Lines through the voxel centres along the 13 directions to the neighbours are intersected with
-    the surface: ``S = 2 sum_d c_d N_d V / l_d``, with N_d the changes between inside and outside
-    along direction d, V the voxel volume, l_d the step's length and c_d the share of the unit
-    sphere nearer to d than to any other direction, so that voxels need be neither cubes nor right
-    angled. What lies at the border of the field of view counts as surface. A ball of 10 voxels'
-    radius comes out within 2 %; a large cube along the axes 7 % low; counting voxel faces would
-    read a ball 50 % high.
-
-    Source: Legland, Kieu, Devaux, "Computation of Minkowski measures on 2D and 3D binary images",
-    Image Analysis and Stereology 26:83-92, 2007.
-    """
-    box = bounding_box(mask)
-    if box is None:
-        return 0.0
-    return crofton(mask[box], direction_weights(grid.affine))
 
 
 @dataclass(frozen=True, eq=False)

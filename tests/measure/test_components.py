@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strokeseg import components as module
-from strokeseg.components import label_components
+from strokeseg.measure import components as module
+from strokeseg.measure.components import label_components
 
 # Two bars that only their far end joins, and a voxel that meets it by a corner alone.
 FORK = np.zeros((7, 5, 5), bool)

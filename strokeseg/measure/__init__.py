@@ -1,0 +1,1 @@
+"""What a mask holds: components, counts, lesions, the brain, surface area."""
