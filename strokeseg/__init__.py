@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from strokeseg._version import __version__
 
 if TYPE_CHECKING:
-    from strokeseg.loaded import Hardware, LoadedModel, load_model
     from strokeseg.measure.lesions import Lesion
+    from strokeseg.models.loading import Hardware, LoadedModel, load_model
     from strokeseg.options import Options
     from strokeseg.pipeline import predict
     from strokeseg.result import Result
@@ -30,12 +30,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Hardware": "strokeseg.loaded",
+    "Hardware": "strokeseg.models.loading",
     "Lesion": "strokeseg.measure.lesions",
-    "LoadedModel": "strokeseg.loaded",
+    "LoadedModel": "strokeseg.models.loading",
     "Options": "strokeseg.options",
     "Result": "strokeseg.result",
-    "load_model": "strokeseg.loaded",
+    "load_model": "strokeseg.models.loading",
     "predict": "strokeseg.pipeline",
 }
 

@@ -9,8 +9,8 @@ from strokeseg.decision import make_rule
 from strokeseg.engines.flips import FLIPS
 from strokeseg.errors import DataError, UsageError
 from strokeseg.images.outline import Outline
-from strokeseg.loaded import LoadedModel
 from strokeseg.machine import resident_bytes, thread_count
+from strokeseg.models.loading import LoadedModel
 from strokeseg.options import Options
 
 SMALLEST_SLAB_BYTES = 1 << 20

@@ -12,8 +12,8 @@ from strokeseg.engines.windows import WindowPlan, plan_windows
 from strokeseg.ensemble import Member
 from strokeseg.images.intensity import clip_hounsfield, normalise, padding_value
 from strokeseg.images.reading import Source, Volume, read
-from strokeseg.loaded import LoadedModel
 from strokeseg.memory_plan import MemoryPlan
+from strokeseg.models.loading import LoadedModel
 from strokeseg.options import Options, Progress
 from strokeseg.record import Seen
 from strokeseg.space.grid import Grid, working_grid

@@ -12,12 +12,12 @@ from strokeseg.errors import DataError
 from strokeseg.images.modalities import choose_reference, order_modalities
 from strokeseg.images.outline import Outline
 from strokeseg.images.reading import Source, outline
-from strokeseg.loaded import Hardware, LoadedModel, check_compatible, load_model
 from strokeseg.machine import at_most
 from strokeseg.measure.brain import brain_volume_ml, find_midline_mm
 from strokeseg.measure.counting import count_labels
 from strokeseg.measure.lesions import find_lesions, lesion_volume_ml
 from strokeseg.memory_plan import plan_memory
+from strokeseg.models.loading import Hardware, LoadedModel, check_compatible, load_model
 from strokeseg.options import Options, Progress, Silence
 from strokeseg.passes import Clock, Run, Scans, read_scans, see_scans
 from strokeseg.record import Measures, case_warnings, make_record

@@ -9,11 +9,11 @@ from typing import Any
 
 from strokeseg._version import __version__
 from strokeseg.files.checksums import sha256
-from strokeseg.loaded import LoadedModel
 from strokeseg.machine import peak_memory_bytes
 from strokeseg.measure.brain import brain_warnings
 from strokeseg.measure.lesions import Lesion
 from strokeseg.memory_plan import MemoryPlan
+from strokeseg.models.loading import LoadedModel
 from strokeseg.options import Options
 from strokeseg.space.grid import Grid
 

@@ -23,7 +23,7 @@ from monai.transforms import (
     SpatialResample,
 )
 
-from strokeseg.models import Model
+from strokeseg.models.folder import Model
 
 FLIPS = [axes for count in range(4) for axes in combinations((2, 3, 4), count)]
 

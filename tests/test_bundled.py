@@ -7,12 +7,13 @@ import sys
 import numpy as np
 import pytest
 
-from strokeseg import Hardware, Options, diagnosis, load_model, predict
+from strokeseg import Hardware, Options, load_model, predict
 from strokeseg.cli import run
 from strokeseg.demo import demo_case, demo_truth
 from strokeseg.engines.choice import available_engines
 from strokeseg.images.reading import read
-from strokeseg.models import load_model_files
+from strokeseg.models import diagnosis
+from strokeseg.models.finding import load_model_files
 from strokeseg.models.golden import check_golden
 from strokeseg.models.registry import load_registry
 from strokeseg.overlap import dice

@@ -2,7 +2,7 @@ import numpy as np
 
 from strokeseg.decision import Rule, decide, flip_volumes_ml, label_map, make_rule
 from strokeseg.ensemble import FlipSpread, Posterior
-from strokeseg.models import ModelConfig
+from strokeseg.models.config import ModelConfig
 from strokeseg.options import Options
 from strokeseg.space.grid import Grid
 from tests.tiny_models import CONFIG, OWN

@@ -11,8 +11,8 @@ from strokeseg.engines.base import FlipLesion, ScanLogits
 from strokeseg.ensemble import Member, posterior
 from strokeseg.errors import DataError, UsageError
 from strokeseg.images.reading import outline
-from strokeseg.loaded import LoadedModel
 from strokeseg.memory_plan import plan_memory
+from strokeseg.models.loading import LoadedModel
 from strokeseg.space import axes
 from strokeseg.space.grid import Grid, working_grid
 from strokeseg.space.resample import resample_image, resample_logits

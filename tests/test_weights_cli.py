@@ -17,8 +17,8 @@ from strokeseg.errors import (
     WeightsUnavailableError,
 )
 from strokeseg.files.checksums import sha256
-from strokeseg.models import find_model, load_model_files
 from strokeseg.models import registry as registry_module
+from strokeseg.models.finding import find_model, load_model_files
 from strokeseg.models.golden import make_golden
 from strokeseg.network.spec import NetworkSpec
 from tests.fake_hub import running_hub

@@ -8,7 +8,7 @@ import typer
 from strokeseg.errors import UsageError
 
 if TYPE_CHECKING:
-    from strokeseg.loaded import Hardware
+    from strokeseg.models.loading import Hardware
 
 SCANS = "Scans (any number, any contrast)"
 RESULTS = "Results"
@@ -267,8 +267,8 @@ def hardware_of(
     UsageError
         If `max_memory` is no size.
     """
-    from strokeseg.loaded import Hardware
     from strokeseg.machine import parse_memory
+    from strokeseg.models.loading import Hardware
 
     limit = None if max_memory is None else parse_memory(max_memory)
     return Hardware(engine, device, precision, threads, limit)

@@ -19,8 +19,8 @@ def demo(
 ) -> None:
     """Segment a small synthetic scan that comes with the package, and compare with the truth."""
     from strokeseg.demo import demo_case, demo_truth
-    from strokeseg.loaded import Hardware
     from strokeseg.measure.lesions import lesion_volume_ml
+    from strokeseg.models.loading import Hardware
     from strokeseg.options import Options
     from strokeseg.outputs import KINDS
     from strokeseg.overlap import dice

@@ -14,7 +14,7 @@ def doctor(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001
 ) -> None:
     """Check this installation: versions, memory, cache, and the default model on every engine."""
-    from strokeseg.diagnosis import diagnose
+    from strokeseg.models.diagnosis import diagnose
 
     report = diagnose()
     if as_json:

@@ -9,7 +9,7 @@ from strokeseg.console import Reporter, say_warning, show_facts, show_text
 from strokeseg.errors import UsageError
 
 if TYPE_CHECKING:
-    from strokeseg.loaded import Hardware
+    from strokeseg.models.loading import Hardware
     from strokeseg.options import Options
     from strokeseg.result import Result
 

@@ -10,7 +10,7 @@ import typer
 from strokeseg.errors import printable
 
 if TYPE_CHECKING:
-    from strokeseg.models import FoundModel
+    from strokeseg.models.finding import FoundModel
     from strokeseg.models.hub_settings import HubSettings
     from strokeseg.models.registry import Registry, RegistryEntry
     from strokeseg.models.verification import Verdict
@@ -54,7 +54,7 @@ def list_models(*, as_json: JsonOption = False) -> None:
 @app.command("show")
 def show(name: NameArgument, *, as_json: JsonOption = False) -> None:
     """Show what is known of one model: origin, licence, citation, classes, checksums, files."""
-    from strokeseg.models import locate_model
+    from strokeseg.models.finding import locate_model
     from strokeseg.models.hub_settings import hub_settings
     from strokeseg.models.registry import load_registry
 
@@ -86,8 +86,8 @@ def download_model(
     offline: OfflineOption = False,
 ) -> None:
     """Fetch a model from the Hub, check its sha256, and write its folder to stdout."""
-    from strokeseg.models import fetch_model, locate_model
-    from strokeseg.models.hub_errors import offline_error
+    from strokeseg.models.finding import fetch_model, locate_model
+    from strokeseg.models.hub.errors import offline_error
     from strokeseg.models.hub_settings import hub_settings
     from strokeseg.models.registry import load_registry
 
@@ -115,7 +115,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check a model's sha256 and tensors, and that an engine reproduces its golden record."""
-    from strokeseg.models import find_model
+    from strokeseg.models.finding import find_model
     from strokeseg.models.hub_settings import hub_settings
     from strokeseg.models.registry import load_registry
     from strokeseg.models.verification import models_here, summary_error, verify_model
@@ -153,8 +153,8 @@ def export(
     Like `cp -r`: where DIR is a folder already, the model goes into a subfolder of its name.
     A published model that is not here is fetched first.
     """
-    from strokeseg.models import find_model
     from strokeseg.models.carrying import export_checked
+    from strokeseg.models.finding import find_model
 
     found = find_model(name, offline=offline, say=_say)
     folder = export_checked(found, target, overwrite=overwrite)
@@ -227,7 +227,7 @@ def _text(value: object) -> str:
 
 def _row(entry: "RegistryEntry", settings: "HubSettings", registry: "Registry") -> dict[str, Any]:
     from strokeseg.errors import StrokesegError
-    from strokeseg.models import locate_model
+    from strokeseg.models.finding import locate_model
 
     try:
         found = locate_model(entry.name, settings, registry)

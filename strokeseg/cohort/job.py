@@ -10,9 +10,9 @@ from typing import Any, Literal, Protocol
 from strokeseg._version import __version__
 from strokeseg.cohort.case import Case
 from strokeseg.files.checksums import sha256
-from strokeseg.loaded import Hardware
-from strokeseg.models import find_model
+from strokeseg.models.finding import find_model
 from strokeseg.models.folder import CONFIG_FILE
+from strokeseg.models.loading import Hardware
 from strokeseg.options import Options
 from strokeseg.outputs import DEFAULT_KINDS, OutputNames
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from strokeseg.cohort.case import Case
 from strokeseg.cohort.job import BatchJob, Outcome
 from strokeseg.cohort.work import Worker
-from strokeseg.loaded import LoadedModel
+from strokeseg.models.loading import LoadedModel
 
 # One case of a worker is in its network while another is read or saved, however many threads the
 # worker has: memory does not grow with them.

@@ -31,8 +31,8 @@ from strokeseg.errors import (
     StrokesegError,
 )
 from strokeseg.images.reading import Volume, read
-from strokeseg.loaded import LoadedModel, check_compatible, load_model
 from strokeseg.machine import at_most
+from strokeseg.models.loading import LoadedModel, check_compatible, load_model
 from strokeseg.pipeline import predict
 from strokeseg.result import Result
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from strokeseg.errors import ModelFormatError, UsageError
-from strokeseg.models import FoundModel
+from strokeseg.models.finding import FoundModel
 from strokeseg.models.folder import read_model_folder
 from strokeseg.models.hub_settings import HubSettings
 from strokeseg.models.registry import Registry

@@ -13,15 +13,15 @@ from typing import Literal
 from strokeseg.errors import WeightsUnavailableError
 from strokeseg.models.config import ModelConfig
 from strokeseg.models.folder import Model, read_model_folder, require_model_files
-from strokeseg.models.hub import Say, download
-from strokeseg.models.hub_cache import (
+from strokeseg.models.hub.cache import (
     PREFIX,
     HubReference,
     cached_folder,
     known_checksums,
     parse_reference,
 )
-from strokeseg.models.hub_errors import offline_error
+from strokeseg.models.hub.download import Say, download
+from strokeseg.models.hub.errors import offline_error
 from strokeseg.models.hub_settings import HubSettings, hub_settings
 from strokeseg.models.registry import Registry, RegistryEntry, load_registry, unknown_model
 from strokeseg.models.store import Manifest, imported_folder, read_manifest

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strokeseg.errors import EngineError, StrokesegError, WeightsUnavailableError
-from strokeseg.models import FoundModel, locate_model
+from strokeseg.models.finding import FoundModel, locate_model
 from strokeseg.models.golden import GoldenResult, check_golden
 from strokeseg.models.hub_settings import HubSettings
 from strokeseg.models.registry import Registry

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from strokeseg.errors import StrokesegError
-from strokeseg.models import locate_model
+from strokeseg.models.finding import locate_model
 from strokeseg.models.hub_settings import hub_settings
 from strokeseg.models.registry import load_registry
 

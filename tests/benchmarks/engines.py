@@ -20,7 +20,7 @@ from strokeseg.engines.base import Engine, ScanLogits
 from strokeseg.engines.choice import available_engines
 from strokeseg.engines.scan import scan_logits
 from strokeseg.engines.windows import WindowPlan
-from strokeseg.loaded import LoadedModel
+from strokeseg.models.loading import LoadedModel
 from strokeseg.overlap import dice
 from tests.factories import SCANS
 

@@ -123,7 +123,7 @@ def measure_engine(engine: str, precision: str, window: int) -> str:
     from strokeseg.engines.choice import open_engine
     from strokeseg.engines.footprint import window_bytes
     from strokeseg.machine import resident_bytes
-    from strokeseg.models import load_model_files
+    from strokeseg.models.finding import load_model_files
 
     model = load_model_files(offline=True)
     opened = open_engine(

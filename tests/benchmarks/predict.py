@@ -29,7 +29,7 @@ ROWS = (
 
 def paper_model(folder: Path) -> Path:
     """Write the bundled weights, which are the paper's network, as a model of 1 mm and 192^3."""
-    from strokeseg.models import load_model_files
+    from strokeseg.models.finding import load_model_files
 
     bundled = load_model_files(offline=True)
     config = bundled.config.spec.to_config()
@@ -46,7 +46,7 @@ def run_row(model: Path, scan: Path, engine: str, precision: str, output: Path) 
     if engine == "monai":
         import nibabel as nib
 
-        from strokeseg.models import load_model_files
+        from strokeseg.models.finding import load_model_files
         from tests.monai_chain import Chain
 
         chain = Chain(load_model_files(str(model)))

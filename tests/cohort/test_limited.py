@@ -13,7 +13,7 @@ from strokeseg.cohort.case import Case
 from strokeseg.cohort.pool import _share
 from strokeseg.cohort.work import Worker
 from strokeseg.errors import UsageError
-from strokeseg.loaded import Hardware
+from strokeseg.models.loading import Hardware
 from tests.cohort.cohorts import (
     Heard,
     make_cases,

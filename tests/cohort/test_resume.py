@@ -13,7 +13,7 @@ from strokeseg.cohort.case import Case
 from strokeseg.cohort.resume import look_at, remove_leftovers
 from strokeseg.engines.choice import open_engine
 from strokeseg.files.staging import Staging, staging_prefix
-from strokeseg.loaded import Hardware
+from strokeseg.models.loading import Hardware
 from strokeseg.options import Options
 from strokeseg.outputs import KINDS, OutputNames
 from tests.cohort.cohorts import (
@@ -69,7 +69,7 @@ def test_whole_cases_are_skipped_and_no_engine_is_opened(done, monkeypatch):
     def refuse(*_arguments, **_keywords):
         raise AssertionError
 
-    monkeypatch.setattr("strokeseg.loaded.open_engine", refuse)
+    monkeypatch.setattr("strokeseg.models.loading.open_engine", refuse)
     before = {p: p.stat().st_mtime_ns for p in job.output.rglob("*") if p.is_file()}
     assert set(statuses(cases, job).values()) == {"skipped"}
     assert {p: p.stat().st_mtime_ns for p in job.output.rglob("*") if p.is_file()} == before
@@ -338,7 +338,8 @@ def test_the_engine_that_resume_does_without_is_the_one_that_is_used(done, monke
     cases, job = done
     opened = []
     monkeypatch.setattr(
-        "strokeseg.loaded.open_engine", lambda *a, **k: opened.append(1) or open_engine(*a, **k)
+        "strokeseg.models.loading.open_engine",
+        lambda *a, **k: opened.append(1) or open_engine(*a, **k),
     )
     (job.output / "s2" / "s2_qc.png").unlink()
     only_second(run_all(cases, job))

@@ -149,7 +149,7 @@ def test_an_engine_that_is_missing_ends_the_batch_before_a_case_is_done(job, tmp
     def missing(*_arguments, **_named):
         raise UsageError("no such engine")
 
-    monkeypatch.setattr("strokeseg.loaded.open_engine", missing)
+    monkeypatch.setattr("strokeseg.models.loading.open_engine", missing)
     with pytest.raises(UsageError, match="no such engine"):
         run_all(make_cases(tmp_path / "in", 3), job)
     assert [path for path in job.output.rglob("*") if path.is_file()] == []

@@ -12,7 +12,7 @@ from PIL import Image
 from strokeseg.archive import find_filed_cases
 from strokeseg.cli import run
 from strokeseg.errors import InputNotFoundError, UsageError
-from strokeseg.models import FoundModel, locate_model
+from strokeseg.models.finding import FoundModel, locate_model
 from strokeseg.models.hub_settings import hub_settings
 from strokeseg.models.registry import load_registry
 from strokeseg.pages import build_report, cards

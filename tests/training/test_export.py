@@ -8,9 +8,9 @@ import torch
 import strokeseg.pipeline
 from strokeseg.engines.choice import open_engine
 from strokeseg.errors import UsageError
-from strokeseg.loaded import Hardware, load_model
-from strokeseg.models import load_model_files
+from strokeseg.models.finding import load_model_files
 from strokeseg.models.golden import check_golden
+from strokeseg.models.loading import Hardware, load_model
 from strokeseg.training.checkpoint import load_checkpoint
 from strokeseg.training.export import ExportSettings, export_model, main
 from strokeseg.training.loop import Session, train

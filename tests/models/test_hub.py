@@ -13,10 +13,10 @@ from strokeseg.errors import (
     UsageError,
     WeightsUnavailableError,
 )
-from strokeseg.models import fetch_model, find_model, load_model_files
 from strokeseg.models import registry as registry_module
-from strokeseg.models.hub_cache import HubReference, parse_reference
-from strokeseg.models.hub_progress import progress_arguments
+from strokeseg.models.finding import fetch_model, find_model, load_model_files
+from strokeseg.models.hub.cache import HubReference, parse_reference
+from strokeseg.models.hub.progress import progress_arguments
 from strokeseg.models.hub_settings import hub_settings, require_safe_address, shown_address
 from strokeseg.models.registry import load_registry
 from tests.fake_hub import running_hub

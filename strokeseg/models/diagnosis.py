@@ -12,7 +12,8 @@ from strokeseg._version import __version__
 from strokeseg.engines.choice import PREFERENCE, EngineInfo, available_engines, open_engine
 from strokeseg.errors import StrokesegError
 from strokeseg.machine import available_memory_bytes
-from strokeseg.models import Model, load_model_files
+from strokeseg.models.finding import load_model_files
+from strokeseg.models.folder import Model
 from strokeseg.models.golden import check_golden
 from strokeseg.models.hub_settings import hub_settings
 

@@ -19,10 +19,10 @@ from strokeseg._version import __version__
 from strokeseg.errors import ModelFormatError, WeightsUnavailableError
 from strokeseg.files.checksums import sha256
 from strokeseg.models.folder import CONFIG_FILE, is_pickle
-from strokeseg.models.hub_cache import HubReference, remove_from_cache
-from strokeseg.models.hub_errors import explain, is_transient, network_errors, offline_error
-from strokeseg.models.hub_guard import only_safe_addresses
-from strokeseg.models.hub_progress import progress_arguments
+from strokeseg.models.hub.cache import HubReference, remove_from_cache
+from strokeseg.models.hub.errors import explain, is_transient, network_errors, offline_error
+from strokeseg.models.hub.guard import only_safe_addresses
+from strokeseg.models.hub.progress import progress_arguments
 from strokeseg.models.hub_settings import HubSettings, require_safe_address, shown_address
 from strokeseg.models.store import record_checksums
 from strokeseg.models.tensors import WEIGHTS_FILE

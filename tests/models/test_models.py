@@ -11,9 +11,9 @@ from safetensors.numpy import save
 
 from strokeseg.errors import ModelFormatError, WeightsUnavailableError
 from strokeseg.files.checksums import sha256
-from strokeseg.models import find_model, load_model_files
 from strokeseg.models import registry as registry_module
 from strokeseg.models.config import ModelConfig
+from strokeseg.models.finding import find_model, load_model_files
 from strokeseg.models.golden import check_golden, make_golden
 from tests.tiny_models import (
     CONFIG,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from strokeseg.engines.base import Engine
 from strokeseg.engines.choice import open_engine
 from strokeseg.errors import UsageError
-from strokeseg.models import Model, load_model_files
+from strokeseg.models.finding import load_model_files
+from strokeseg.models.folder import Model
 
 
 @dataclass(frozen=True, eq=False)
