@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from strokeseg.models.loading import Hardware, LoadedModel, load_model
     from strokeseg.options import Options
     from strokeseg.pipeline import predict
-    from strokeseg.result import Result
+    from strokeseg.results.result import Result
 
 __all__ = [
     "Hardware",
@@ -34,7 +34,7 @@ _HOMES = {
     "Lesion": "strokeseg.measure.lesions",
     "LoadedModel": "strokeseg.models.loading",
     "Options": "strokeseg.options",
-    "Result": "strokeseg.result",
+    "Result": "strokeseg.results.result",
     "load_model": "strokeseg.models.loading",
     "predict": "strokeseg.pipeline",
 }

@@ -21,7 +21,7 @@ from strokeseg.models.loading import Hardware, LoadedModel, check_compatible, lo
 from strokeseg.options import Options, Progress, Silence
 from strokeseg.passes import Clock, Run, Scans, read_scans, see_scans
 from strokeseg.record import Measures, case_warnings, make_record
-from strokeseg.result import Result
+from strokeseg.results.result import Result
 from strokeseg.space.grid import Grid
 from strokeseg.space.resample import resample_image
 

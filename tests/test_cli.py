@@ -266,7 +266,7 @@ def test_interrupting_leaves_nothing_and_ends_with_130(folder, capsys, monkeypat
     def interrupt(*_arguments, **_keywords):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("strokeseg.result.draw", interrupt)
+    monkeypatch.setattr("strokeseg.results.result.draw", interrupt)
     assert predict(folder, "--t1", str(scan_file(folder))) == 130
     assert "interrupted" in one_line(capsys)
     assert not (folder / "out").exists()

@@ -8,7 +8,7 @@ from PIL import Image
 
 from strokeseg.errors import DataError
 from strokeseg.report.heat import CELL_PX, COLUMNS, GUTTER_PX, HEADER_PX, colours, draw_heat
-from strokeseg.report.page import MARGIN_PX
+from strokeseg.results.page import MARGIN_PX
 from strokeseg.space.grid import Grid
 
 SHAPE = (60, 72, 60)

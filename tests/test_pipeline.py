@@ -7,7 +7,7 @@ import pytest
 from strokeseg import Options, load_model, predict
 from strokeseg.errors import CannotCreateError, DataError, UsageError
 from strokeseg.measure.lesions import lesion_volume_ml
-from strokeseg.outputs import KINDS as ALL_KINDS
+from strokeseg.results.output_names import KINDS as ALL_KINDS
 from tests.factories import ALL_AXCODES, KINDS, Kind, scan_file, scan_image
 from tests.tiny_models import OWN, tiny_files, write_files
 

@@ -106,7 +106,7 @@ def _fail(code: int, message: str, arguments: list[str]) -> int:
     from strokeseg.console import say_error
 
     if ANONYMISE in arguments:
-        from strokeseg.anonymous import Veil
+        from strokeseg.results.anonymous import Veil
 
         message = Veil.over_arguments(arguments)(message)
     elif "--debug" in arguments:

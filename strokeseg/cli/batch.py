@@ -80,7 +80,7 @@ def batch(
     from strokeseg.cohort.run import Place
     from strokeseg.cohort.slurm import parse_slurm
     from strokeseg.options import Options
-    from strokeseg.outputs import parse_kinds
+    from strokeseg.results.output_names import parse_kinds
 
     kinds = parse_kinds(save)
     a.check_anonymity(anonymise=anonymise, debug=debug, dry_run=dry_run)
@@ -185,10 +185,10 @@ def run_cohort(cohort: "Cohort", job: "BatchJob", place: "Place", show: Show) ->
     StrokesegError
         If the batch cannot run at all, or was interrupted.
     """
-    from strokeseg.archive import COHORT_TABLE
     from strokeseg.cohort.collect import collect
     from strokeseg.cohort.run import prepare_job, run_cases
     from strokeseg.console_batch import BatchReporter
+    from strokeseg.results.archive import COHORT_TABLE
 
     veil = veil_of(cohort, job)
     for note in cohort.notes if not show.quiet else ():
@@ -227,7 +227,7 @@ def run_cohort(cohort: "Cohort", job: "BatchJob", place: "Place", show: Show) ->
 
 def veil_of(cohort: "Cohort", job: "BatchJob", *, scans: bool = False) -> Callable[[str], str]:
     """Give what takes folders, and scans, of an anonymous batch out of a message; else nothing."""
-    from strokeseg.anonymous import Veil
+    from strokeseg.results.anonymous import Veil
 
     if not job.anonymise:
         return str

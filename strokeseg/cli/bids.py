@@ -163,7 +163,7 @@ def bids(
     from strokeseg.cohort.run import Place
     from strokeseg.cohort.slurm import parse_slurm
     from strokeseg.options import Options
-    from strokeseg.outputs import parse_kinds
+    from strokeseg.results.output_names import parse_kinds
 
     a.check_anonymity(anonymise=anonymise, debug=debug, dry_run=dry_run)
     check_folders(bids_dir, out_dir)

@@ -22,8 +22,8 @@ def demo(
     from strokeseg.measure.lesions import lesion_volume_ml
     from strokeseg.models.loading import Hardware
     from strokeseg.options import Options
-    from strokeseg.outputs import KINDS
     from strokeseg.overlap import dice
+    from strokeseg.results.output_names import KINDS
 
     case = demo_case()
     job = Job(

@@ -66,9 +66,9 @@ def overlap(
     are. Others are brought to MNI152 by an affine from their tissue map, so save it: strokeseg
     batch ... --save mask,tissue. overlap.json says how each case came to its place.
     """
-    from strokeseg.archive import OVERLAP_FOLDER, find_filed_cases
     from strokeseg.cohort.common_space import Wish
     from strokeseg.cohort.lesion_map import NAMES, RECORD_NAME, make_map, save_map
+    from strokeseg.results.archive import OVERLAP_FOLDER, find_filed_cases
 
     if space is not None and align:
         raise UsageError("--space says where the masks are, --align says to move them: give one")

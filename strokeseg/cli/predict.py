@@ -11,7 +11,7 @@ from strokeseg.errors import UsageError
 if TYPE_CHECKING:
     from strokeseg.models.loading import Hardware
     from strokeseg.options import Options
-    from strokeseg.result import Result
+    from strokeseg.results.result import Result
 
 
 def predict(
@@ -55,7 +55,7 @@ def predict(
     The mask comes out on the grid of the first.
     """
     from strokeseg.options import Options
-    from strokeseg.outputs import parse_kinds
+    from strokeseg.results.output_names import parse_kinds
 
     given = {"t1": t1, "flair": flair, "t2": t2, "dwi": dwi, "adc": adc, "pd": pd, "ct": ct}
     images = {name: path for name, path in given.items() if path is not None}
@@ -115,12 +115,12 @@ class Job:
 
 def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     """Check where results go, predict, and save; returns the result and what was written."""
-    from strokeseg.anonymous import pseudonym
     from strokeseg.files.targets import check_outputs
     from strokeseg.images.modalities import choose_reference, order_modalities
     from strokeseg.machine import at_most
-    from strokeseg.outputs import OutputNames, check_prefix, prefix_of
     from strokeseg.pipeline import predict as predict_case
+    from strokeseg.results.anonymous import pseudonym
+    from strokeseg.results.output_names import OutputNames, check_prefix, prefix_of
 
     output = job.output
     reference = choose_reference(order_modalities(job.images), job.options.reference)

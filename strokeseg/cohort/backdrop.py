@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from strokeseg.archive import is_reference, reference_places
 from strokeseg.arrays import FloatArray
 from strokeseg.cohort.common_space import Placed
-from strokeseg.cohort.tissue_affine import class_names
 from strokeseg.errors import StrokesegError
 from strokeseg.images.reading import read
-from strokeseg.report.page import grey_window
+from strokeseg.results.archive import is_reference, reference_places
+from strokeseg.results.case_tables import class_names
+from strokeseg.results.page import grey_window
 from strokeseg.space.grid import Grid
 from strokeseg.space.resample import coverage, resample_image, resample_labels
 

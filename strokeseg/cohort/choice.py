@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from strokeseg.archive import RECORD_ENDING
 from strokeseg.cohort.diffusion import Diffusion, diffusion_of
 from strokeseg.cohort.modality import read_name
 from strokeseg.cohort.patterns import Pattern
@@ -13,6 +12,7 @@ from strokeseg.cohort.wording import Ambiguity, Findings, cut_short
 from strokeseg.errors import UsageError
 from strokeseg.images.file_names import image_stem
 from strokeseg.images.modalities import order_modalities
+from strokeseg.results.archive import RECORD_ENDING
 
 _OWN_MASK = "_label-L_mask"
 RAW_DIFFUSION = "raw diffusion series (many volumes, with .bval) are no input and were left out"

@@ -8,13 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from strokeseg.archive import (
-    COHORT_TABLE,
-    LESION_TABLE,
-    FiledCase,
-    below,
-    find_filed_cases,
-)
 from strokeseg.cohort.claim import Claims
 from strokeseg.cohort.resume import remove_temporary
 from strokeseg.errors import CannotCreateError, DataError, ReadWriteError, StrokesegError
@@ -22,7 +15,9 @@ from strokeseg.files.atomic import write_text
 from strokeseg.files.checksums import sha256
 from strokeseg.files.tables import table
 from strokeseg.images.modalities import order_modalities
-from strokeseg.outputs import KINDS, LESION_COLUMNS, OutputNames
+from strokeseg.results.archive import COHORT_TABLE, LESION_TABLE, FiledCase, below, find_filed_cases
+from strokeseg.results.case_tables import LESION_COLUMNS
+from strokeseg.results.output_names import KINDS, OutputNames
 
 _CLAIM = "tables"
 _GLANCE_S = 0.2

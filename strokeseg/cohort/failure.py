@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from strokeseg._version import __version__
-from strokeseg.anonymous import Veil
-from strokeseg.archive import error_path
 from strokeseg.cohort.case import Case
 from strokeseg.cohort.job import BatchJob, Outcome
 from strokeseg.cohort.resume import check_inside
 from strokeseg.errors import StrokesegError
 from strokeseg.files.json_files import write_json
 from strokeseg.record import SCHEMA
+from strokeseg.results.anonymous import Veil
+from strokeseg.results.archive import error_path
 
 
 def file_failure(case: Case, job: BatchJob, error: Exception, seconds: float) -> Outcome:

@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from strokeseg.archive import ERROR_ENDING, OVERLAP_FOLDER, RECORD_ENDING, REPORT_FOLDER
 from strokeseg.cohort.bids_tree import is_subject
 from strokeseg.cohort.case import Case
 from strokeseg.cohort.choice import Pile, Sorter, choose_images, choose_truth, sort_files
@@ -15,6 +14,7 @@ from strokeseg.cohort.patterns import Pattern
 from strokeseg.cohort.places import check_name
 from strokeseg.cohort.wording import Findings, cut_short
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
+from strokeseg.results.archive import ERROR_ENDING, OVERLAP_FOLDER, RECORD_ENDING, REPORT_FOLDER
 
 _BIDS_BELOW = re.compile(r"sub-[^/]+/(?:ses-[^/]+/)?(?:anat|dwi)/")
 _NOTHING = "folders without a scan that was recognised were left out"

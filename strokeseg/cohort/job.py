@@ -14,7 +14,7 @@ from strokeseg.models.finding import find_model
 from strokeseg.models.folder import CONFIG_FILE
 from strokeseg.models.loading import Hardware
 from strokeseg.options import Options
-from strokeseg.outputs import DEFAULT_KINDS, OutputNames
+from strokeseg.results.output_names import DEFAULT_KINDS, OutputNames
 
 Status = Literal["done", "skipped", "failed", "busy"]
 
@@ -40,7 +40,7 @@ class BatchJob:
     hardware, options, offline
         As for `strokeseg.predict`.
     kinds
-        Which results to save, see `strokeseg.outputs.KINDS`.
+        Which results to save, see `strokeseg.results.output_names.KINDS`.
     anonymise
         Whether results, and what is said, name no file that they were made from.
     resume

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from strokeseg._version import __version__
-from strokeseg.archive import FiledCase
 from strokeseg.arrays import FloatArray
 from strokeseg.cohort.backdrop import Backdrop, find_backdrop
 from strokeseg.cohort.common_space import Placed, Wish, lay_out
@@ -25,12 +24,12 @@ from strokeseg.files.tables import table
 from strokeseg.images.reading import Volume, read
 from strokeseg.images.writing import write
 from strokeseg.report.heat import draw_heat
+from strokeseg.results.archive import PICTURE_NAME, FiledCase
 from strokeseg.space.grid import Grid
 from strokeseg.space.resample import resample_labels
 
 COUNT_NAME = "overlap_count.nii.gz"
 PERCENT_NAME = "overlap_percent.nii.gz"
-PICTURE_NAME = "overlap.png"
 TABLE_NAME = "overlap.tsv"
 RECORD_NAME = "overlap.json"
 NAMES = (COUNT_NAME, PERCENT_NAME, PICTURE_NAME, TABLE_NAME, RECORD_NAME)
@@ -101,7 +100,7 @@ def make_map(
     Parameters
     ----------
     cases
-        From `strokeseg.archive.find_filed_cases`.
+        From `strokeseg.results.archive.find_filed_cases`.
     wish
         What the user said of the space.
     background

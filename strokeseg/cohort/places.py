@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 
-from strokeseg.archive import COHORT_TABLE, LESION_TABLE, OVERLAP_FOLDER, REPORT_FOLDER
 from strokeseg.cohort.case import Case
 from strokeseg.errors import DataError
 from strokeseg.files.safe_names import name_fault
+from strokeseg.results.archive import COHORT_TABLE, LESION_TABLE, OVERLAP_FOLDER, REPORT_FOLDER
 
 _TAKEN = (REPORT_FOLDER, OVERLAP_FOLDER, COHORT_TABLE, LESION_TABLE)
 

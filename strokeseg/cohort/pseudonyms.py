@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from strokeseg.anonymous import pseudonym
-from strokeseg.archive import ERROR_ENDING, RECORD_ENDING
 from strokeseg.cohort.case import Case, Cohort
 from strokeseg.errors import CannotCreateError, DataError, InputNotFoundError, StrokesegError
 from strokeseg.files.json_files import read_json
 from strokeseg.images.modalities import order_modalities
 from strokeseg.machine import thread_count
+from strokeseg.results.anonymous import pseudonym
+from strokeseg.results.archive import ERROR_ENDING, RECORD_ENDING
 
 
 def anonymise_cohort(cohort: Cohort, reference: str | None, *, keep_labels: bool) -> Cohort:

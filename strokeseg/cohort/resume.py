@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strokeseg.archive import error_path
 from strokeseg.cohort.case import Case
 from strokeseg.cohort.job import BatchJob
 from strokeseg.errors import CannotCreateError, StrokesegError
@@ -17,7 +16,8 @@ from strokeseg.files.links import is_link_out, leads_out
 from strokeseg.files.staging import STAGING, staging_prefix
 from strokeseg.images.filetype import header_and_voxels
 from strokeseg.images.stream import require_file
-from strokeseg.outputs import KINDS, OutputNames
+from strokeseg.results.archive import error_path
+from strokeseg.results.output_names import KINDS, OutputNames
 
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
 NEW = "new"

@@ -12,7 +12,6 @@ from typing import Literal
 
 import numpy as np
 
-from strokeseg.archive import error_path
 from strokeseg.cohort.case import Case, Cohort
 from strokeseg.cohort.derivative import ignore
 from strokeseg.errors import CannotCreateError, DataError, StrokesegError
@@ -21,7 +20,8 @@ from strokeseg.files.json_files import read_json, write_json
 from strokeseg.files.staging import Staging
 from strokeseg.images.reading import read
 from strokeseg.images.writing import write
-from strokeseg.outputs import OutputNames
+from strokeseg.results.archive import error_path
+from strokeseg.results.output_names import OutputNames
 from strokeseg.space.resample import resample_labels
 
 ROI_ENDING = "_label-lesion_roi.nii.gz"

@@ -7,7 +7,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from strokeseg.archive import COHORT_TABLE, LESION_TABLE
 from strokeseg.cohort.agenda import Agenda
 from strokeseg.cohort.case import Case
 from strokeseg.cohort.claim import Claims
@@ -23,6 +22,7 @@ from strokeseg.cohort.pseudonyms import check_unnamed
 from strokeseg.cohort.work import Ready, Worker
 from strokeseg.errors import Interrupted, UsageError
 from strokeseg.files.targets import check_outputs
+from strokeseg.results.archive import COHORT_TABLE, LESION_TABLE
 
 _GLANCE_S = 0.2
 

@@ -7,16 +7,14 @@ median head end 4 mm from their place, of the worst 8 mm (9 and 25 mm without th
 the other two axes, which are small in a scanner, are not found.
 """
 
-import csv
-from pathlib import Path
-
 import numpy as np
 
-from strokeseg.archive import FiledCase
 from strokeseg.arrays import AffineArray, BoolArray, LabelArray
 from strokeseg.errors import DataError
 from strokeseg.images.reading import read
 from strokeseg.measure.brain import brain_mask
+from strokeseg.results.archive import FiledCase
+from strokeseg.results.case_tables import class_names
 from strokeseg.space.grid import Grid
 from strokeseg.space.mni import fit_moments
 
@@ -94,21 +92,6 @@ def level(brain: BoolArray, grid: Grid) -> tuple[AffineArray, float]:
     angle = np.radians(LONG_AXIS_DEGREES) - rise
     tilt[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     return tilt, float(np.degrees(angle))
-
-
-def class_names(table: Path) -> dict[str, int]:
-    """Read the index of each class from a tissue table, names in lower case.
-
-    Raises
-    ------
-    DataError
-        It is not there, or no such table.
-    """
-    try:
-        rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines(), delimiter="\t")
-        return {row["name"].lower(): int(row["index"]) for row in rows}
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise DataError(f"{table}: is no table of classes; run this case again") from error
 
 
 def _doubts(scales: AffineArray, tilt_degrees: float) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from hashlib import sha256 as hash_of
 from pathlib import Path
 
 from strokeseg._version import __version__
-from strokeseg.archive import error_path
 from strokeseg.cohort.case import Case
 from strokeseg.cohort.claim import Claims
 from strokeseg.cohort.failure import file_failure
@@ -34,7 +33,8 @@ from strokeseg.images.reading import Volume, read
 from strokeseg.machine import at_most
 from strokeseg.models.loading import LoadedModel, check_compatible, load_model
 from strokeseg.pipeline import predict
-from strokeseg.result import Result
+from strokeseg.results.archive import error_path
+from strokeseg.results.result import Result
 
 
 @dataclass(frozen=True, eq=False)

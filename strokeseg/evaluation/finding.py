@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from strokeseg.archive import FiledCase, find_filed_cases
 from strokeseg.errors import InputNotFoundError
 from strokeseg.evaluation.names import (
     case_name,
@@ -16,6 +15,7 @@ from strokeseg.evaluation.names import (
     stem_of,
 )
 from strokeseg.evaluation.truth_table import TABLES, read_truths
+from strokeseg.results.archive import FiledCase, find_filed_cases
 
 
 @dataclass(frozen=True)

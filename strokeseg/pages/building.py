@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from strokeseg.archive import OVERLAP_FOLDER, find_filed_cases
-from strokeseg.cohort.lesion_map import PICTURE_NAME
 from strokeseg.errors import InputNotFoundError, UsageError
 from strokeseg.files.links import leads_out
 from strokeseg.machine import thread_count
@@ -20,6 +18,7 @@ from strokeseg.pages.naming import plain_names
 from strokeseg.pages.parts import CASES, Parts, fingerprint, make_parts, volumes_name
 from strokeseg.pages.pictures import smaller
 from strokeseg.pages.rendering import Identity, Pages, assets
+from strokeseg.results.archive import OVERLAP_FOLDER, PICTURE_NAME, find_filed_cases
 
 VIEWER_MB = 4.0
 _MOST_VIEWER_MB = 200.0

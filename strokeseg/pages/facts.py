@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from strokeseg.archive import FiledCase
+from strokeseg.results.archive import FiledCase
 
 Status = Literal["done", "failed", "failed again"]
 

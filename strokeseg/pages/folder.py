@@ -11,11 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from strokeseg.archive import REPORT_FOLDER
 from strokeseg.errors import CannotCreateError, ReadWriteError, StrokesegError
 from strokeseg.files.json_files import read_json
 from strokeseg.files.links import leads_out
 from strokeseg.machine import is_alive
+from strokeseg.results.archive import REPORT_FOLDER
 
 MANIFEST = "manifest.json"
 _MARK = "strokeseg report"

@@ -8,8 +8,8 @@ from PIL import Image, UnidentifiedImageError
 
 from strokeseg.arrays import BoolArray
 from strokeseg.pages.stack import Stack
-from strokeseg.report.page import AXIAL, HEAD_LEVEL, MARGIN_PX, flat, grey_window
-from strokeseg.report.picture import CELL_PX, GUTTER_PX, HEADER_PX, OUTLINE
+from strokeseg.results.page import AXIAL, HEAD_LEVEL, MARGIN_PX, flat, grey_window
+from strokeseg.results.picture import CELL_PX, GUTTER_PX, HEADER_PX, OUTLINE
 from strokeseg.space.grid import closest_axes
 
 THUMBNAIL_PX = 96

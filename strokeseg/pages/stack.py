@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from strokeseg.archive import is_reference, reference_places
 from strokeseg.arrays import AnyArray, BoolArray, FloatArray, LabelArray
 from strokeseg.errors import StrokesegError
 from strokeseg.images.intensity import clip_hounsfield
 from strokeseg.images.reading import Volume, read
 from strokeseg.pages.facts import CaseFacts, is_anonymised
+from strokeseg.results.archive import is_reference, reference_places
 from strokeseg.space.grid import Grid
 
 _MOST_LABEL = 255

@@ -61,7 +61,7 @@ def run_inside(folder: Path, *, tta: bool) -> None:
     from strokeseg.cohort.job import BatchJob
     from strokeseg.cohort.run import Place, prepare_job, run_cases
     from strokeseg.options import Options
-    from strokeseg.outputs import KINDS
+    from strokeseg.results.output_names import KINDS
 
     cohort = find_cases(folder / "in")
     options = Options(tta=tta, uncertainty=True)

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from strokeseg.anonymous import pseudonym
 from strokeseg.cli import run
 from strokeseg.cohort import claim
 from strokeseg.cohort.case import Case, Cohort
@@ -16,6 +15,7 @@ from strokeseg.cohort.pseudonyms import anonymise_cohort
 from strokeseg.cohort.slurm import cluster_settings
 from strokeseg.errors import DataError, InputNotFoundError
 from strokeseg.files.checksums import sha256
+from strokeseg.results.anonymous import pseudonym
 from tests.bids.validator import validate
 from tests.cohort.cohorts import COMMAND, make_model
 from tests.patients import (

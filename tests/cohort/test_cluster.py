@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from strokeseg.archive import find_filed_cases
 from strokeseg.cohort import connection, slurm
 from strokeseg.cohort.agenda import Agenda
 from strokeseg.cohort.claim import FOLDER
@@ -20,6 +19,7 @@ from strokeseg.cohort.cluster import run_on_dask
 from strokeseg.cohort.job import BatchJob
 from strokeseg.cohort.slurm import cluster_settings, parse_slurm
 from strokeseg.errors import EngineError, UsageError
+from strokeseg.results.archive import find_filed_cases
 from tests.cohort.cohorts import COMMAND, Heard, hidden, make_cases, make_job, make_model
 from tests.patients import IN_HEADER, IN_NAME, NAMED, everything, leaks, patient_scan
 

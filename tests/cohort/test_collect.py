@@ -10,7 +10,7 @@ from strokeseg.cohort import collect as collecting
 from strokeseg.cohort.claim import Claims
 from strokeseg.cohort.collect import collect
 from strokeseg.errors import CannotCreateError, InputNotFoundError
-from strokeseg.outputs import LESION_COLUMNS
+from strokeseg.results.case_tables import LESION_COLUMNS
 from tests.cohort.cohorts import hidden, make_cases, make_job, make_model, run_all
 
 

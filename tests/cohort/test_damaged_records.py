@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from strokeseg.archive import find_filed_cases
 from strokeseg.cli import run
+from strokeseg.results.archive import find_filed_cases
 from tests.cohort.cohorts import make_cases, make_model
 from tests.evaluation.masks_on_disk import boxes, write
 from tests.evaluation.masks_on_disk import file_case as file_mask

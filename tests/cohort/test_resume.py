@@ -15,7 +15,7 @@ from strokeseg.engines.choice import open_engine
 from strokeseg.files.staging import Staging, staging_prefix
 from strokeseg.models.loading import Hardware
 from strokeseg.options import Options
-from strokeseg.outputs import KINDS, OutputNames
+from strokeseg.results.output_names import KINDS, OutputNames
 from tests.cohort.cohorts import (
     hidden,
     make_case,

@@ -9,7 +9,7 @@ import pytest
 from strokeseg.cohort.case import Case, Cohort
 from strokeseg.cohort.roi import prepare_rois, roi_path, write_rois
 from strokeseg.errors import CannotCreateError, DataError
-from strokeseg.outputs import OutputNames
+from strokeseg.results.output_names import OutputNames
 from tests.factories import KINDS, Kind, affine_of, scan_image
 
 OBLIQUE = Kind("LPS", (1.0, 1.1, 1.2), (60, 66, 50), (8.0, -5.0, 3.0))

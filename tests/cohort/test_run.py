@@ -9,12 +9,12 @@ from itertools import pairwise
 
 import pytest
 
-from strokeseg.archive import find_filed_cases
 from strokeseg.cohort import agenda, run, work
 from strokeseg.cohort.claim import FOLDER, Claims
 from strokeseg.cohort.run import Place, prepare_job, run_cases
 from strokeseg.errors import CannotCreateError, Interrupted, UsageError
 from strokeseg.files.checksums import sha256
+from strokeseg.results.archive import find_filed_cases
 from tests.cohort.cohorts import (
     COMMAND,
     Heard,

@@ -10,8 +10,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis.strategies import text
 
-from strokeseg import archive
-from strokeseg.archive import find_filed_cases
 from strokeseg.cohort import derivative, lesion_map
 from strokeseg.cohort.claim import FOLDER, Claims
 from strokeseg.cohort.collect import collect
@@ -22,8 +20,10 @@ from strokeseg.evaluation.finding import find_masks
 from strokeseg.files import checksums, links
 from strokeseg.files.links import leads_out
 from strokeseg.files.tables import table
-from strokeseg.outputs import KINDS, OutputNames
 from strokeseg.pages import build_report
+from strokeseg.results import archive
+from strokeseg.results.archive import find_filed_cases
+from strokeseg.results.output_names import KINDS, OutputNames
 from tests.cohort.cohorts import make_cases, make_job, make_model, run_all, with_prints
 from tests.pages.cohorts import file_case, write_scan
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from strokeseg.archive import find_filed_cases
 from strokeseg.cohort import work
 from strokeseg.cohort.case import Case
 from strokeseg.cohort.failure import describe_error
 from strokeseg.cohort.work import Worker, load_models
 from strokeseg.errors import DataError, EngineError, Interrupted, UsageError
+from strokeseg.results.archive import find_filed_cases
 from tests.cohort.cohorts import (
     Heard,
     hidden,

@@ -14,7 +14,6 @@ from nibabel.freesurfer.mghformat import header_dtype as mgh_dtype
 from nibabel.nifti1 import header_dtype as nifti1_dtype
 from nibabel.nifti2 import header_dtype as nifti2_dtype
 
-from strokeseg.archive import find_filed_cases
 from strokeseg.cohort.find import find_cases
 from strokeseg.engines.windows import plan_windows
 from strokeseg.errors import DataError, StrokesegError
@@ -29,6 +28,7 @@ from strokeseg.models.golden import check_golden
 from strokeseg.models.registry import load_registry
 from strokeseg.models.tensors import read_header, read_tensors
 from strokeseg.network.blueprint import parameter_shapes
+from strokeseg.results.archive import find_filed_cases
 from strokeseg.space.grid import working_grid
 from strokeseg.training.ablation import read_variants
 from strokeseg.training.config import read_config

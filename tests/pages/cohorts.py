@@ -10,9 +10,10 @@ from strokeseg.files.checksums import sha256
 from strokeseg.images.reading import read
 from strokeseg.images.writing import write
 from strokeseg.measure.lesions import find_lesions
-from strokeseg.outputs import KINDS as ALL_KINDS
-from strokeseg.outputs import OutputNames, lesion_table, tissue_table
-from strokeseg.report.picture import draw
+from strokeseg.results.case_tables import lesion_table, tissue_table
+from strokeseg.results.output_names import KINDS as ALL_KINDS
+from strokeseg.results.output_names import OutputNames
+from strokeseg.results.picture import draw
 from tests.factories import KINDS, Kind, affine_of, scan_image
 
 CLASSES = ("background", "GM", "WM", "lesion")

@@ -9,7 +9,6 @@ from importlib import resources
 import pytest
 from PIL import Image
 
-from strokeseg.archive import find_filed_cases
 from strokeseg.cli import run
 from strokeseg.errors import InputNotFoundError, UsageError
 from strokeseg.models.finding import FoundModel, locate_model
@@ -17,6 +16,7 @@ from strokeseg.models.hub_settings import hub_settings
 from strokeseg.models.registry import load_registry
 from strokeseg.pages import build_report, cards
 from strokeseg.pages.rendering import NIIVUE_VERSION, assets
+from strokeseg.results.archive import find_filed_cases
 from tests.pages.cohorts import MODEL, file_case, file_error
 
 NASTY = "<img src=x onerror=alert(1)>"

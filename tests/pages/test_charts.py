@@ -2,9 +2,9 @@ import dataclasses
 
 import pytest
 
-from strokeseg.archive import find_filed_cases
 from strokeseg.pages.charts import volume_by_side, volume_histogram
 from strokeseg.pages.facts import gather_facts
+from strokeseg.results.archive import find_filed_cases
 from tests.pages.cohorts import file_error
 
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from strokeseg.archive import find_filed_cases
 from strokeseg.pages.facts import gather_facts, number
+from strokeseg.results.archive import find_filed_cases
 from tests.pages.cohorts import LARGE, SMALL, file_case, file_error
 
 

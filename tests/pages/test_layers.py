@@ -6,12 +6,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from strokeseg.archive import find_filed_cases
 from strokeseg.images.reading import read
 from strokeseg.images.writing import write
 from strokeseg.pages.facts import gather_facts
 from strokeseg.pages.layers import VARIABLE, is_volume_script, pack_layers
 from strokeseg.pages.stack import read_stack
+from strokeseg.results.archive import find_filed_cases
 from tests.factories import KINDS, affine_of
 from tests.pages.cohorts import LARGE, balls, file_case, write_scan
 

@@ -1,40 +1,19 @@
-"""What the outputs of a case are called, what they say, and whether they can be written."""
+"""What the outputs of a case are called, and which of them are asked for."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from strokeseg.errors import UsageError
 from strokeseg.files.safe_names import name_fault
-from strokeseg.files.tables import table
 from strokeseg.images.file_names import _IMAGE_ENDINGS
-from strokeseg.measure.lesions import Lesion
 
 KINDS = ("mask", "probability", "tissue", "uncertainty", "lesions", "qc")
 DEFAULT_KINDS = frozenset({"mask", "lesions", "qc"})
 UNNAMED_PREFIX = "image"
 
-LESION_COLUMNS = (
-    "index",
-    "volume_ml",
-    "centroid_x_mm",
-    "centroid_y_mm",
-    "centroid_z_mm",
-    "hemisphere",
-    "start_i_vox",
-    "start_j_vox",
-    "start_k_vox",
-    "stop_i_vox",
-    "stop_j_vox",
-    "stop_k_vox",
-    "mean_probability",
-    "max_probability",
-    "surface_area_mm2",
-    "touches_border",
-)
-TISSUE_COLUMNS = ("index", "name", "volume_ml")
 
 _BIDS_SUFFIX = re.compile(
     r"_(t1w?|t2w?|t2star|t2starw|flair|pdw?|pdt2|pdt2w|inplanet1|inplanet2|t1map|t2map|mprage|dwi"
@@ -152,83 +131,3 @@ def prefix_of(reference: Path | None) -> str:
     stem = _IMAGE_ENDINGS.sub("", reference.name)
     short = _DESC_ENTITY.sub("", _BIDS_SUFFIX.sub("", stem))
     return short.lstrip(".") or stem.lstrip(".") or UNNAMED_PREFIX
-
-
-def lesion_table(lesions: Iterable[Lesion]) -> str:
-    """Return the per-lesion table as TSV; its header alone if there is no lesion."""
-    rows = [
-        (
-            str(lesion.index),
-            f"{lesion.volume_ml:.4f}",
-            *(f"{value:.2f}" for value in lesion.centroid_mm),
-            lesion.hemisphere or "n/a",
-            *(str(value) for value in (*lesion.start_vox, *lesion.stop_vox)),
-            f"{lesion.mean_probability:.4f}",
-            f"{lesion.max_probability:.4f}",
-            f"{lesion.surface_area_mm2:.2f}",
-            "true" if lesion.touches_border else "false",
-        )
-        for lesion in lesions
-    ]
-    return table(LESION_COLUMNS, rows)
-
-
-def tissue_table(class_names: Sequence[str], volumes_ml: Sequence[float]) -> str:
-    """Return the lookup table of the classes as TSV: index, name and volume of each."""
-    rows = [
-        (str(index), name, f"{volume:.4f}")
-        for index, (name, volume) in enumerate(zip(class_names, volumes_ml, strict=True))
-    ]
-    return table(TISSUE_COLUMNS, rows)
-
-
-def mask_sidecar(sources: Sequence[str], reference: str, model: str) -> Mapping[str, Any]:
-    """Return the JSON beside the mask: the inputs, the one whose grid it is on, the model."""
-    about = f"Stroke lesion, 1 inside and 0 outside, as found by the model {model}"
-    return {"Type": "Lesion", "Manual": False} | _about_image(about, sources, reference)
-
-
-def probability_sidecar(sources: Sequence[str], reference: str, model: str) -> Mapping[str, Any]:
-    """Return the JSON beside the probability: the inputs, whose grid it is on, the model."""
-    about = f"Probability of a stroke lesion, 0 to 1, not masked by the brain, by the model {model}"
-    return {"Manual": False} | _about_image(about, sources, reference)
-
-
-def tissue_sidecar(sources: Sequence[str], reference: str, model: str) -> Mapping[str, Any]:
-    """Return the JSON beside the classes; it describes the columns of their table too."""
-    about = f"Tissues and stroke lesion, as found by the model {model}; the table names the classes"
-    columns = {"volume_ml": {"Description": "Volume of the class", "Units": "mL"}}
-    return {"Manual": False, **columns} | _about_image(about, sources, reference)
-
-
-def uncertainty_sidecar(
-    sources: Sequence[str], reference: str, flip_count: int
-) -> Mapping[str, Any]:
-    """Return the JSON beside the uncertainty image, which says what its two volumes are."""
-    about = "Uncertainty of the segmentation, two volumes along the fourth axis"
-    return {
-        "Volumes": [
-            {
-                "Index": 0,
-                "Name": "entropy",
-                "Units": "nat",
-                "Description": "Entropy of the mean posterior over the classes",
-            },
-            {
-                "Index": 1,
-                "Name": "standard deviation",
-                "Units": "probability",
-                "Description": "Standard deviation of the lesion probability over the flips",
-                "Flips": flip_count,
-            },
-        ],
-    } | _about_image(about, sources, reference)
-
-
-def _about_image(about: str, sources: Sequence[str], reference: str) -> dict[str, Any]:
-    """Return what BIDS wants to know of every image that is made from others."""
-    return {
-        "Description": about,
-        "Sources": list(sources),
-        "SpatialReference": reference,
-    }

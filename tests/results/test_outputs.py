@@ -14,19 +14,19 @@ from strokeseg.files.safe_names import LONGEST_BYTES
 from strokeseg.files.tables import table
 from strokeseg.files.targets import check_outputs
 from strokeseg.measure.lesions import Lesion
-from strokeseg.outputs import (
+from strokeseg.results.case_tables import LESION_COLUMNS, lesion_table, tissue_table
+from strokeseg.results.output_names import (
     DEFAULT_KINDS,
     KINDS,
-    LESION_COLUMNS,
     OutputNames,
     check_prefix,
-    lesion_table,
-    mask_sidecar,
     parse_kinds,
     prefix_of,
+)
+from strokeseg.results.sidecars import (
+    mask_sidecar,
     probability_sidecar,
     tissue_sidecar,
-    tissue_table,
     uncertainty_sidecar,
 )
 

@@ -12,12 +12,12 @@ from hypothesis import assume, given
 from hypothesis.strategies import characters, text
 
 import strokeseg
-from strokeseg.anonymous import Veil, pseudonym
 from strokeseg.cli import run
 from strokeseg.errors import DataError
 from strokeseg.files.checksums import sha256
-from strokeseg.outputs import KINDS
 from strokeseg.pages import build_report
+from strokeseg.results.anonymous import Veil, pseudonym
+from strokeseg.results.output_names import KINDS
 from tests.factories import scan_file
 from tests.patients import (
     HOST,

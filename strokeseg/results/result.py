@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from strokeseg.anonymous import pseudonym, without_names
 from strokeseg.arrays import BoolArray, FloatArray, LabelArray
 from strokeseg.files.atomic import write_atomically, write_text
 from strokeseg.files.checksums import sha256
@@ -16,21 +15,23 @@ from strokeseg.images.intensity import clip_hounsfield
 from strokeseg.images.reading import Volume
 from strokeseg.images.writing import write
 from strokeseg.measure.lesions import Lesion
-from strokeseg.outputs import (
+from strokeseg.results.anonymous import pseudonym, without_names
+from strokeseg.results.case_tables import lesion_table, tissue_table
+from strokeseg.results.output_names import (
     DEFAULT_KINDS,
     KINDS,
     UNNAMED_PREFIX,
     OutputNames,
     check_prefix,
-    lesion_table,
-    mask_sidecar,
     prefix_of,
+)
+from strokeseg.results.picture import draw, legend
+from strokeseg.results.sidecars import (
+    mask_sidecar,
     probability_sidecar,
     tissue_sidecar,
-    tissue_table,
     uncertainty_sidecar,
 )
-from strokeseg.report.picture import draw, legend
 from strokeseg.space.grid import Grid
 
 
@@ -106,7 +107,7 @@ class Result:
         prefix
             Start of every name; the reference's name without its suffix if None, or its pseudonym.
         kinds
-            From `strokeseg.outputs.KINDS`; the record is always written.
+            From `strokeseg.results.output_names.KINDS`; the record is always written.
         overwrite
             Whether files of an earlier run may be replaced.
         sources
@@ -114,7 +115,7 @@ class Result:
             names.
         anonymise
             Whether to leave out what the inputs are called and where they lie; see
-            `strokeseg.anonymous`.
+            `strokeseg.results.anonymous`.
 
         Returns
         -------

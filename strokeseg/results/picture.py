@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray
 from strokeseg.errors import DataError
 from strokeseg.measure.components import Box, bounding_box
-from strokeseg.report.page import (
+from strokeseg.results.page import (
     CONVENTION,
     HEAD_LEVEL,
     MARGIN_PX,

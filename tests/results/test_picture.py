@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from strokeseg.errors import DataError
-from strokeseg.report.picture import (
+from strokeseg.results.picture import (
     CAPTION_PX,
     CELL_PX,
     GUTTER_PX,

@@ -18,7 +18,7 @@ from strokeseg.files.checksums import sha256
 from strokeseg.images.file_names import is_image_name
 from strokeseg.images.filetype import header_and_voxels
 from strokeseg.images.stream import require_file
-from strokeseg.outputs import UNNAMED_PREFIX
+from strokeseg.results.output_names import UNNAMED_PREFIX
 
 DIGITS = 12
 _SHORTEST_HOST = 3

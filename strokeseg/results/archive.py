@@ -12,7 +12,7 @@ from strokeseg.files.json_files import read_json
 from strokeseg.files.links import is_link_out
 from strokeseg.files.safe_names import name_fault
 from strokeseg.images.file_names import is_image_name
-from strokeseg.outputs import KINDS, OutputNames
+from strokeseg.results.output_names import KINDS, OutputNames
 
 RECORD_ENDING = "_strokeseg.json"
 ERROR_ENDING = "_error.json"
@@ -21,6 +21,8 @@ REPORT_FOLDER = "report"
 OVERLAP_FOLDER = "overlap"
 COHORT_TABLE = "cohort.tsv"
 LESION_TABLE = "lesions.tsv"
+
+PICTURE_NAME = "overlap.png"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""One case's result, in memory and on disk: names, tables, sidecars, picture, record, archive."""
