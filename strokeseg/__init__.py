@@ -14,8 +14,8 @@ from strokeseg._version import __version__
 if TYPE_CHECKING:
     from strokeseg.measure.lesions import Lesion
     from strokeseg.models.loading import Hardware, LoadedModel, load_model
-    from strokeseg.options import Options
-    from strokeseg.pipeline import predict
+    from strokeseg.prediction.options import Options
+    from strokeseg.prediction.pipeline import predict
     from strokeseg.results.result import Result
 
 __all__ = [
@@ -33,10 +33,10 @@ _HOMES = {
     "Hardware": "strokeseg.models.loading",
     "Lesion": "strokeseg.measure.lesions",
     "LoadedModel": "strokeseg.models.loading",
-    "Options": "strokeseg.options",
+    "Options": "strokeseg.prediction.options",
     "Result": "strokeseg.results.result",
     "load_model": "strokeseg.models.loading",
-    "predict": "strokeseg.pipeline",
+    "predict": "strokeseg.prediction.pipeline",
 }
 
 

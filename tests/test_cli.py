@@ -254,7 +254,7 @@ def test_a_fault_of_ours_is_one_line_unless_debugging(folder, capsys, monkeypatc
     def fail(*_arguments, **_keywords):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("strokeseg.pipeline.posterior", fail)
+    monkeypatch.setattr("strokeseg.prediction.pipeline.posterior", fail)
     path = str(scan_file(folder))
     assert predict(folder, "--t1", path) == 1
     assert "oops" in one_line(capsys)

@@ -5,11 +5,11 @@ import pytest
 
 from strokeseg import machine
 from strokeseg.engines.base import ScanLogits
-from strokeseg.ensemble import Member, posterior
 from strokeseg.errors import UsageError
 from strokeseg.images.reading import read
 from strokeseg.images.writing import write
 from strokeseg.machine import MOST, at_most, thread_count, usable_cores
+from strokeseg.prediction.ensemble import Member, posterior
 from strokeseg.space.grid import Grid
 from strokeseg.space.resample import resample_logits
 from tests.factories import KINDS, scan_image

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from strokeseg.arrays import BoolArray, FloatArray
-from strokeseg.decision import Decision, decide, refine
-from strokeseg.decision import Rule as DecisionRule
 from strokeseg.engines.flips import FLIPS, flip
-from strokeseg.ensemble import Posterior
 from strokeseg.errors import StrokesegError
 from strokeseg.overlap import dice
+from strokeseg.prediction.decision import Decision, decide, refine
+from strokeseg.prediction.decision import Rule as DecisionRule
+from strokeseg.prediction.ensemble import Posterior
 from strokeseg.space.grid import Grid
 from strokeseg.training.contrasts import RANDOM_FAMILY
 from strokeseg.training.label_table import TISSUES

@@ -79,7 +79,7 @@ def batch(
     from strokeseg.cohort.patterns import parse_patterns
     from strokeseg.cohort.run import Place
     from strokeseg.cohort.slurm import parse_slurm
-    from strokeseg.options import Options
+    from strokeseg.prediction.options import Options
     from strokeseg.results.output_names import parse_kinds
 
     kinds = parse_kinds(save)

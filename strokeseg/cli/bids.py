@@ -162,7 +162,7 @@ def bids(
     from strokeseg.cohort.patterns import parse_patterns
     from strokeseg.cohort.run import Place
     from strokeseg.cohort.slurm import parse_slurm
-    from strokeseg.options import Options
+    from strokeseg.prediction.options import Options
     from strokeseg.results.output_names import parse_kinds
 
     a.check_anonymity(anonymise=anonymise, debug=debug, dry_run=dry_run)

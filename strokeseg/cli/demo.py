@@ -21,8 +21,8 @@ def demo(
     from strokeseg.demo import demo_case, demo_truth
     from strokeseg.measure.lesions import lesion_volume_ml
     from strokeseg.models.loading import Hardware
-    from strokeseg.options import Options
     from strokeseg.overlap import dice
+    from strokeseg.prediction.options import Options
     from strokeseg.results.output_names import KINDS
 
     case = demo_case()

@@ -10,7 +10,7 @@ from strokeseg.errors import UsageError
 
 if TYPE_CHECKING:
     from strokeseg.models.loading import Hardware
-    from strokeseg.options import Options
+    from strokeseg.prediction.options import Options
     from strokeseg.results.result import Result
 
 
@@ -54,7 +54,7 @@ def predict(
     Give every scan of the session that shows the brain: strokeseg predict --t1 a.nii --flair b.nii.
     The mask comes out on the grid of the first.
     """
-    from strokeseg.options import Options
+    from strokeseg.prediction.options import Options
     from strokeseg.results.output_names import parse_kinds
 
     given = {"t1": t1, "flair": flair, "t2": t2, "dwi": dwi, "adc": adc, "pd": pd, "ct": ct}
@@ -118,7 +118,7 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     from strokeseg.files.targets import check_outputs
     from strokeseg.images.modalities import choose_reference, order_modalities
     from strokeseg.machine import at_most
-    from strokeseg.pipeline import predict as predict_case
+    from strokeseg.prediction.pipeline import predict as predict_case
     from strokeseg.results.anonymous import pseudonym
     from strokeseg.results.output_names import OutputNames, check_prefix, prefix_of
 

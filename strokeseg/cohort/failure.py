@@ -10,7 +10,7 @@ from strokeseg.cohort.job import BatchJob, Outcome
 from strokeseg.cohort.resume import check_inside
 from strokeseg.errors import StrokesegError
 from strokeseg.files.json_files import write_json
-from strokeseg.record import SCHEMA
+from strokeseg.prediction.record import SCHEMA
 from strokeseg.results.anonymous import Veil
 from strokeseg.results.archive import error_path
 

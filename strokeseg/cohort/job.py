@@ -13,7 +13,7 @@ from strokeseg.files.checksums import sha256
 from strokeseg.models.finding import find_model
 from strokeseg.models.folder import CONFIG_FILE
 from strokeseg.models.loading import Hardware
-from strokeseg.options import Options
+from strokeseg.prediction.options import Options
 from strokeseg.results.output_names import DEFAULT_KINDS, OutputNames
 
 Status = Literal["done", "skipped", "failed", "busy"]

@@ -32,7 +32,7 @@ from strokeseg.errors import (
 from strokeseg.images.reading import Volume, read
 from strokeseg.machine import at_most
 from strokeseg.models.loading import LoadedModel, check_compatible, load_model
-from strokeseg.pipeline import predict
+from strokeseg.prediction.pipeline import predict
 from strokeseg.results.archive import error_path
 from strokeseg.results.result import Result
 

@@ -14,7 +14,6 @@ KINDS = ("mask", "probability", "tissue", "uncertainty", "lesions", "qc")
 DEFAULT_KINDS = frozenset({"mask", "lesions", "qc"})
 UNNAMED_PREFIX = "image"
 
-
 _BIDS_SUFFIX = re.compile(
     r"_(t1w?|t2w?|t2star|t2starw|flair|pdw?|pdt2|pdt2w|inplanet1|inplanet2|t1map|t2map|mprage|dwi"
     r"|sbref|trace|tracew|adc|bold|ct)$",

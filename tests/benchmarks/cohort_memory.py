@@ -60,7 +60,7 @@ def run_inside(folder: Path, *, tta: bool) -> None:
     from strokeseg.cohort.find import find_cases
     from strokeseg.cohort.job import BatchJob
     from strokeseg.cohort.run import Place, prepare_job, run_cases
-    from strokeseg.options import Options
+    from strokeseg.prediction.options import Options
     from strokeseg.results.output_names import KINDS
 
     cohort = find_cases(folder / "in")

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from strokeseg import memory_plan
-from strokeseg.budget import Settings
 from strokeseg.cohort import task
 from strokeseg.cohort.case import Case
 from strokeseg.cohort.pool import _share
 from strokeseg.cohort.work import Worker
 from strokeseg.errors import UsageError
 from strokeseg.models.loading import Hardware
+from strokeseg.prediction import memory_plan
+from strokeseg.prediction.memory_forecast import Settings
 from tests.cohort.cohorts import (
     Heard,
     make_cases,

@@ -10,7 +10,7 @@ import pytest
 from strokeseg.cohort.agenda import Agenda
 from strokeseg.cohort.pool import run_in_processes
 from strokeseg.errors import EngineError, ModelFormatError
-from strokeseg.options import Options
+from strokeseg.prediction.options import Options
 from strokeseg.results.archive import find_filed_cases
 from tests.cohort.cohorts import (
     Heard,

@@ -14,7 +14,7 @@ from strokeseg.cohort.resume import look_at, remove_leftovers
 from strokeseg.engines.choice import open_engine
 from strokeseg.files.staging import Staging, staging_prefix
 from strokeseg.models.loading import Hardware
-from strokeseg.options import Options
+from strokeseg.prediction.options import Options
 from strokeseg.results.output_names import KINDS, OutputNames
 from tests.cohort.cohorts import (
     hidden,

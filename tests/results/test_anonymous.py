@@ -181,7 +181,7 @@ def test_existing_results_and_a_fault_of_ours_name_nobody(folder, capfd, monkeyp
     def fault(*_args, **_kwargs):
         raise OSError(errno.EIO, "broken", str(path))
 
-    monkeypatch.setattr("strokeseg.pipeline.predict", fault)
+    monkeypatch.setattr("strokeseg.prediction.pipeline.predict", fault)
     assert predict(folder, "--t1", path, "--anonymise", "--overwrite") == 1
     said += capfd.readouterr().err
     assert "a fault of ours: OSError;" in said

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-import strokeseg.pipeline
+import strokeseg.prediction.pipeline
 from strokeseg.engines.choice import open_engine
 from strokeseg.errors import UsageError
 from strokeseg.models.finding import load_model_files
@@ -104,7 +104,7 @@ def test_predict_uses_the_model(exported):
     image = (np.linalg.norm(points - [70, 86, 70], axis=-1) < 60).astype(np.float32) * 100
     image += np.random.default_rng(0).normal(0, 3, image.shape).astype(np.float32)
     model = load_model(str(exported.folder), Hardware(engine="torch", device="cpu", threads=1))
-    result = strokeseg.pipeline.predict({"t1": (image, affine)}, model=model)
+    result = strokeseg.prediction.pipeline.predict({"t1": (image, affine)}, model=model)
     assert result.mask.shape == image.shape
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from strokeseg.engines.base import FlipLesion, ScanLogits
 from strokeseg.engines.scan import lesion_maps
-from strokeseg.ensemble import Member, flip_spread, mean_logits, posterior
+from strokeseg.prediction.ensemble import Member, flip_spread, mean_logits, posterior
 from strokeseg.space.grid import Grid
 
 GRID = Grid((6, 5, 4), np.eye(4))

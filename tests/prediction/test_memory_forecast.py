@@ -10,7 +10,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from strokeseg.budget import (
+from strokeseg.engines.footprint import footprint, window_bytes
+from strokeseg.errors import DataError, UsageError
+from strokeseg.measure.components import HELD_VOXELS
+from strokeseg.models.config import ModelConfig
+from strokeseg.network.blueprint import parameter_shapes
+from strokeseg.prediction.memory_forecast import (
     PROCESS_BYTES,
     SLACK_BYTES,
     Demand,
@@ -19,12 +24,7 @@ from strokeseg.budget import (
     Settings,
     stages,
 )
-from strokeseg.engines.footprint import footprint, window_bytes
-from strokeseg.errors import DataError, UsageError
-from strokeseg.measure.components import HELD_VOXELS
-from strokeseg.memory_plan import choose_settings, usual_settings
-from strokeseg.models.config import ModelConfig
-from strokeseg.network.blueprint import parameter_shapes
+from strokeseg.prediction.memory_plan import choose_settings, usual_settings
 from strokeseg.space.grid import Grid
 from tests.factories import huge_scan
 from tests.networks import spec_of

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from strokeseg.arrays import AnyArray, BoolArray, LabelArray
-from strokeseg.ensemble import FlipSpread, Posterior
 from strokeseg.measure.brain import brain_mask, brain_volume_ml, is_hardly_any_brain
 from strokeseg.measure.components import label_components
 from strokeseg.measure.lesions import large_enough, lesion_volume_ml, threshold_probability
 from strokeseg.models.config import ModelConfig
-from strokeseg.options import Options
+from strokeseg.prediction.ensemble import FlipSpread, Posterior
+from strokeseg.prediction.options import Options
 from strokeseg.space.grid import Grid
 from strokeseg.space.resample import resample_labels
 

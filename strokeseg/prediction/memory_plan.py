@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from strokeseg.budget import Demand, ModelSize, ScanSize, Settings, stages
-from strokeseg.decision import make_rule
 from strokeseg.engines.flips import FLIPS
 from strokeseg.errors import DataError, UsageError
 from strokeseg.images.outline import Outline
 from strokeseg.machine import resident_bytes, thread_count
 from strokeseg.models.loading import LoadedModel
-from strokeseg.options import Options
+from strokeseg.prediction.decision import make_rule
+from strokeseg.prediction.memory_forecast import Demand, ModelSize, ScanSize, Settings, stages
+from strokeseg.prediction.options import Options
 
 SMALLEST_SLAB_BYTES = 1 << 20
 # Of a reference larger than this, the engine's memory is given back before it is classified.

@@ -1,42 +1,31 @@
 """The passes of the network: scans are read, prepared, seen, and let go of as early as can be."""
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from strokeseg.arrays import FloatArray
 from strokeseg.engines.flips import FLIPS
 from strokeseg.engines.scan import scan_logits
 from strokeseg.engines.windows import WindowPlan, plan_windows
-from strokeseg.ensemble import Member
 from strokeseg.images.intensity import clip_hounsfield, normalise, padding_value
 from strokeseg.images.reading import Source, Volume, read
-from strokeseg.memory_plan import MemoryPlan
 from strokeseg.models.loading import LoadedModel
-from strokeseg.options import Options, Progress
-from strokeseg.record import Seen
+from strokeseg.prediction.ensemble import Member
+from strokeseg.prediction.memory_plan import MemoryPlan
+from strokeseg.prediction.options import Options
+from strokeseg.prediction.progress import Clock
 from strokeseg.space.grid import Grid, working_grid
 from strokeseg.space.resample import resample_image
 
 
-@dataclass
-class Clock:
-    """Seconds per stage, in the order in which the stages came."""
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What is kept of a scan once the network has seen it: all but its voxels."""
 
-    progress: Progress
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str, windows: int = 0) -> Iterator[None]:
-        """Time what happens inside, and tell of it."""
-        self.progress.on_stage(name, windows)
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = time.perf_counter() - started
-            self.seconds[name] = self.seconds.get(name, 0.0) + spent
+    grid: Grid
+    path: Path | None
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)

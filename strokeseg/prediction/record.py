@@ -3,58 +3,19 @@
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from strokeseg._version import __version__
 from strokeseg.files.checksums import sha256
 from strokeseg.machine import peak_memory_bytes
-from strokeseg.measure.brain import brain_warnings
-from strokeseg.measure.lesions import Lesion
-from strokeseg.memory_plan import MemoryPlan
 from strokeseg.models.loading import LoadedModel
-from strokeseg.options import Options
-from strokeseg.space.grid import Grid
+from strokeseg.prediction.measures import Measures
+from strokeseg.prediction.memory_plan import MemoryPlan
+from strokeseg.prediction.options import Options
+from strokeseg.prediction.scans import Seen
 
 SCHEMA = 1
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """What is kept of a scan once the network has seen it: all but its voxels."""
-
-    grid: Grid
-    path: Path | None
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Measures:
-    """The figures of a case: volumes in ml, the lesions, the brain (None if not known)."""
-
-    volume_ml: float
-    volume_range_ml: tuple[float, float]
-    tissue_volumes_ml: Mapping[str, float]
-    brain_volume_ml: float | None
-    lesions: tuple[Lesion, ...]
-    flips: int
-
-
-def case_warnings(scans: Mapping[str, Seen], measures: Measures) -> tuple[str, ...]:
-    """Gather what a user should hear about, one line each."""
-    lines = [f"{name}: {line}" for name, scan in scans.items() for line in scan.warnings]
-    if measures.brain_volume_ml is not None:
-        lines += brain_warnings(measures.brain_volume_ml, measures.volume_ml)
-    if not measures.lesions:
-        lines.append("no lesion found: the mask is empty")
-    at_border = [str(lesion.index) for lesion in measures.lesions if lesion.touches_border]
-    if at_border:
-        lines.append(
-            f"lesion {', '.join(at_border)} reaches the border of the field of view: part of it "
-            "may lie outside"
-        )
-    return tuple(lines)
 
 
 def make_record(

@@ -5,14 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from strokeseg import Hardware, Options, load_model, memory_plan, predict
-from strokeseg.budget import Settings
+from strokeseg import Hardware, Options, load_model, predict
 from strokeseg.engines.base import FlipLesion, ScanLogits
-from strokeseg.ensemble import Member, posterior
 from strokeseg.errors import DataError, UsageError
 from strokeseg.images.reading import outline
-from strokeseg.memory_plan import plan_memory
 from strokeseg.models.loading import LoadedModel
+from strokeseg.prediction import memory_plan
+from strokeseg.prediction.ensemble import Member, posterior
+from strokeseg.prediction.memory_forecast import Settings
+from strokeseg.prediction.memory_plan import plan_memory
 from strokeseg.space import axes
 from strokeseg.space.grid import Grid, working_grid
 from strokeseg.space.resample import resample_image, resample_logits

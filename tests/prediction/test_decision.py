@@ -1,9 +1,9 @@
 import numpy as np
 
-from strokeseg.decision import Rule, decide, flip_volumes_ml, label_map, make_rule
-from strokeseg.ensemble import FlipSpread, Posterior
 from strokeseg.models.config import ModelConfig
-from strokeseg.options import Options
+from strokeseg.prediction.decision import Rule, decide, flip_volumes_ml, label_map, make_rule
+from strokeseg.prediction.ensemble import FlipSpread, Posterior
+from strokeseg.prediction.options import Options
 from strokeseg.space.grid import Grid
 from tests.tiny_models import CONFIG, OWN
 

@@ -5,24 +5,21 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from strokeseg.arrays import BoolArray, LabelArray
-from strokeseg.decision import decide, flip_volumes_ml, make_rule
-from strokeseg.ensemble import Member, Posterior, flip_spread, posterior
 from strokeseg.errors import DataError
 from strokeseg.images.modalities import choose_reference, order_modalities
 from strokeseg.images.outline import Outline
 from strokeseg.images.reading import Source, outline
 from strokeseg.machine import at_most
-from strokeseg.measure.brain import brain_volume_ml, find_midline_mm
-from strokeseg.measure.counting import count_labels
-from strokeseg.measure.lesions import find_lesions, lesion_volume_ml
-from strokeseg.memory_plan import plan_memory
 from strokeseg.models.loading import Hardware, LoadedModel, check_compatible, load_model
-from strokeseg.options import Options, Progress, Silence
-from strokeseg.passes import Clock, Run, Scans, read_scans, see_scans
-from strokeseg.record import Measures, case_warnings, make_record
+from strokeseg.prediction.decision import decide, flip_volumes_ml, make_rule
+from strokeseg.prediction.ensemble import Member, flip_spread, posterior
+from strokeseg.prediction.measures import case_warnings, measure_brain, measure_case
+from strokeseg.prediction.memory_plan import plan_memory
+from strokeseg.prediction.options import Options
+from strokeseg.prediction.progress import Clock, Progress, Silence
+from strokeseg.prediction.record import make_record
+from strokeseg.prediction.scans import Run, Scans, read_scans, see_scans
 from strokeseg.results.result import Result
-from strokeseg.space.grid import Grid
 from strokeseg.space.resample import resample_image
 
 ModelChoice = str | LoadedModel
@@ -113,11 +110,11 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
         std = spread.std
         del spread
     with run.clock.stage("measure"):
-        brain = None if decision.brain is None else _brain(decision.brain, grid)
+        brain = None if decision.brain is None else measure_brain(decision.brain, grid)
         mask = decision.mask
         del decision
         np.copyto(answer.tissue, np.uint8(len(names) - 1), where=mask)
-        measures = _measure(mask, answer, grid, names, brain, (range_ml, flips))
+        measures = measure_case(mask, answer, grid, names, brain, (range_ml, flips))
         if std is not None:
             std = resample_image(std, working, grid)
         warnings = (*case_warnings(scans.seen, measures), *run.memory.warnings())
@@ -187,33 +184,3 @@ def _loaded(
     ]
     check_compatible(models)
     return models
-
-
-def _tissue_ml(labels: LabelArray, names: Sequence[str], grid: Grid) -> dict[str, float]:
-    """Give each class's volume."""
-    counts = count_labels(labels, len(names)).tolist()
-    return {name: count * grid.voxel_volume_ml for name, count in zip(names, counts, strict=True)}
-
-
-def _measure(
-    mask: BoolArray,
-    answer: Posterior,
-    grid: Grid,
-    names: Sequence[str],
-    brain: tuple[float, float | None] | None,
-    flips: tuple[tuple[float, float], int],
-) -> Measures:
-    """Measure lesions and tissues on the reference's grid; the brain was measured before."""
-    return Measures(
-        volume_ml=lesion_volume_ml(mask, grid),
-        volume_range_ml=flips[0],
-        tissue_volumes_ml=_tissue_ml(answer.tissue, names, grid),
-        brain_volume_ml=None if brain is None else brain[0],
-        lesions=find_lesions(mask, answer.probability, grid, None if brain is None else brain[1]),
-        flips=flips[1],
-    )
-
-
-def _brain(brain: BoolArray, grid: Grid) -> tuple[float, float | None]:
-    """Measure a brain: its volume in ml, and where its midline is, in mm."""
-    return brain_volume_ml(brain, grid), find_midline_mm(brain, grid)

@@ -16,9 +16,9 @@ from strokeseg.engines.footprint import footprint, window_bytes
 from strokeseg.engines.stitching import KEPT_BYTES, keeps_windows
 from strokeseg.engines.stitching import SLAB_BYTES as STITCHED_BYTES
 from strokeseg.engines.windows import plan_windows
-from strokeseg.ensemble import SLAB_BYTES, slab_planes
 from strokeseg.measure.components import HELD_VOXELS
 from strokeseg.models.config import ModelConfig
+from strokeseg.prediction.ensemble import SLAB_BYTES, slab_planes
 from strokeseg.space.grid import Grid, working_grid
 
 # Python and the libraries of a command; what allocators keep for themselves.

@@ -2,7 +2,7 @@ import pytest
 
 from strokeseg.errors import UsageError
 from strokeseg.images.modalities import choose_reference, order_modalities
-from strokeseg.options import Options
+from strokeseg.prediction.options import Options
 
 
 def test_known_modalities_come_first_in_their_order():

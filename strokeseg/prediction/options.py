@@ -1,35 +1,9 @@
 """What a user can choose about a prediction, checked before any work is done."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from strokeseg.errors import UsageError
-
-
-class Progress(Protocol):
-    """Hears how a prediction gets on. `on_window` is called after each pass of the network."""
-
-    def on_stage(self, name: str, windows: int = 0) -> None:
-        """Begin a stage; `windows` is how many passes of the network it will take."""
-
-    def on_window(self) -> None:
-        """One pass of the network is done."""
-
-    def on_note(self, text: str) -> None:
-        """Hear of a choice that was made."""
-
-
-class Silence:
-    """The `Progress` that nobody listens to."""
-
-    def on_stage(self, name: str, windows: int = 0) -> None:
-        """Do nothing."""
-
-    def on_window(self) -> None:
-        """Do nothing."""
-
-    def on_note(self, text: str) -> None:
-        """Do nothing."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Scans in, a result out; `pipeline` is the order of the steps."""

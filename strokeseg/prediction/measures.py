@@ -1,0 +1,70 @@
+"""The figures of a case: volumes, lesions, the brain, and what to mind about them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from strokeseg.arrays import BoolArray, LabelArray
+from strokeseg.measure.brain import brain_volume_ml, brain_warnings, find_midline_mm
+from strokeseg.measure.counting import count_labels
+from strokeseg.measure.lesions import Lesion, find_lesions, lesion_volume_ml
+from strokeseg.prediction.ensemble import Posterior
+from strokeseg.prediction.scans import Seen
+from strokeseg.space.grid import Grid
+
+
+@dataclass(frozen=True)
+class Measures:
+    """The figures of a case: volumes in ml, the lesions, the brain (None if not known)."""
+
+    volume_ml: float
+    volume_range_ml: tuple[float, float]
+    tissue_volumes_ml: Mapping[str, float]
+    brain_volume_ml: float | None
+    lesions: tuple[Lesion, ...]
+    flips: int
+
+
+def case_warnings(scans: Mapping[str, Seen], measures: Measures) -> tuple[str, ...]:
+    """Gather what a user should hear about, one line each."""
+    lines = [f"{name}: {line}" for name, scan in scans.items() for line in scan.warnings]
+    if measures.brain_volume_ml is not None:
+        lines += brain_warnings(measures.brain_volume_ml, measures.volume_ml)
+    if not measures.lesions:
+        lines.append("no lesion found: the mask is empty")
+    at_border = [str(lesion.index) for lesion in measures.lesions if lesion.touches_border]
+    if at_border:
+        lines.append(
+            f"lesion {', '.join(at_border)} reaches the border of the field of view: part of it "
+            "may lie outside"
+        )
+    return tuple(lines)
+
+
+def _tissue_ml(labels: LabelArray, names: Sequence[str], grid: Grid) -> dict[str, float]:
+    """Give each class's volume."""
+    counts = count_labels(labels, len(names)).tolist()
+    return {name: count * grid.voxel_volume_ml for name, count in zip(names, counts, strict=True)}
+
+
+def measure_case(
+    mask: BoolArray,
+    answer: Posterior,
+    grid: Grid,
+    names: Sequence[str],
+    brain: tuple[float, float | None] | None,
+    flips: tuple[tuple[float, float], int],
+) -> Measures:
+    """Measure lesions and tissues on the reference's grid; the brain was measured before."""
+    return Measures(
+        volume_ml=lesion_volume_ml(mask, grid),
+        volume_range_ml=flips[0],
+        tissue_volumes_ml=_tissue_ml(answer.tissue, names, grid),
+        brain_volume_ml=None if brain is None else brain[0],
+        lesions=find_lesions(mask, answer.probability, grid, None if brain is None else brain[1]),
+        flips=flips[1],
+    )
+
+
+def measure_brain(brain: BoolArray, grid: Grid) -> tuple[float, float | None]:
+    """Measure a brain: its volume in ml, and where its midline is, in mm."""
+    return brain_volume_ml(brain, grid), find_midline_mm(brain, grid)
