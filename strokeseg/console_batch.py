@@ -18,7 +18,7 @@ from rich.text import Text
 from strokeseg.errors import printable
 
 if TYPE_CHECKING:
-    from strokeseg.cohort.job import Outcome
+    from strokeseg.cohort.batch.job import Outcome
 
 _RUNNING_SHOWN = 8
 _BAR_WIDTH = 30

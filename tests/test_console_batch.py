@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from strokeseg.cohort.job import Outcome
+from strokeseg.cohort.batch.job import Outcome
 from strokeseg.console_batch import BatchReporter
 
 

@@ -15,10 +15,10 @@ from strokeseg.console import say, say_error, say_warning, show_facts, show_tabl
 from strokeseg.errors import StrokesegError
 
 if TYPE_CHECKING:
-    from strokeseg.cohort.case import Cohort
+    from strokeseg.cohort.batch.job import BatchJob, Outcome
+    from strokeseg.cohort.batch.run import Place
+    from strokeseg.cohort.cases.case import Cohort
     from strokeseg.cohort.collect import Tables
-    from strokeseg.cohort.job import BatchJob, Outcome
-    from strokeseg.cohort.run import Place
 
 _FAILURES_SHOWN = 20
 
@@ -75,10 +75,10 @@ def batch(
     The same command again goes on where it was, and does again what has changed. OUTPUT gets a
     folder per case, cohort.tsv with a row per case, and lesions.tsv with a row per lesion.
     """
-    from strokeseg.cohort.job import BatchJob
-    from strokeseg.cohort.patterns import parse_patterns
-    from strokeseg.cohort.run import Place
-    from strokeseg.cohort.slurm import parse_slurm
+    from strokeseg.cohort.batch.cluster.slurm import parse_slurm
+    from strokeseg.cohort.batch.job import BatchJob
+    from strokeseg.cohort.batch.run import Place
+    from strokeseg.cohort.cases.patterns import parse_patterns
     from strokeseg.prediction.options import Options
     from strokeseg.results.output_names import parse_kinds
 
@@ -126,7 +126,7 @@ class Show:
 
 def find_cohort(source: Path, wanted: "Mapping[str, Any]", *, anonymise: bool) -> "Cohort":
     """Find the cases, or say why not; an anonymous batch says it without any name."""
-    from strokeseg.cohort.find import find_cases
+    from strokeseg.cohort.cases.find import find_cases
 
     try:
         return find_cases(source, **wanted)
@@ -143,7 +143,7 @@ def choose_shard(cohort: "Cohort", shard: str | None, *, from_environment: bool)
     """Leave the part of the cases that this process is to do."""
     from dataclasses import replace
 
-    from strokeseg.cohort.shard import parse_shard, shard_from_environment, take_shard
+    from strokeseg.cohort.batch.shard import parse_shard, shard_from_environment, take_shard
 
     part = parse_shard(shard) if shard is not None else None
     if part is None and from_environment:
@@ -159,14 +159,14 @@ def hide_names(cohort: "Cohort", job: "BatchJob", *, keep_labels: bool) -> "Coho
     """Give the cases of an anonymous batch pseudonyms, unless they have labels that are some."""
     if not job.anonymise:
         return cohort
-    from strokeseg.cohort.pseudonyms import anonymise_cohort
+    from strokeseg.cohort.cases.pseudonyms import anonymise_cohort
 
     return anonymise_cohort(cohort, job.options.reference, keep_labels=keep_labels)
 
 
 def show_plan(cohort: "Cohort") -> None:
     """Show what would run."""
-    from strokeseg.cohort.find import plan_rows
+    from strokeseg.cohort.cases.find import plan_rows
 
     columns, rows = plan_rows(cohort)
     show_table(columns, rows)
@@ -185,8 +185,8 @@ def run_cohort(cohort: "Cohort", job: "BatchJob", place: "Place", show: Show) ->
     StrokesegError
         If the batch cannot run at all, or was interrupted.
     """
+    from strokeseg.cohort.batch.run import prepare_job, run_cases
     from strokeseg.cohort.collect import collect
-    from strokeseg.cohort.run import prepare_job, run_cases
     from strokeseg.console_batch import BatchReporter
     from strokeseg.results.archive import COHORT_TABLE
 
@@ -196,7 +196,7 @@ def run_cohort(cohort: "Cohort", job: "BatchJob", place: "Place", show: Show) ->
     with BatchReporter(len(cohort.cases), quiet=show.quiet, veil=veil) as reporter:
         job = prepare_job(job, cohort.cases, cohort.root, reporter)
         if cohort.kind == "bids":
-            from strokeseg.cohort.derivative import describe
+            from strokeseg.cohort.bids_derivative import describe
 
             describe(cohort.root, job.output, anonymise=job.anonymise)
         outcomes = run_cases(cohort.cases, job, place, reporter)

@@ -22,9 +22,9 @@ from strokeseg.console import say, say_error, say_warning, show_facts
 from strokeseg.errors import UsageError
 
 if TYPE_CHECKING:
-    from strokeseg.cohort.case import Cohort
-    from strokeseg.cohort.job import BatchJob
-    from strokeseg.cohort.run import Place
+    from strokeseg.cohort.batch.job import BatchJob
+    from strokeseg.cohort.batch.run import Place
+    from strokeseg.cohort.cases.case import Cohort
 
 LEVELS = ("participant", "group")
 LABEL_OPTIONS = ("--participant-label", "--session-label")
@@ -157,11 +157,11 @@ def bids(
 
     Does what strokeseg batch does, and makes OUT_DIR a dataset of BIDS derivatives.
     """
-    from strokeseg.cohort.derivative import check_folders
-    from strokeseg.cohort.job import BatchJob
-    from strokeseg.cohort.patterns import parse_patterns
-    from strokeseg.cohort.run import Place
-    from strokeseg.cohort.slurm import parse_slurm
+    from strokeseg.cohort.batch.cluster.slurm import parse_slurm
+    from strokeseg.cohort.batch.job import BatchJob
+    from strokeseg.cohort.batch.run import Place
+    from strokeseg.cohort.bids_derivative import check_folders
+    from strokeseg.cohort.cases.patterns import parse_patterns
     from strokeseg.prediction.options import Options
     from strokeseg.results.output_names import parse_kinds
 
@@ -226,7 +226,7 @@ def _run_with_masks(cohort: "Cohort", job: "BatchJob", place: "Place", show: Sho
     typer.Exit
         With 1, if a case failed or a mask could not be written.
     """
-    from strokeseg.cohort.roi import prepare_rois, write_rois
+    from strokeseg.cohort.fmriprep import prepare_rois, write_rois
 
     prepare_rois(cohort.root)
     end: typer.Exit | None = None

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from strokeseg.cohort.claim import Claims
-from strokeseg.cohort.resume import remove_temporary
+from strokeseg.cohort.batch.claims import Claims
+from strokeseg.cohort.batch.resume import remove_temporary
 from strokeseg.errors import CannotCreateError, DataError, ReadWriteError, StrokesegError
 from strokeseg.files.atomic import write_text
 from strokeseg.files.checksums import sha256

@@ -57,9 +57,9 @@ class Watch:
 
 def run_inside(folder: Path, *, tta: bool) -> None:
     """Run the batch in this process."""
-    from strokeseg.cohort.find import find_cases
-    from strokeseg.cohort.job import BatchJob
-    from strokeseg.cohort.run import Place, prepare_job, run_cases
+    from strokeseg.cohort.batch.job import BatchJob
+    from strokeseg.cohort.batch.run import Place, prepare_job, run_cases
+    from strokeseg.cohort.cases.find import find_cases
     from strokeseg.prediction.options import Options
     from strokeseg.results.output_names import KINDS
 

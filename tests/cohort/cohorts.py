@@ -5,9 +5,9 @@ import sys
 import threading
 from dataclasses import replace
 
-from strokeseg.cohort.case import Case
-from strokeseg.cohort.job import BatchJob, Silent, with_models
-from strokeseg.cohort.run import Place, run_cases
+from strokeseg.cohort.batch.job import BatchJob, Silent, with_models
+from strokeseg.cohort.batch.run import Place, run_cases
+from strokeseg.cohort.cases.case import Case
 from strokeseg.prediction.options import Options
 from tests.factories import KINDS, scan_file
 from tests.tiny_models import OWN, tiny_files, write_files

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from strokeseg.cli import run
-from strokeseg.cohort import claim
-from strokeseg.cohort.case import Case, Cohort
-from strokeseg.cohort.claim import Claims, Holder
-from strokeseg.cohort.derivative import IMAGE_VARIABLE, description
-from strokeseg.cohort.pseudonyms import anonymise_cohort
-from strokeseg.cohort.slurm import cluster_settings
+from strokeseg.cohort.batch import claims as claim
+from strokeseg.cohort.batch.claims import Claims, Holder
+from strokeseg.cohort.batch.cluster.slurm import cluster_settings
+from strokeseg.cohort.bids_derivative import IMAGE_VARIABLE, description
+from strokeseg.cohort.cases.case import Case, Cohort
+from strokeseg.cohort.cases.pseudonyms import anonymise_cohort
 from strokeseg.errors import DataError, InputNotFoundError
 from strokeseg.files.checksums import sha256
 from strokeseg.results.anonymous import pseudonym

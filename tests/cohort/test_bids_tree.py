@@ -2,7 +2,7 @@
 
 import pytest
 
-from strokeseg.cohort.find import find_cases
+from strokeseg.cohort.cases.find import find_cases
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from tests.cohort.trees import found, tree
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from strokeseg.cohort import claim
-from strokeseg.cohort.claim import FOLDER, Claims, Holder
+from strokeseg.cohort.batch import claims as claim
+from strokeseg.cohort.batch.claims import FOLDER, Claims, Holder
 from strokeseg.errors import CannotCreateError
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from strokeseg.cohort import connection, slurm
-from strokeseg.cohort.agenda import Agenda
-from strokeseg.cohort.claim import FOLDER
-from strokeseg.cohort.cluster import run_on_dask
-from strokeseg.cohort.job import BatchJob
-from strokeseg.cohort.slurm import cluster_settings, parse_slurm
+from strokeseg.cohort.batch.agenda import Agenda
+from strokeseg.cohort.batch.claims import FOLDER
+from strokeseg.cohort.batch.cluster import connection, slurm
+from strokeseg.cohort.batch.cluster.drive import run_on_dask
+from strokeseg.cohort.batch.cluster.slurm import cluster_settings, parse_slurm
+from strokeseg.cohort.batch.job import BatchJob
 from strokeseg.errors import EngineError, UsageError
 from strokeseg.results.archive import find_filed_cases
 from tests.cohort.cohorts import COMMAND, Heard, hidden, make_cases, make_job, make_model

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from strokeseg.cohort import collect as collecting
-from strokeseg.cohort.claim import Claims
+from strokeseg.cohort.batch.claims import Claims
 from strokeseg.cohort.collect import collect
 from strokeseg.errors import CannotCreateError, InputNotFoundError
 from strokeseg.results.case_tables import LESION_COLUMNS

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from strokeseg import __version__
-from strokeseg.cohort.derivative import (
+from strokeseg.cohort.bids_derivative import (
     NOT_IN_BIDS,
     check_folders,
     container,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from strokeseg.cohort.diffusion import Diffusion, diffusion_of
+from strokeseg.cohort.cases.diffusion import Diffusion, diffusion_of
 
 
 @pytest.mark.parametrize(

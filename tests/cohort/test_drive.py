@@ -4,11 +4,12 @@ from collections import Counter
 
 import pytest
 
-from strokeseg.cohort import agenda, cluster
-from strokeseg.cohort.agenda import Agenda
-from strokeseg.cohort.case import Case
-from strokeseg.cohort.job import BatchJob, Outcome
-from strokeseg.cohort.task import ROOM
+from strokeseg.cohort.batch import agenda
+from strokeseg.cohort.batch.agenda import Agenda
+from strokeseg.cohort.batch.cluster import drive as cluster
+from strokeseg.cohort.batch.cluster.task import ROOM
+from strokeseg.cohort.batch.job import BatchJob, Outcome
+from strokeseg.cohort.cases.case import Case
 from strokeseg.errors import EngineError
 from tests.cohort.cohorts import Heard
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from strokeseg.cohort.case import Case, Cohort
-from strokeseg.cohort.find import find_cases, plan_rows
-from strokeseg.cohort.places import check_name, check_places
+from strokeseg.cohort.cases.case import Case, Cohort
+from strokeseg.cohort.cases.case_names import check_name, check_places
+from strokeseg.cohort.cases.find import find_cases, plan_rows
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from tests.cohort.trees import tree
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from strokeseg.cohort.find import find_cases
+from strokeseg.cohort.cases.find import find_cases
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from tests.cohort.trees import found, tree
 

@@ -4,8 +4,8 @@ import pickle
 
 import pytest
 
-from strokeseg.cohort.case import Case
-from strokeseg.cohort.job import BatchJob, Outcome, Silent, shared_folders, with_models
+from strokeseg.cohort.batch.job import BatchJob, Outcome, Silent, shared_folders, with_models
+from strokeseg.cohort.cases.case import Case
 from strokeseg.errors import WeightsUnavailableError
 from strokeseg.files.checksums import sha256
 from tests.cohort.cohorts import make_model

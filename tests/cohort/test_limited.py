@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from strokeseg.cohort import task
-from strokeseg.cohort.case import Case
-from strokeseg.cohort.pool import _share
-from strokeseg.cohort.work import Worker
+from strokeseg.cohort.batch.cluster import task
+from strokeseg.cohort.batch.processes import _share
+from strokeseg.cohort.batch.worker import Worker
+from strokeseg.cohort.cases.case import Case
 from strokeseg.errors import UsageError
 from strokeseg.models.loading import Hardware
 from strokeseg.prediction import memory_plan

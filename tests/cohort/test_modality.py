@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strokeseg.cohort.modality import case_of_claimed, guess_modality, read_name
+from strokeseg.cohort.cases.image_names import case_of_claimed, guess_modality, read_name
 from strokeseg.images.file_names import image_stem
 from strokeseg.images.modalities import MODALITIES
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strokeseg.cohort.patterns import compile_patterns, parse_pattern, parse_patterns
+from strokeseg.cohort.cases.patterns import compile_patterns, parse_pattern, parse_patterns
 from strokeseg.errors import UsageError
 
 

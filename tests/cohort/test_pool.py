@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from strokeseg.cohort.agenda import Agenda
-from strokeseg.cohort.pool import run_in_processes
+from strokeseg.cohort.batch.agenda import Agenda
+from strokeseg.cohort.batch.processes import run_in_processes
 from strokeseg.errors import EngineError, ModelFormatError
 from strokeseg.prediction.options import Options
 from strokeseg.results.archive import find_filed_cases
@@ -53,9 +53,10 @@ def test_two_processes_do_every_case_once_and_tell_of_failures_and_stages(job, t
 
 def test_each_process_has_its_share_of_the_cores_unless_told(job, monkeypatch):
     seen = []
-    monkeypatch.setattr("strokeseg.cohort.pool.usable_cores", lambda: 8)
+    monkeypatch.setattr("strokeseg.cohort.batch.processes.usable_cores", lambda: 8)
     monkeypatch.setattr(
-        "strokeseg.cohort.pool._Crew", lambda job, _: seen.append(job.hardware.threads) or Nobody()
+        "strokeseg.cohort.batch.processes._Crew",
+        lambda job, _: seen.append(job.hardware.threads) or Nobody(),
     )
     for changes in ({}, {"hardware": type(job.hardware)(threads=5)}):
         list(run_in_processes(Agenda((), Heard()), with_prints(job, **changes), 3, Heard()))

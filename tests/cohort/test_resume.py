@@ -9,8 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from strokeseg.cohort.case import Case
-from strokeseg.cohort.resume import look_at, remove_leftovers
+from strokeseg.cohort.batch.resume import look_at, remove_leftovers
+from strokeseg.cohort.cases.case import Case
 from strokeseg.engines.choice import open_engine
 from strokeseg.files.staging import Staging, staging_prefix
 from strokeseg.models.loading import Hardware

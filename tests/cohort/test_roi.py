@@ -6,8 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from strokeseg.cohort.case import Case, Cohort
-from strokeseg.cohort.roi import prepare_rois, roi_path, write_rois
+from strokeseg.cohort.cases.case import Case, Cohort
+from strokeseg.cohort.fmriprep import prepare_rois, roi_path, write_rois
 from strokeseg.errors import CannotCreateError, DataError
 from strokeseg.results.output_names import OutputNames
 from tests.factories import KINDS, Kind, affine_of, scan_image

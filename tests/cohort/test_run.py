@@ -9,9 +9,10 @@ from itertools import pairwise
 
 import pytest
 
-from strokeseg.cohort import agenda, run, work
-from strokeseg.cohort.claim import FOLDER, Claims
-from strokeseg.cohort.run import Place, prepare_job, run_cases
+from strokeseg.cohort.batch import agenda, run
+from strokeseg.cohort.batch import worker as work
+from strokeseg.cohort.batch.claims import FOLDER, Claims
+from strokeseg.cohort.batch.run import Place, prepare_job, run_cases
 from strokeseg.errors import CannotCreateError, Interrupted, UsageError
 from strokeseg.files.checksums import sha256
 from strokeseg.results.archive import find_filed_cases

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strokeseg.cohort.case import Case
-from strokeseg.cohort.shard import Shard, parse_shard, shard_from_environment, take_shard
+from strokeseg.cohort.batch.shard import Shard, parse_shard, shard_from_environment, take_shard
+from strokeseg.cohort.cases.case import Case
 from strokeseg.errors import UsageError
 
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis.strategies import text
 
-from strokeseg.cohort import derivative, lesion_map
-from strokeseg.cohort.claim import FOLDER, Claims
+from strokeseg.cohort import bids_derivative, lesion_map
+from strokeseg.cohort.batch.claims import FOLDER, Claims
+from strokeseg.cohort.cases.case_names import check_folder, check_name
 from strokeseg.cohort.collect import collect
 from strokeseg.cohort.common_space import Wish
-from strokeseg.cohort.places import check_folder, check_name
 from strokeseg.errors import CannotCreateError, DataError
 from strokeseg.evaluation.finding import find_masks
 from strokeseg.files import checksums, links
@@ -240,7 +240,7 @@ def test_the_lesion_map_and_kept_files_of_a_report_are_not_taken_from_outside(tm
     assert SECRET.encode() not in (output / "report/cases/sub-01_picture.jpg").read_bytes()
 
 
-@pytest.mark.parametrize("name", [derivative.DESCRIPTION, derivative.IGNORE])
+@pytest.mark.parametrize("name", [bids_derivative.DESCRIPTION, bids_derivative.IGNORE])
 def test_files_of_a_derivative_take_nothing_over_from_outside(tmp_path, outside, name):
     (tmp_path / "bids").mkdir()
     output = tmp_path / "out"
@@ -249,7 +249,7 @@ def test_files_of_a_derivative_take_nothing_over_from_outside(tmp_path, outside,
     (outside / "other").write_text(json.dumps(made_by | {"Note": SECRET}))
     (output / name).symlink_to(outside / "other")
     with pytest.raises(CannotCreateError, match="leads out of its folder"):
-        derivative.describe(tmp_path / "bids", output)
+        bids_derivative.describe(tmp_path / "bids", output)
     assert (output / name).is_symlink()
 
 

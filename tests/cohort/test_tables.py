@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strokeseg.cohort.find import find_cases
+from strokeseg.cohort.cases.find import find_cases
 from strokeseg.errors import (
     DataError,
     InputNotFoundError,

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from strokeseg.cohort import work
-from strokeseg.cohort.case import Case
-from strokeseg.cohort.failure import describe_error
-from strokeseg.cohort.work import Worker, load_models
+from strokeseg.cohort.batch import worker as work
+from strokeseg.cohort.batch.failure import describe_error
+from strokeseg.cohort.batch.worker import Worker, load_models
+from strokeseg.cohort.cases.case import Case
 from strokeseg.errors import DataError, EngineError, Interrupted, UsageError
 from strokeseg.results.archive import find_filed_cases
 from tests.cohort.cohorts import (

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-import strokeseg.cohort.run
+import strokeseg.cohort.batch.run
 import strokeseg.prediction.pipeline
 import strokeseg.results.picture
 from strokeseg.cli import run as run_command
@@ -16,7 +16,7 @@ from tests.cohort.cohorts import COMMAND
 PATIENCE_S = 300.0
 _GLANCE_S = 0.002
 # Loaded before the fork, so that no run spends its time on it.
-LOADED = (strokeseg.cohort.run, strokeseg.prediction.pipeline, strokeseg.results.picture)
+LOADED = (strokeseg.cohort.batch.run, strokeseg.prediction.pipeline, strokeseg.results.picture)
 
 
 class Forked:

@@ -14,7 +14,7 @@ from nibabel.freesurfer.mghformat import header_dtype as mgh_dtype
 from nibabel.nifti1 import header_dtype as nifti1_dtype
 from nibabel.nifti2 import header_dtype as nifti2_dtype
 
-from strokeseg.cohort.find import find_cases
+from strokeseg.cohort.cases.find import find_cases
 from strokeseg.engines.windows import plan_windows
 from strokeseg.errors import DataError, StrokesegError
 from strokeseg.evaluation.truth_table import read_truths

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from strokeseg.cohort.case import Case, Cohort
+from strokeseg.cohort.cases.case import Case, Cohort
 from strokeseg.errors import CannotCreateError, DataError, InputNotFoundError, StrokesegError
 from strokeseg.files.json_files import read_json
 from strokeseg.images.modalities import order_modalities

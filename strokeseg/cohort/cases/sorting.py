@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from strokeseg.cohort.diffusion import Diffusion, diffusion_of
-from strokeseg.cohort.modality import read_name
-from strokeseg.cohort.patterns import Pattern
-from strokeseg.cohort.wording import Ambiguity, Findings, cut_short
+from strokeseg.cohort.cases.diffusion import Diffusion, diffusion_of
+from strokeseg.cohort.cases.findings import Ambiguity, Findings, cut_short
+from strokeseg.cohort.cases.image_names import read_name
+from strokeseg.cohort.cases.patterns import Pattern
 from strokeseg.errors import UsageError
 from strokeseg.images.file_names import image_stem
 from strokeseg.images.modalities import order_modalities

@@ -5,9 +5,9 @@ from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import replace
 
-from strokeseg.cohort.case import Case
-from strokeseg.cohort.job import BatchJob, Outcome
-from strokeseg.cohort.work import Worker
+from strokeseg.cohort.batch.job import BatchJob, Outcome
+from strokeseg.cohort.batch.worker import Worker
+from strokeseg.cohort.cases.case import Case
 from strokeseg.models.loading import LoadedModel
 
 # One case of a worker is in its network while another is read or saved, however many threads the

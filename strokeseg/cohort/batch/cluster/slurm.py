@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strokeseg.cohort.job import Listener
+from strokeseg.cohort.batch.job import Listener
 from strokeseg.errors import EngineError, UsageError
 
 LOG_FOLDER = ".strokeseg_slurm"

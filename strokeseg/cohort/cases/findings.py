@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from strokeseg.cohort.patterns import compile_patterns
+from strokeseg.cohort.cases.patterns import compile_patterns
 from strokeseg.errors import DataError
 
 MOST_SHOWN = 10

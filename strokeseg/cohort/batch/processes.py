@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from strokeseg.cohort.agenda import Agenda
-from strokeseg.cohort.case import Case
-from strokeseg.cohort.job import BatchJob, Listener, Outcome
-from strokeseg.cohort.work import Worker
+from strokeseg.cohort.batch.agenda import Agenda
+from strokeseg.cohort.batch.job import BatchJob, Listener, Outcome
+from strokeseg.cohort.batch.worker import Worker
+from strokeseg.cohort.cases.case import Case
 from strokeseg.errors import EngineError, Interrupted, StrokesegError, UsageError
 from strokeseg.machine import usable_cores
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from strokeseg.cohort.bids_tree import Wanted, find_in_bids, is_bids
-from strokeseg.cohort.case import Cohort
-from strokeseg.cohort.choice import Sorter
-from strokeseg.cohort.folders import find_in_folder
-from strokeseg.cohort.patterns import compile_patterns
-from strokeseg.cohort.places import check_places
-from strokeseg.cohort.tables import find_in_table
-from strokeseg.cohort.wording import Findings, cut_short
+from strokeseg.cohort.cases.bids import Wanted, find_in_bids, is_bids
+from strokeseg.cohort.cases.case import Cohort
+from strokeseg.cohort.cases.case_names import check_places
+from strokeseg.cohort.cases.findings import Findings, cut_short
+from strokeseg.cohort.cases.folder import find_in_folder
+from strokeseg.cohort.cases.patterns import compile_patterns
+from strokeseg.cohort.cases.sorting import Sorter
+from strokeseg.cohort.cases.table import find_in_table
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.images.file_names import image_stem
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from strokeseg.cohort.lexicon import Meaning, meaning_of
+from strokeseg.cohort.cases.lexicon import Meaning, meaning_of
 from strokeseg.images.file_names import _ENDING
 
 Role = Literal["scan", "mask", "derived", "other", "unknown"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strokeseg.cohort.case import Case
-from strokeseg.cohort.job import BatchJob
+from strokeseg.cohort.batch.job import BatchJob
+from strokeseg.cohort.cases.case import Case
 from strokeseg.errors import CannotCreateError, StrokesegError
 from strokeseg.files.checksums import sha256
 from strokeseg.files.json_files import read_json, write_json

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from strokeseg.cohort.case import Case
+from strokeseg.cohort.cases.case import Case
 from strokeseg.errors import DataError
 from strokeseg.files.safe_names import name_fault
 from strokeseg.results.archive import COHORT_TABLE, LESION_TABLE, OVERLAP_FOLDER, REPORT_FOLDER

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from strokeseg._version import __version__
-from strokeseg.cohort.case import Case
-from strokeseg.cohort.job import BatchJob, Outcome
-from strokeseg.cohort.resume import check_inside
+from strokeseg.cohort.batch.job import BatchJob, Outcome
+from strokeseg.cohort.batch.resume import check_inside
+from strokeseg.cohort.cases.case import Case
 from strokeseg.errors import StrokesegError
 from strokeseg.files.json_files import write_json
 from strokeseg.prediction.record import SCHEMA

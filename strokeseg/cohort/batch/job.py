@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from strokeseg._version import __version__
-from strokeseg.cohort.case import Case
+from strokeseg.cohort.cases.case import Case
 from strokeseg.files.checksums import sha256
 from strokeseg.models.finding import find_model
 from strokeseg.models.folder import CONFIG_FILE

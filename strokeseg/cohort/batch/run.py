@@ -7,19 +7,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from strokeseg.cohort.agenda import Agenda
-from strokeseg.cohort.case import Case
-from strokeseg.cohort.claim import Claims
-from strokeseg.cohort.job import (
-    BatchJob,
-    Listener,
-    Outcome,
-    shared_folders,
-    with_models,
-)
-from strokeseg.cohort.pool import run_in_processes
-from strokeseg.cohort.pseudonyms import check_unnamed
-from strokeseg.cohort.work import Ready, Worker
+from strokeseg.cohort.batch.agenda import Agenda
+from strokeseg.cohort.batch.claims import Claims
+from strokeseg.cohort.batch.job import BatchJob, Listener, Outcome, shared_folders, with_models
+from strokeseg.cohort.batch.processes import run_in_processes
+from strokeseg.cohort.batch.worker import Ready, Worker
+from strokeseg.cohort.cases.case import Case
+from strokeseg.cohort.cases.pseudonyms import check_unnamed
 from strokeseg.errors import Interrupted, UsageError
 from strokeseg.files.targets import check_outputs
 from strokeseg.results.archive import COHORT_TABLE, LESION_TABLE
@@ -38,7 +32,7 @@ class Place:
     dask
         Address of a Dask scheduler.
     slurm
-        What to ask SLURM for, see `strokeseg.cohort.slurm.parse_slurm`.
+        What to ask SLURM for, see `strokeseg.cohort.batch.cluster.slurm.parse_slurm`.
 
     Raises
     ------
@@ -105,7 +99,7 @@ def run_cases(
 
 def _outcomes(agenda: Agenda, job: BatchJob, place: Place, hear: Listener) -> Generator[Outcome]:
     if not place.is_here:
-        from strokeseg.cohort.cluster import run_on_dask
+        from strokeseg.cohort.batch.cluster.drive import run_on_dask
 
         return run_on_dask(agenda, job, hear, address=place.dask, slurm=place.slurm)
     if place.jobs > 1:

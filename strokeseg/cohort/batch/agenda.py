@@ -4,8 +4,8 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
-from strokeseg.cohort.case import Case
-from strokeseg.cohort.job import Listener
+from strokeseg.cohort.batch.job import Listener
+from strokeseg.cohort.cases.case import Case
 
 _PAUSE_S = 2.0
 

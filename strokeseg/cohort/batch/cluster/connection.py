@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from strokeseg.cohort.job import BatchJob, Listener
+from strokeseg.cohort.batch.job import BatchJob, Listener
 from strokeseg.errors import EngineError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Connection:
                 target, name = address, f"the Dask scheduler at {address}"
                 keep_up: Callable[[], None] = lambda: None  # noqa: E731
             else:
-                from strokeseg.cohort.slurm import LOG_FOLDER, started_cluster
+                from strokeseg.cohort.batch.cluster.slurm import LOG_FOLDER, started_cluster
 
                 logs = None if job.anonymise else job.output / LOG_FOLDER
                 cluster = stack.enter_context(started_cluster(slurm, logs, hear))

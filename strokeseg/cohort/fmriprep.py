@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from strokeseg.cohort.case import Case, Cohort
-from strokeseg.cohort.derivative import ignore
+from strokeseg.cohort.bids_derivative import ignore
+from strokeseg.cohort.cases.case import Case, Cohort
 from strokeseg.errors import CannotCreateError, DataError, StrokesegError
 from strokeseg.files.checksums import sha256
 from strokeseg.files.json_files import read_json, write_json

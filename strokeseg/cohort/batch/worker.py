@@ -9,11 +9,10 @@ from hashlib import sha256 as hash_of
 from pathlib import Path
 
 from strokeseg._version import __version__
-from strokeseg.cohort.case import Case
-from strokeseg.cohort.claim import Claims
-from strokeseg.cohort.failure import file_failure
-from strokeseg.cohort.job import BatchJob, Listener, Outcome, Silent, print_of
-from strokeseg.cohort.resume import (
+from strokeseg.cohort.batch.claims import Claims
+from strokeseg.cohort.batch.failure import file_failure
+from strokeseg.cohort.batch.job import BatchJob, Listener, Outcome, Silent, print_of
+from strokeseg.cohort.batch.resume import (
     NEW,
     Look,
     amend_truth,
@@ -22,6 +21,7 @@ from strokeseg.cohort.resume import (
     look_at,
     remove_leftovers,
 )
+from strokeseg.cohort.cases.case import Case
 from strokeseg.errors import (
     DataError,
     EngineError,

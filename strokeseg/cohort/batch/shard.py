@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from strokeseg.cohort.case import Case
+from strokeseg.cohort.cases.case import Case
 from strokeseg.errors import UsageError
 
 _SHARD = re.compile(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*", re.ASCII)

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from strokeseg.cohort.case import Case
-from strokeseg.cohort.places import check_folder, check_name
-from strokeseg.cohort.wording import Findings, cut_short
+from strokeseg.cohort.cases.case import Case
+from strokeseg.cohort.cases.case_names import check_folder, check_name
+from strokeseg.cohort.cases.findings import Findings, cut_short
 from strokeseg.errors import DataError, InputNotFoundError
 from strokeseg.files.tables import read_lines, read_text
 from strokeseg.images.modalities import MODALITIES

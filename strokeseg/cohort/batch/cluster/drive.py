@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from strokeseg.cohort.agenda import Agenda
-from strokeseg.cohort.case import Case
-from strokeseg.cohort.connection import Connection
-from strokeseg.cohort.job import BatchJob, Listener, Outcome
-from strokeseg.cohort.task import ROOM, run_task, stop_run, topic_of
-from strokeseg.cohort.work import Worker
+from strokeseg.cohort.batch.agenda import Agenda
+from strokeseg.cohort.batch.cluster.connection import Connection
+from strokeseg.cohort.batch.cluster.task import ROOM, run_task, stop_run, topic_of
+from strokeseg.cohort.batch.job import BatchJob, Listener, Outcome
+from strokeseg.cohort.batch.worker import Worker
+from strokeseg.cohort.cases.case import Case
 from strokeseg.errors import EngineError, StrokesegError
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from strokeseg.cohort.case import Case
-from strokeseg.cohort.choice import Pile, Sorter, choose_images
-from strokeseg.cohort.diffusion import Diffusion, diffusion_of
-from strokeseg.cohort.listing import list_folders, list_images
-from strokeseg.cohort.places import check_name
-from strokeseg.cohort.wording import Findings, cut_short
+from strokeseg.cohort.cases.case import Case
+from strokeseg.cohort.cases.case_names import check_name
+from strokeseg.cohort.cases.diffusion import Diffusion, diffusion_of
+from strokeseg.cohort.cases.findings import Findings, cut_short
+from strokeseg.cohort.cases.listing import list_folders, list_images
+from strokeseg.cohort.cases.sorting import Pile, Sorter, choose_images
 from strokeseg.errors import InputNotFoundError, UsageError
 from strokeseg.images.modalities import order_modalities
 

@@ -1,0 +1,1 @@
+"""Cases done on many machines: Dask and SLURM, whose libraries live here alone."""
