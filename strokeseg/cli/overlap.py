@@ -66,8 +66,8 @@ def overlap(
     are. Others are brought to MNI152 by an affine from their tissue map, so save it: strokeseg
     batch ... --save mask,tissue. overlap.json says how each case came to its place.
     """
-    from strokeseg.cohort.common_space import Wish
-    from strokeseg.cohort.lesion_map import NAMES, RECORD_NAME, make_map, save_map
+    from strokeseg.lesion_map.common_space import Wish
+    from strokeseg.lesion_map.mapping import NAMES, RECORD_NAME, make_map, save_map
     from strokeseg.results.archive import OVERLAP_FOLDER, find_filed_cases
 
     if space is not None and align:

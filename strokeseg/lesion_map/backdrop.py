@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from strokeseg.arrays import FloatArray
-from strokeseg.cohort.common_space import Placed
 from strokeseg.errors import StrokesegError
 from strokeseg.images.reading import read
+from strokeseg.lesion_map.common_space import Placed
 from strokeseg.results.archive import is_reference, reference_places
 from strokeseg.results.case_tables import class_names
 from strokeseg.results.page import grey_window

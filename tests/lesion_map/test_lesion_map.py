@@ -7,11 +7,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from strokeseg.cohort.common_space import BY_GRID, BY_HEADER, BY_NAME, BY_TISSUE, BY_WORD, Wish
-from strokeseg.cohort.lesion_map import NAMES, make_map, save_map
-from strokeseg.cohort.tissue_affine import LONG_AXIS_DEGREES, fit_to_mni
 from strokeseg.errors import DataError, InputNotFoundError
 from strokeseg.files.checksums import sha256
+from strokeseg.lesion_map.common_space import BY_GRID, BY_HEADER, BY_NAME, BY_TISSUE, BY_WORD, Wish
+from strokeseg.lesion_map.mapping import NAMES, make_map, save_map
+from strokeseg.lesion_map.mni_fit import LONG_AXIS_DEGREES, fit_to_mni
 from strokeseg.results.archive import find_filed_cases
 from strokeseg.space.mni import BRAIN_CENTRE_MM, BRAIN_SPREAD_MM, mni_grid
 from tests.factories import rotation

@@ -13,8 +13,6 @@ import numpy.typing as npt
 
 from strokeseg._version import __version__
 from strokeseg.arrays import FloatArray
-from strokeseg.cohort.backdrop import Backdrop, find_backdrop
-from strokeseg.cohort.common_space import Placed, Wish, lay_out
 from strokeseg.errors import DataError, StrokesegError
 from strokeseg.files.atomic import write_atomically, write_text
 from strokeseg.files.checksums import sha256
@@ -23,7 +21,9 @@ from strokeseg.files.staging import Staging
 from strokeseg.files.tables import table
 from strokeseg.images.reading import Volume, read
 from strokeseg.images.writing import write
-from strokeseg.report.heat import draw_heat
+from strokeseg.lesion_map.backdrop import Backdrop, find_backdrop
+from strokeseg.lesion_map.common_space import Placed, Wish, lay_out
+from strokeseg.lesion_map.heat_picture import draw_heat
 from strokeseg.results.archive import PICTURE_NAME, FiledCase
 from strokeseg.space.grid import Grid
 from strokeseg.space.resample import resample_labels

@@ -7,7 +7,14 @@ import pytest
 from PIL import Image
 
 from strokeseg.errors import DataError
-from strokeseg.report.heat import CELL_PX, COLUMNS, GUTTER_PX, HEADER_PX, colours, draw_heat
+from strokeseg.lesion_map.heat_picture import (
+    CELL_PX,
+    COLUMNS,
+    GUTTER_PX,
+    HEADER_PX,
+    colours,
+    draw_heat,
+)
 from strokeseg.results.page import MARGIN_PX
 from strokeseg.space.grid import Grid
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from strokeseg.arrays import AffineArray
-from strokeseg.cohort.tissue_affine import fit_to_mni
 from strokeseg.errors import DataError, StrokesegError
 from strokeseg.images.header import read_header
+from strokeseg.lesion_map.mni_fit import fit_to_mni
 from strokeseg.results.archive import FiledCase
 from strokeseg.space.grid import Grid
 from strokeseg.space.mni import mni_grid

@@ -1,0 +1,1 @@
+"""Where a cohort's lesions lie, in one space: `strokeseg overlap`."""
