@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from strokeseg.engines.base import Engine
-from strokeseg.overlap import dice
+from strokeseg.evaluation.metrics.voxels import dice
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.sources import Sources
 from strokeseg.training.tables import GroupScore, summarise

@@ -15,7 +15,7 @@ import torch
 from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.engines.flips import FLIPS, flip
 from strokeseg.errors import StrokesegError
-from strokeseg.overlap import dice
+from strokeseg.evaluation.metrics.voxels import dice
 from strokeseg.prediction.decision import Decision, decide, refine
 from strokeseg.prediction.decision import Rule as DecisionRule
 from strokeseg.prediction.ensemble import Posterior

@@ -19,9 +19,9 @@ def demo(
 ) -> None:
     """Segment a small synthetic scan that comes with the package, and compare with the truth."""
     from strokeseg.demo import demo_case, demo_truth
+    from strokeseg.evaluation.metrics.voxels import dice
     from strokeseg.measure.lesions import lesion_volume_ml
     from strokeseg.models.loading import Hardware
-    from strokeseg.overlap import dice
     from strokeseg.prediction.options import Options
     from strokeseg.results.output_names import KINDS
 

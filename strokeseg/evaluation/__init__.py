@@ -6,7 +6,7 @@
 
 from strokeseg.evaluation.comparison import compare
 from strokeseg.evaluation.evaluating import Evaluation, Terms, evaluate
-from strokeseg.evaluation.metrics import METRICS, CaseMetrics, compare_masks
+from strokeseg.evaluation.metrics.case_metrics import METRICS, CaseMetrics, compare_masks
 from strokeseg.evaluation.statistics import summarise
 
 __all__ = [

@@ -9,7 +9,7 @@ from scipy import stats
 
 from strokeseg.errors import UsageError
 from strokeseg.evaluation.evaluating import Evaluation
-from strokeseg.evaluation.metrics import METRICS, CaseMetrics
+from strokeseg.evaluation.metrics.case_metrics import METRICS, CaseMetrics
 from strokeseg.evaluation.statistics import (
     ALL,
     GROUPS,

@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 from strokeseg.errors import StrokesegError
+from strokeseg.evaluation.common_grid import Comparison, Protocol, bring_together
 from strokeseg.evaluation.finding import Item, find_masks
 from strokeseg.evaluation.masks import read_mask
-from strokeseg.evaluation.metrics import CaseMetrics, compare_masks
+from strokeseg.evaluation.metrics.case_metrics import CaseMetrics, compare_masks
 from strokeseg.evaluation.pairs import Pair, Pairing, pair
-from strokeseg.evaluation.protocol import Comparison, Protocol, bring_together
 from strokeseg.evaluation.statistics import Summary, summarise
 from strokeseg.images.reading import read
 from strokeseg.machine import thread_count
@@ -27,7 +27,7 @@ class Terms:
     Attributes
     ----------
     protocol : {"native", "paper"}
-        See `strokeseg.evaluation.protocol`.
+        See `strokeseg.evaluation.common_grid`.
     label : int, optional
         The integer that is lesion in truths and predictions that have several.
     prediction_label : int, optional
@@ -55,7 +55,7 @@ class EvaluatedCase:
     metrics : CaseMetrics or None
         None where a file could not be read or compared.
     how : str
-        See `strokeseg.evaluation.protocol.Common`; empty where there are no metrics.
+        See `strokeseg.evaluation.common_grid.Common`; empty where there are no metrics.
     notes : tuple of str
         What was unusual.
     error : StrokesegError or None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from strokeseg.evaluation.comparison import STARS_MEAN, Difference, ModelComparison, finite_pairs
-from strokeseg.evaluation.metrics import METRIC_OF, Metric
+from strokeseg.evaluation.metrics.case_metrics import METRIC_OF, Metric
 from strokeseg.evaluation.statistics import Values
 
 if TYPE_CHECKING:

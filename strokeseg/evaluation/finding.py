@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from strokeseg.errors import InputNotFoundError
-from strokeseg.evaluation.names import (
+from strokeseg.evaluation.mask_names import (
     case_name,
     entities_of,
     folder_name,
@@ -14,7 +14,7 @@ from strokeseg.evaluation.names import (
     map_names,
     stem_of,
 )
-from strokeseg.evaluation.truth_table import TABLES, read_truths
+from strokeseg.evaluation.truths import TABLES, read_truths
 from strokeseg.results.archive import FiledCase, find_filed_cases
 
 

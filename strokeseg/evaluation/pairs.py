@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from strokeseg.errors import UsageError
 from strokeseg.evaluation.finding import Found, Item
-from strokeseg.evaluation.names import IDENTITY
+from strokeseg.evaluation.mask_names import IDENTITY
 
 _SHOWN = 4
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from strokeseg.evaluation.comparison import ModelComparison
 from strokeseg.evaluation.evaluating import Evaluation
-from strokeseg.evaluation.metrics import METRIC_OF, METRICS, CaseMetrics, Metric
+from strokeseg.evaluation.metrics.case_metrics import METRIC_OF, METRICS, CaseMetrics, Metric
 from strokeseg.evaluation.statistics import ALL, GROUPS, Summary, group_of
 from strokeseg.evaluation.tables import stars
 

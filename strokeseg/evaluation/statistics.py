@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from strokeseg.evaluation.metrics import METRICS, CaseMetrics
+from strokeseg.evaluation.metrics.case_metrics import METRICS, CaseMetrics
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999

@@ -10,10 +10,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from strokeseg import __version__
+from strokeseg._version import __version__
 from strokeseg.evaluation.comparison import STARS_MEAN, TEST, Difference, ModelComparison
 from strokeseg.evaluation.evaluating import EvaluatedCase, Evaluation
-from strokeseg.evaluation.metrics import METRIC_OF, METRICS, CaseMetrics
+from strokeseg.evaluation.metrics.case_metrics import METRIC_OF, METRICS, CaseMetrics
 from strokeseg.evaluation.statistics import RESAMPLES, SEED, Summary, group_of
 from strokeseg.files.tables import table
 

@@ -20,8 +20,8 @@ from strokeseg.engines.base import Engine, ScanLogits
 from strokeseg.engines.choice import available_engines
 from strokeseg.engines.scan import scan_logits
 from strokeseg.engines.windows import WindowPlan
+from strokeseg.evaluation.metrics.voxels import dice
 from strokeseg.models.loading import LoadedModel
-from strokeseg.overlap import dice
 from tests.factories import SCANS
 
 CASES = {

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from strokeseg import Options, load_model, predict
+from strokeseg.evaluation.metrics.voxels import dice
 from strokeseg.images.reading import read
-from strokeseg.overlap import dice
 from tests.factories import SCANS
 
 CASES = (

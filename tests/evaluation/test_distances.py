@@ -6,7 +6,7 @@ import torch
 from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
 from scipy import ndimage
 
-from strokeseg.evaluation.distances import surface_distances, surface_points_mm
+from strokeseg.evaluation.metrics.distances import surface_distances, surface_points_mm
 from strokeseg.images.reading import read
 from tests.evaluation.masks_on_disk import blobs, boxes
 from tests.factories import SCANS

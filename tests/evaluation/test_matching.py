@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from strokeseg.evaluation.matching import LesionMatch, match_lesions
+from strokeseg.evaluation.metrics.matching import LesionMatch, match_lesions
 from tests.evaluation.masks_on_disk import blobs, boxes
 
 NOTHING = boxes()

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from strokeseg.evaluation.names import (
+from strokeseg.evaluation.mask_names import (
     Likelihood,
     case_name,
     entities_of,

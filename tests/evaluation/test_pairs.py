@@ -4,7 +4,7 @@ import pytest
 
 from strokeseg.errors import UsageError
 from strokeseg.evaluation.finding import Found, Item
-from strokeseg.evaluation.names import case_name, entities_of
+from strokeseg.evaluation.mask_names import case_name, entities_of
 from strokeseg.evaluation.pairs import Leftover, pair
 
 

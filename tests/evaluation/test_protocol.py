@@ -5,9 +5,9 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, Orientation, ResizeWithPadOrCrop, Spacing
 
 from strokeseg.errors import DataError
+from strokeseg.evaluation.common_grid import bring_together, fit_centred
 from strokeseg.evaluation.masks import Mask
-from strokeseg.evaluation.metrics import compare_masks
-from strokeseg.evaluation.protocol import bring_together, fit_centred
+from strokeseg.evaluation.metrics.case_metrics import compare_masks
 from strokeseg.images.reading import read
 from strokeseg.space.grid import Grid
 from tests.evaluation.masks_on_disk import affine, blobs, boxes

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from strokeseg.evaluation.ranking import average_precision
+from strokeseg.evaluation.metrics.voxels import average_precision
 
 
 def volume(*values):

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from strokeseg.evaluation.metrics import METRICS
+from strokeseg.evaluation.metrics.case_metrics import METRICS
 from strokeseg.evaluation.statistics import group_of, mean_interval, summarise
 from tests.evaluation.cases import many, metrics
 

@@ -17,7 +17,7 @@ from nibabel.nifti2 import header_dtype as nifti2_dtype
 from strokeseg.cohort.cases.find import find_cases
 from strokeseg.engines.windows import plan_windows
 from strokeseg.errors import DataError, StrokesegError
-from strokeseg.evaluation.truth_table import read_truths
+from strokeseg.evaluation.truths import read_truths
 from strokeseg.images.intensity import Normalisation, normalise
 from strokeseg.images.reading import read
 from strokeseg.images.writing import write

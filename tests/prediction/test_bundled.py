@@ -11,12 +11,12 @@ from strokeseg import Hardware, Options, load_model, predict
 from strokeseg.cli import run
 from strokeseg.demo import demo_case, demo_truth
 from strokeseg.engines.choice import available_engines
+from strokeseg.evaluation.metrics.voxels import dice
 from strokeseg.images.reading import read
 from strokeseg.models import diagnosis
 from strokeseg.models.finding import load_model_files
 from strokeseg.models.golden import check_golden
 from strokeseg.models.registry import load_registry
-from strokeseg.overlap import dice
 from strokeseg.space.grid import Grid
 from tests.factories import ALL_AXCODES, SCANS
 from tests.networks import ENGINES, needs_torch

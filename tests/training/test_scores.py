@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from strokeseg.overlap import dice
+from strokeseg.evaluation.metrics.voxels import dice
 from strokeseg.training.scores import LesionCounts, count_lesions
 
 

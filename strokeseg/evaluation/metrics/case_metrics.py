@@ -9,10 +9,9 @@ import numpy as np
 
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray
 from strokeseg.errors import DataError
-from strokeseg.evaluation.distances import surface_distances
-from strokeseg.evaluation.matching import match_lesions
-from strokeseg.evaluation.ranking import average_precision
-from strokeseg.overlap import dice
+from strokeseg.evaluation.metrics.distances import surface_distances
+from strokeseg.evaluation.metrics.matching import match_lesions
+from strokeseg.evaluation.metrics.voxels import average_precision, dice
 from strokeseg.space.grid import Grid
 
 

@@ -3,18 +3,15 @@
 The table that a batch was run from is such a table.
 """
 
-import csv
-import io
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-from strokeseg.errors import DataError, InputNotFoundError, ReadWriteError
+from strokeseg.errors import DataError
+from strokeseg.files.tables import read_lines, read_text
 
 TABLES = (".csv", ".tsv", ".tab", ".txt")
 _COLUMNS = ("case", "truth")
 _MISSING = frozenset({"", "n/a", "na", "nan"})
-_DELIMITERS = (",", "\t", ";")
 
 
 def read_truths(source: Path) -> dict[str, Path | None]:
@@ -38,7 +35,7 @@ def read_truths(source: Path) -> dict[str, Path | None]:
     InputNotFoundError, ReadWriteError
         It cannot be read.
     """
-    lines = list(_lines(source, _text(source)))
+    lines = [(n, cells) for n, cells in read_lines(source, read_text(source)) if any(cells)]
     header = [name.lower() for name in lines[0][1]] if lines else []
     missing = [name for name in _COLUMNS if name not in header]
     if missing:
@@ -62,30 +59,3 @@ def read_truths(source: Path) -> dict[str, Path | None]:
         absent = truth.lower() in _MISSING
         truths[name] = None if absent else source.parent / os.path.expanduser(truth)  # noqa: PTH111
     return truths
-
-
-def _text(source: Path) -> str:
-    try:
-        return source.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{source}: is no table in UTF-8; save it as such") from error
-    except PermissionError as error:
-        raise InputNotFoundError(f"{source}: cannot be read ({error.strerror})") from error
-    except OSError as error:
-        raise ReadWriteError(f"{source}: reading failed ({error.strerror})") from error
-
-
-def _lines(source: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """Split the text to cells, each line with its number; empty lines are left out."""
-    header = text.lstrip("\r\n").partition("\n")[0]
-    usual = "\t" if source.suffix.lower() in (".tsv", ".tab") else ","
-    delimiter = usual if usual in header else max(_DELIMITERS, key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        for cells in reader:
-            if any(cells):
-                yield reader.line_num, [cell.strip() for cell in cells]
-    except csv.Error as error:
-        raise DataError(
-            f"{source}, line {reader.line_num}: is no row of a table ({error}); check its quotes"
-        ) from error

@@ -1,4 +1,4 @@
-"""How well a probability map ranks voxels: the area under the precision-recall curve."""
+"""How well voxels agree: what two masks share, and how well a probability map ranks."""
 
 import math
 
@@ -35,3 +35,9 @@ def average_precision(probability: FloatArray, truth: BoolArray) -> float:
     hits = inside.size - np.searchsorted(inside, steps, side="left")
     false = outside.size - np.searchsorted(outside, steps, side="left")
     return float(np.sum(gained / inside.size * (hits / (hits + false))))
+
+
+def dice(first: BoolArray, second: BoolArray) -> float:
+    """Dice coefficient of two masks of one shape: 2 |A and B| / (|A| + |B|); 1 if none has any."""
+    total = int(np.count_nonzero(first)) + int(np.count_nonzero(second))
+    return 2 * int(np.count_nonzero(first & second)) / total if total else 1.0

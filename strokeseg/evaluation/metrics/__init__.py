@@ -1,0 +1,1 @@
+"""Metrics of a mask against the truth, on arrays alone."""
