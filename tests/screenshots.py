@@ -17,7 +17,7 @@ from PIL import Image
 from strokeseg.cli import run
 from strokeseg.demo import demo_case
 from tests.factories import SCANS
-from tests.pages.browsing import Browser, find_browser
+from tests.report.browsing import Browser, find_browser
 
 PICTURES = Path(__file__).resolve().parent / "pictures"
 GREYS, COLOURS = 52, 128

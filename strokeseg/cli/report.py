@@ -37,7 +37,7 @@ def report(
     reviews that the browser holds.
     """
     from strokeseg.machine import at_most
-    from strokeseg.pages import build_report
+    from strokeseg.report.building import build_report
 
     def tell(done: int, total: int) -> None:
         step = max(1, total // 10)

@@ -10,7 +10,7 @@ from strokeseg.results.archive import find_filed_cases
 from tests.cohort.cohorts import make_cases, make_model
 from tests.evaluation.masks_on_disk import boxes, write
 from tests.evaluation.masks_on_disk import file_case as file_mask
-from tests.pages.cohorts import file_case
+from tests.report.cohorts import file_case
 
 WHY = "sub-02/sub-02_strokeseg.json: is no JSON (cut or changed): run this case again"
 

@@ -21,12 +21,12 @@ from strokeseg.files.links import leads_out
 from strokeseg.files.tables import table
 from strokeseg.lesion_map import mapping
 from strokeseg.lesion_map.common_space import Wish
-from strokeseg.pages import build_report
+from strokeseg.report.building import build_report
 from strokeseg.results import archive
 from strokeseg.results.archive import find_filed_cases
 from strokeseg.results.output_names import KINDS, OutputNames
 from tests.cohort.cohorts import make_cases, make_job, make_model, run_all, with_prints
-from tests.pages.cohorts import file_case, write_scan
+from tests.report.cohorts import file_case, write_scan
 
 SECRET = "TOPSECRET"
 

@@ -15,7 +15,7 @@ import strokeseg
 from strokeseg.cli import run
 from strokeseg.errors import DataError
 from strokeseg.files.checksums import sha256
-from strokeseg.pages import build_report
+from strokeseg.report.building import build_report
 from strokeseg.results.anonymous import Veil, pseudonym
 from strokeseg.results.output_names import KINDS
 from tests.factories import scan_file

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from strokeseg._version import __version__
-from strokeseg.pages.facts import CaseFacts
-from strokeseg.pages.folder import ReportFolder
-from strokeseg.pages.layers import pack_layers
-from strokeseg.pages.pictures import smaller, thumbnail
-from strokeseg.pages.stack import Stack, places_of_scan, read_stack
-from strokeseg.pages.targets import lesion_voxels
+from strokeseg.report.case_volumes import Stack, places_of_scan, read_stack
+from strokeseg.report.facts import CaseFacts
+from strokeseg.report.folder import ReportFolder
+from strokeseg.report.lesion_places import lesion_voxels
+from strokeseg.report.thumbnails import smaller, thumbnail
+from strokeseg.report.viewer_layers import pack_layers
 
 CASES = "cases"
 

@@ -3,7 +3,7 @@ from importlib import resources
 
 import pytest
 
-from strokeseg.pages.naming import plain_names
+from strokeseg.report.slugs import plain_names
 
 
 def test_a_plain_name_stays():
@@ -36,7 +36,7 @@ def test_any_other_becomes_letters_that_need_no_escaping(name):
 
 
 def test_no_case_is_taken_for_a_part_of_the_index():
-    page = (resources.files("strokeseg.pages") / "templates" / "index.html").read_text()
+    page = (resources.files("strokeseg.report") / "templates" / "index.html").read_text()
     parts = re.findall(r' id="([^"{]+)"', page)
     assert len(parts) == 17
     for part in parts:

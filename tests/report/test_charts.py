@@ -2,10 +2,10 @@ import dataclasses
 
 import pytest
 
-from strokeseg.pages.charts import volume_by_side, volume_histogram
-from strokeseg.pages.facts import gather_facts
+from strokeseg.report.charts import volume_by_side, volume_histogram
+from strokeseg.report.facts import gather_facts
 from strokeseg.results.archive import find_filed_cases
-from tests.pages.cohorts import file_error
+from tests.report.cohorts import file_error
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from strokeseg.measure.lesions import find_lesions
-from strokeseg.pages.facts import gather_facts
-from strokeseg.pages.targets import lesion_voxels
+from strokeseg.report.facts import gather_facts
+from strokeseg.report.lesion_places import lesion_voxels
 from strokeseg.results.archive import find_filed_cases
 from strokeseg.results.case_tables import lesion_table
 from strokeseg.space.grid import Grid
 from tests.factories import KINDS, affine_of
-from tests.pages.cohorts import LARGE, SMALL, balls, file_case
+from tests.report.cohorts import LARGE, SMALL, balls, file_case
 
 
 def rows_of(tmp_path, mask, grid):

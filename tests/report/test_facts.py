@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from strokeseg.pages.facts import gather_facts, number
+from strokeseg.report.facts import gather_facts, number
 from strokeseg.results.archive import find_filed_cases
-from tests.pages.cohorts import LARGE, SMALL, file_case, file_error
+from tests.report.cohorts import LARGE, SMALL, file_case, file_error
 
 
 @pytest.fixture

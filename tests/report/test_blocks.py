@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from strokeseg.pages.blocks import Blocks
+from strokeseg.report.blocks import Blocks
 from strokeseg.space.grid import Grid
 from tests.factories import KINDS, affine_of
 

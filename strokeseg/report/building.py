@@ -10,14 +10,14 @@ from pathlib import Path
 from strokeseg.errors import InputNotFoundError, UsageError
 from strokeseg.files.links import leads_out
 from strokeseg.machine import thread_count
-from strokeseg.pages.contents import case_content, index_content
-from strokeseg.pages.facts import CaseFacts, gather_facts
-from strokeseg.pages.folder import ReportFolder
-from strokeseg.pages.layers import is_volume_script
-from strokeseg.pages.naming import plain_names
-from strokeseg.pages.parts import CASES, Parts, fingerprint, make_parts, volumes_name
-from strokeseg.pages.pictures import smaller
-from strokeseg.pages.rendering import Identity, Pages, assets
+from strokeseg.report.case_files import CASES, Parts, fingerprint, make_parts, volumes_name
+from strokeseg.report.contents import case_content, index_content
+from strokeseg.report.facts import CaseFacts, gather_facts
+from strokeseg.report.folder import ReportFolder
+from strokeseg.report.rendering import Identity, Pages, assets
+from strokeseg.report.slugs import plain_names
+from strokeseg.report.thumbnails import smaller
+from strokeseg.report.viewer_layers import is_volume_script
 from strokeseg.results.archive import OVERLAP_FOLDER, PICTURE_NAME, find_filed_cases
 
 VIEWER_MB = 4.0

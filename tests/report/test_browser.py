@@ -5,9 +5,9 @@ import csv
 import numpy as np
 import pytest
 
-from strokeseg.pages import build_report
+from strokeseg.report.building import build_report
 from tests.factories import KINDS, affine_of
-from tests.pages.cohorts import LARGE, MODEL, SMALL, balls, centre_of, file_case, file_error
+from tests.report.cohorts import LARGE, MODEL, SMALL, balls, centre_of, file_case, file_error
 
 NASTY = "<img src=x onerror=window.hacked=1>"
 WAIT_FOR_DOWNLOAD = 100

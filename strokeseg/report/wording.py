@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from strokeseg.pages.facts import CaseFacts, inputs_of, is_anonymised, number
+from strokeseg.report.facts import CaseFacts, inputs_of, is_anonymised, number
 
 MISSING = "-"
 

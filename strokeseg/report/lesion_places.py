@@ -6,7 +6,7 @@ import numpy as np
 
 from strokeseg.arrays import BoolArray, Shape3
 from strokeseg.measure.components import label_components
-from strokeseg.pages.facts import LesionRow
+from strokeseg.report.facts import LesionRow
 from strokeseg.space.grid import Grid
 
 

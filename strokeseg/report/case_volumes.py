@@ -10,7 +10,7 @@ from strokeseg.arrays import AnyArray, BoolArray, FloatArray, LabelArray
 from strokeseg.errors import StrokesegError
 from strokeseg.images.intensity import clip_hounsfield
 from strokeseg.images.reading import Volume, read
-from strokeseg.pages.facts import CaseFacts, is_anonymised
+from strokeseg.report.facts import CaseFacts, is_anonymised
 from strokeseg.results.archive import is_reference, reference_places
 from strokeseg.space.grid import Grid
 

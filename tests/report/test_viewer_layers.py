@@ -8,12 +8,12 @@ import pytest
 
 from strokeseg.images.reading import read
 from strokeseg.images.writing import write
-from strokeseg.pages.facts import gather_facts
-from strokeseg.pages.layers import VARIABLE, is_volume_script, pack_layers
-from strokeseg.pages.stack import read_stack
+from strokeseg.report.case_volumes import read_stack
+from strokeseg.report.facts import gather_facts
+from strokeseg.report.viewer_layers import VARIABLE, is_volume_script, pack_layers
 from strokeseg.results.archive import find_filed_cases
 from tests.factories import KINDS, affine_of
-from tests.pages.cohorts import LARGE, balls, file_case, write_scan
+from tests.report.cohorts import LARGE, balls, file_case, write_scan
 
 
 @pytest.fixture

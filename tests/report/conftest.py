@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.pages.browsing import Browser, find_browser
+from tests.report.browsing import Browser, find_browser
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from strokeseg.errors import CannotCreateError, ReadWriteError
-from strokeseg.pages.folder import _HOST, ReportFolder
+from strokeseg.report.folder import _HOST, ReportFolder
 
 
 def names_in(folder):
@@ -113,7 +113,7 @@ def killed_while(output, script):
     """Run a piece of Python on a report folder, which ends by kill -9."""
     code = (
         "import os, signal; from pathlib import Path;"
-        "from strokeseg.pages.folder import ReportFolder\n"
+        "from strokeseg.report.folder import ReportFolder\n"
         f"with ReportFolder(Path({str(output)!r})) as folder:\n"
         f"    {script}\n"
     )

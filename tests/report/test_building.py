@@ -14,10 +14,11 @@ from strokeseg.errors import InputNotFoundError, UsageError
 from strokeseg.models.finding import FoundModel, locate_model
 from strokeseg.models.hub_settings import hub_settings
 from strokeseg.models.registry import load_registry
-from strokeseg.pages import build_report, cards
-from strokeseg.pages.rendering import NIIVUE_VERSION, assets
+from strokeseg.report import model_cards
+from strokeseg.report.building import build_report
+from strokeseg.report.rendering import NIIVUE_VERSION, assets
 from strokeseg.results.archive import find_filed_cases
-from tests.pages.cohorts import MODEL, file_case, file_error
+from tests.report.cohorts import MODEL, file_case, file_error
 
 NASTY = "<img src=x onerror=alert(1)>"
 
@@ -116,7 +117,7 @@ def test_a_model_card_shows_as_text_where_it_is_of_the_very_model(output, monkey
     (tmp_path / "README.md").write_text(f"# Card {NASTY}")
 
     found = FoundModel("tiny", tmp_path, "folder", checksums={"model.safetensors": MODEL["sha256"]})
-    monkeypatch.setattr(cards, "locate_model", lambda *_: found)
+    monkeypatch.setattr(model_cards, "locate_model", lambda *_: found)
     file_case(output, "sub-01")
     file_case(output, "sub-02", models=[MODEL | {"sha256": "cd" * 32}])
     build_report(output)
@@ -299,7 +300,7 @@ def test_the_command_ends_in_one_line_where_it_cannot(output, capsys, prepare, c
 def test_niivue_is_the_file_that_its_readme_names():
     files = assets()
     content = files["assets/niivue/niivue.umd.js"]
-    readme = (resources.files("strokeseg.pages") / "assets" / "niivue" / "README.md").read_text()
+    readme = (resources.files("strokeseg.report") / "assets" / "niivue" / "README.md").read_text()
     assert hashlib.sha256(content).hexdigest() in readme
     assert f"`@niivue/niivue` {NIIVUE_VERSION}" in readme
     assert f'"{NIIVUE_VERSION}"' in content.decode()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from strokeseg.pages.facts import SIDES, CaseFacts
+from strokeseg.report.facts import SIDES, CaseFacts
 
 WIDTH, HEIGHT = 560, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 16, 52

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from strokeseg.pages.cards import model_cards
-from strokeseg.pages.charts import volume_by_side, volume_histogram
-from strokeseg.pages.facts import CaseFacts
-from strokeseg.pages.parts import Parts, picture_name, thumbnail_name
-from strokeseg.pages.pictures import THUMBNAIL_PX
-from strokeseg.pages.wording import MISSING, groups, measures, raw, volume, volume_range
+from strokeseg.report.case_files import Parts, picture_name, thumbnail_name
+from strokeseg.report.charts import volume_by_side, volume_histogram
+from strokeseg.report.facts import CaseFacts
+from strokeseg.report.model_cards import model_cards
+from strokeseg.report.thumbnails import THUMBNAIL_PX
+from strokeseg.report.wording import MISSING, groups, measures, raw, volume, volume_range
 
 # Grey matter, white matter, cerebrospinal fluid and what else a model knows; no orange, which is
 # the lesion's. From Paul Tol's qualitative schemes, told apart with any colour vision.

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from strokeseg.arrays import BoolArray
-from strokeseg.pages.stack import Stack
+from strokeseg.report.case_volumes import Stack
 from strokeseg.results.page import AXIAL, HEAD_LEVEL, MARGIN_PX, flat, grey_window
 from strokeseg.results.picture import CELL_PX, GUTTER_PX, HEADER_PX, OUTLINE
 from strokeseg.space.grid import closest_axes

@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 
 from strokeseg._version import __version__
-from strokeseg.pages.wording import decimals, millimetres
+from strokeseg.report.wording import decimals, millimetres
 
 NIIVUE_VERSION = "0.69.0"
 ASSETS = (
@@ -115,4 +115,4 @@ def assets() -> dict[str, bytes]:
 
 
 def _folder() -> Path:
-    return Path(str(resources.files("strokeseg.pages")))
+    return Path(str(resources.files("strokeseg.report")))

@@ -16,8 +16,8 @@ import numpy as np
 
 from strokeseg.arrays import AnyArray, FloatArray, Shape3
 from strokeseg.images.header import nifti_start, space_from_affine
-from strokeseg.pages.blocks import Blocks
-from strokeseg.pages.stack import Stack
+from strokeseg.report.blocks import Blocks
+from strokeseg.report.case_volumes import Stack
 from strokeseg.results.page import HEAD_LEVEL
 from strokeseg.space.grid import Grid
 
