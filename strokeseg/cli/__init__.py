@@ -103,7 +103,7 @@ def run(arguments: list[str]) -> int:
 
 def _fail(code: int, message: str, arguments: list[str]) -> int:
     """Say what went wrong: with a traceback if that was asked for, without names if that was."""
-    from strokeseg.console import say_error
+    from strokeseg.cli.show.lines import say_error
 
     if ANONYMISE in arguments:
         from strokeseg.results.anonymous import Veil

@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from strokeseg.cli import arguments as a
-from strokeseg.cli.damaged import tell_damaged
-from strokeseg.console import say, say_error, say_warning, show_facts, show_table, show_text
+from strokeseg.cli.show.lines import (
+    say,
+    say_error,
+    say_warning,
+    show_facts,
+    show_table,
+    show_text,
+    tell_damaged,
+)
 from strokeseg.errors import StrokesegError
 
 if TYPE_CHECKING:
@@ -185,9 +192,9 @@ def run_cohort(cohort: "Cohort", job: "BatchJob", place: "Place", show: Show) ->
     StrokesegError
         If the batch cannot run at all, or was interrupted.
     """
+    from strokeseg.cli.show.batch import BatchReporter
     from strokeseg.cohort.batch.run import prepare_job, run_cases
     from strokeseg.cohort.collect import collect
-    from strokeseg.console_batch import BatchReporter
     from strokeseg.results.archive import COHORT_TABLE
 
     veil = veil_of(cohort, job)

@@ -18,7 +18,7 @@ from strokeseg.cli.batch import (
     show_plan,
     veil_of,
 )
-from strokeseg.console import say, say_error, say_warning, show_facts
+from strokeseg.cli.show.lines import say, say_error, say_warning, show_facts
 from strokeseg.errors import UsageError
 
 if TYPE_CHECKING:

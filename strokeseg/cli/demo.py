@@ -4,7 +4,7 @@ from pathlib import Path
 
 from strokeseg.cli import arguments as a
 from strokeseg.cli.predict import Job, Output, run_job, show_summary
-from strokeseg.console import show_facts
+from strokeseg.cli.show.lines import show_facts
 
 
 def demo(

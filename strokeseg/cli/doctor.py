@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from strokeseg.console import show_facts, show_table, show_text
+from strokeseg.cli.show.lines import show_facts, show_table, show_text
 from strokeseg.errors import EngineError, StrokesegError
 
 

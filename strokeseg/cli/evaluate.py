@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from strokeseg.cli.damaged import tell_damaged
-from strokeseg.console import say, say_error, say_warning, show_table, show_text
+from strokeseg.cli.show.lines import (
+    say,
+    say_error,
+    say_warning,
+    show_table,
+    show_text,
+    tell_damaged,
+)
 from strokeseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -193,8 +199,8 @@ def _show(
     evaluations: "Sequence[Evaluation]", comparison: "ModelComparison | None", *, cases: bool
 ) -> None:
     """Print the tables; many cases are printed only where no file has them."""
+    from strokeseg.cli.show.evaluation import case_rows, comparison_rows, size_rows, summary_rows
     from strokeseg.evaluation.comparison import STARS_MEAN, TEST
-    from strokeseg.evaluation.shown import case_rows, comparison_rows, size_rows, summary_rows
     from strokeseg.evaluation.tables import INTERVAL
 
     for evaluation in evaluations:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strokeseg.cli import arguments as a
-from strokeseg.console import Reporter, say_warning, show_facts, show_text
+from strokeseg.cli.show.lines import Reporter, say_warning, show_facts, show_text
 from strokeseg.errors import UsageError
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from strokeseg.cli import arguments as a
-from strokeseg.cli.damaged import tell_damaged
-from strokeseg.console import say, show_facts
+from strokeseg.cli.show.lines import say, show_facts, tell_damaged
 
 
 def report(

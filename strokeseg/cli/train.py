@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from strokeseg.console import say, show_text
+from strokeseg.cli.show.lines import say, show_text
 from strokeseg.errors import EngineError, UsageError
 
 SECONDS_BETWEEN_LINES = 30.0

@@ -5,11 +5,11 @@ import math
 
 import pytest
 
+from strokeseg.cli.show.evaluation import case_rows, comparison_rows, size_rows, summary_rows
 from strokeseg.errors import CannotCreateError, DataError, UsageError
 from strokeseg.evaluation.comparison import compare
 from strokeseg.evaluation.evaluating import EvaluatedCase
 from strokeseg.evaluation.metrics.case_metrics import METRICS
-from strokeseg.evaluation.shown import case_rows, comparison_rows, size_rows, summary_rows
 from strokeseg.evaluation.tables import (
     as_json,
     case_table,

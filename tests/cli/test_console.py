@@ -2,9 +2,9 @@
 
 import pytest
 
+from strokeseg.cli.show.batch import BatchReporter
+from strokeseg.cli.show.lines import say, say_error, say_warning, show_facts, show_table
 from strokeseg.cli.weights import _text
-from strokeseg.console import say, say_error, say_warning, show_facts, show_table
-from strokeseg.console_batch import BatchReporter
 
 STEERS = "a\x1b]52;c;ZXZpbA==\x07b\x1b[2Jc\x9b31md\u202ee\r"
 

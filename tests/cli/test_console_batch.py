@@ -2,8 +2,8 @@ import re
 
 import pytest
 
+from strokeseg.cli.show.batch import BatchReporter
 from strokeseg.cohort.batch.job import Outcome
-from strokeseg.console_batch import BatchReporter
 
 
 def plain(text):

@@ -1,10 +1,11 @@
 """What a person sees: progress and warnings on stderr, results on stdout, errors in one line."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -21,6 +22,8 @@ from rich.table import Table
 from strokeseg.errors import printable
 
 NAME = "strokeseg"
+
+_MOST_SHOWN = 20
 
 
 def say_error(message: str) -> None:
@@ -138,3 +141,20 @@ class Reporter:
         """One pass of the network is done."""
         if self._task is not None:
             self._bar.advance(self._task)
+
+
+def tell_damaged(damaged: Iterable[tuple[str, str]]) -> None:
+    """Name cases that are damaged and say why.
+
+    Raises
+    ------
+    typer.Exit
+        With 1, if there are any.
+    """
+    found = list(damaged)
+    for case, why in found[:_MOST_SHOWN]:
+        say_error(f"{case}: {why}")
+    if len(found) > _MOST_SHOWN:
+        say_error(f"and {len(found) - _MOST_SHOWN} more cases")
+    if found:
+        raise typer.Exit(1)
