@@ -23,10 +23,10 @@ from strokeseg.files.json_files import write_json
 from strokeseg.training.calibration import calibrate
 from strokeseg.training.checkpoint import load_checkpoint
 from strokeseg.training.config import as_document, check, from_document, read_config
+from strokeseg.training.data.sources import load_sources
 from strokeseg.training.loop import Session, train
 from strokeseg.training.run import network_spec
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.sources import load_sources
 
 SCORE_FILE = "score.json"
 KEYS = {"base", "steps", "common", "variants"}

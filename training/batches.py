@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from strokeseg.training.sample import make_sample
+from strokeseg.training.data.sources import Heads, Sources
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.sources import Heads, Sources
+from strokeseg.training.synthesis.sample import make_sample
 
 PREFETCH = 4
 

@@ -19,12 +19,12 @@ from strokeseg.engines.choice import open_engine
 from strokeseg.files.atomic import write_text
 from strokeseg.training.checkpoint import load_checkpoint
 from strokeseg.training.config import from_document
-from strokeseg.training.label_table import TISSUES
+from strokeseg.training.data.label_table import TISSUES
+from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.run import network_spec
-from strokeseg.training.sample import LESION
 from strokeseg.training.scaling import fit_scaling, with_scaling, write_scaling
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.sources import Sources, load_sources
+from strokeseg.training.synthesis.sample import LESION
 from strokeseg.training.tables import GroupScore, summarise
 from strokeseg.training.validation import (
     CaseScore,

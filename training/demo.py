@@ -15,9 +15,9 @@ from strokeseg.demo import SCAN, TRUTH
 from strokeseg.images.reading import read
 from strokeseg.images.writing import write
 from strokeseg.training.config import read_config
-from strokeseg.training.sample import LESION, Sample, SampleParams, make_sample
+from strokeseg.training.data.sources import load_sources
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.sources import load_sources
+from strokeseg.training.synthesis.sample import LESION, Sample, SampleParams, make_sample
 
 CROP_VOX = (160, 192, 160)
 VOLUME_ML = (15.0, 40.0)

@@ -27,12 +27,12 @@ from strokeseg.network.spec import NetworkSpec
 from strokeseg.training.card import CardFacts, model_card, read_sections, training_facts
 from strokeseg.training.checkpoint import TrainState, load_checkpoint
 from strokeseg.training.config import from_document
-from strokeseg.training.label_table import TISSUES
+from strokeseg.training.data.label_table import TISSUES
+from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.parity import Parity, compare
 from strokeseg.training.run import network_spec
 from strokeseg.training.scaling import Scaling, fold_scaling, read_scaling
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.sources import Sources, load_sources
 from strokeseg.training.tables import summarise, write_cases, write_groups
 from strokeseg.training.validation import CaseScore, Rule
 

@@ -11,10 +11,10 @@ from strokeseg.arrays import AnyArray, FloatArray, LabelArray
 from strokeseg.errors import CannotCreateError
 from strokeseg.images.reading import read
 from strokeseg.images.writing import write
-from strokeseg.training.real import UNKNOWN
-from strokeseg.training.sample import Sample, make_sample
+from strokeseg.training.data.pairs import UNKNOWN
+from strokeseg.training.data.sources import Heads, load_sources
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.sources import Heads, load_sources
+from strokeseg.training.synthesis.sample import Sample, make_sample
 
 SHEET = "contact_sheet.png"
 SHARE_OF_COLOUR = 0.45

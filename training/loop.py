@@ -14,6 +14,7 @@ from strokeseg.files.atomic import write_atomically
 from strokeseg.network.torch_unet import UNet
 from strokeseg.training.batches import Batch, Generation, make_batches
 from strokeseg.training.curves import LOSS_FILE, VALIDATION_FILE
+from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.losses import segmentation_loss
 from strokeseg.training.run import (
     LAST,
@@ -25,7 +26,6 @@ from strokeseg.training.run import (
     update_average,
 )
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.sources import Sources, load_sources
 from strokeseg.training.stopping import Stop
 from strokeseg.training.tables import COLUMNS, summarise
 from strokeseg.training.validation import module_logits, validate

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional
 
-from strokeseg.training.real import UNKNOWN
+from strokeseg.training.data.pairs import UNKNOWN
 from strokeseg.training.settings import LossConfig
 
 SMOOTH = 1.0

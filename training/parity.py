@@ -6,8 +6,8 @@ import numpy as np
 
 from strokeseg.engines.base import Engine
 from strokeseg.evaluation.metrics.voxels import dice
+from strokeseg.training.data.sources import Sources
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.sources import Sources
 from strokeseg.training.tables import GroupScore, summarise
 from strokeseg.training.validation import (
     CaseScore,

@@ -18,7 +18,7 @@ from strokeseg.training.checkpoint import (
     save_checkpoint,
 )
 from strokeseg.training.config import as_document
-from strokeseg.training.label_table import TISSUES
+from strokeseg.training.data.label_table import TISSUES
 from strokeseg.training.settings import OptimiserConfig, TrainConfig
 
 LAST = "last.pt"

@@ -18,8 +18,8 @@ from torch.nn import functional
 from strokeseg.arrays import FloatArray
 from strokeseg.errors import DataError, UsageError
 from strokeseg.files.json_files import write_json
+from strokeseg.training.data.sources import Sources
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.sources import Sources
 from strokeseg.training.validation import LogitsFunction, validation_samples
 
 # Every eighth voxel is fitted to: neighbours say nearly the same.

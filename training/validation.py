@@ -20,13 +20,13 @@ from strokeseg.prediction.decision import Decision, decide, refine
 from strokeseg.prediction.decision import Rule as DecisionRule
 from strokeseg.prediction.ensemble import Posterior
 from strokeseg.space.grid import Grid
-from strokeseg.training.contrasts import RANDOM_FAMILY
-from strokeseg.training.label_table import TISSUES
-from strokeseg.training.real import RealParams
-from strokeseg.training.sample import LESION, Drawn, Sample, build_sample, draw_sample
+from strokeseg.training.data.label_table import TISSUES
+from strokeseg.training.data.sources import Heads, Sources
 from strokeseg.training.scores import LesionCounts, count_lesions
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.sources import Heads, Sources
+from strokeseg.training.synthesis.contrasts import RANDOM_FAMILY
+from strokeseg.training.synthesis.real_pairs import RealParams
+from strokeseg.training.synthesis.sample import LESION, Drawn, Sample, build_sample, draw_sample
 
 LogitsFunction = Callable[[FloatArray], FloatArray]
 

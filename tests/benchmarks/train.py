@@ -17,10 +17,10 @@ import torch
 
 from strokeseg.training.batches import Batch, Generation, make_batches
 from strokeseg.training.config import read_config
+from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.losses import segmentation_loss
 from strokeseg.training.run import Run, start_run
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.sources import Sources, load_sources
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,9 @@ from strokeseg.results.archive import find_filed_cases
 from strokeseg.space.grid import working_grid
 from strokeseg.training.ablation import read_variants
 from strokeseg.training.config import read_config
-from strokeseg.training.contrasts import read_sequences
-from strokeseg.training.inputs import label_map_paths, pair_paths, soft_map_paths
-from strokeseg.training.label_table import read_table
+from strokeseg.training.data.contrast_table import read_sequences
+from strokeseg.training.data.inputs import label_map_paths, pair_paths, soft_map_paths
+from strokeseg.training.data.label_table import read_table
 from tests.fuzz import mutations
 from tests.fuzz.mutations import Mutation
 from tests.fuzz.seeds import corpus, mix, seeds, tiny_model

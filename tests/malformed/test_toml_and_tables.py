@@ -23,8 +23,8 @@ DEEP = {
 @pytest.mark.parametrize("kind", DEEP)
 def test_toml_without_end_is_refused_by_every_reader(kind, tmp_path):
     training = pytest.importorskip("strokeseg.training.config")
-    from strokeseg.training.contrasts import read_sequences
-    from strokeseg.training.label_table import read_table
+    from strokeseg.training.data.contrast_table import read_sequences
+    from strokeseg.training.data.label_table import read_table
 
     path = tmp_path / "a.toml"
     path.write_text(DEEP[kind])
@@ -76,7 +76,7 @@ def test_a_long_value_of_a_setting_is_cut(tmp_path):
     ],
 )
 def test_a_label_table_that_makes_no_sense_is_refused(old, new, tmp_path):
-    from strokeseg.training.label_table import read_table
+    from strokeseg.training.data.label_table import read_table
 
     text = seeds("label-table")[0].decode()
     assert old in text
@@ -88,8 +88,8 @@ def test_a_label_table_that_makes_no_sense_is_refused(old, new, tmp_path):
 
 def test_a_label_beyond_the_table_is_refused_before_labels_are_counted(tmp_path):
     """Counting labels to two thousand million takes 17 GB."""
-    from strokeseg.training.label_table import read_table
-    from strokeseg.training.labels import prepare_subject
+    from strokeseg.training.data.label_maps import prepare_subject
+    from strokeseg.training.data.label_table import read_table
 
     data = np.zeros((40, 40, 40), np.float32)
     data[10:20, 10:20, 10:20] = 2e9
@@ -122,7 +122,7 @@ def test_a_label_beyond_the_table_is_refused_before_labels_are_counted(tmp_path)
     ],
 )
 def test_a_contrast_table_that_makes_no_sense_is_refused(old, new, tmp_path):
-    from strokeseg.training.contrasts import read_sequences
+    from strokeseg.training.data.contrast_table import read_sequences
 
     text = seeds("contrast-table")[0].decode()
     assert old in text
@@ -133,8 +133,8 @@ def test_a_contrast_table_that_makes_no_sense_is_refused(old, new, tmp_path):
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path):
-    from strokeseg.training.contrasts import read_sequences
-    from strokeseg.training.label_table import read_table
+    from strokeseg.training.data.contrast_table import read_sequences
+    from strokeseg.training.data.label_table import read_table
 
     path = tmp_path / "a.toml"
     path.write_bytes(b"a = \xff")
@@ -153,7 +153,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
     ],
 )
 def test_a_table_with_an_endless_or_an_empty_cell_is_refused(content, message, tmp_path):
-    from strokeseg.training.inputs import label_map_paths
+    from strokeseg.training.data.inputs import label_map_paths
 
     path = tmp_path / "a.tsv"
     path.write_text(content)

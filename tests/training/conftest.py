@@ -3,7 +3,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from strokeseg.training.config import read_config  # noqa: E402
-from strokeseg.training.sources import load_sources  # noqa: E402
+from strokeseg.training.data.sources import load_sources  # noqa: E402
 from tests.training.heads import config_text, write_heads, write_lesions  # noqa: E402
 
 

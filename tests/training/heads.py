@@ -5,7 +5,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from strokeseg.training.label_table import read_table
+from strokeseg.training.data.label_table import read_table
 
 SPACING_MM = 4.0
 SHAPE = (38, 46, 38)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from strokeseg.training.calibration import calibrate, draw_reliability, rules_table
-from strokeseg.training.sample import LESION
+from strokeseg.training.synthesis.sample import LESION
 from strokeseg.training.validation import Rule, validation_samples
 
 SURE, UNSURE = 0.85, 0.45

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from strokeseg.training.filters import (
+from strokeseg.training.synthesis.filters import (
     FWHM_PER_SIGMA,
     dilate,
     erode,

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
-from strokeseg.training.inputs import label_map_paths, lesion_paths, pair_paths, soft_map_paths
-from strokeseg.training.label_table import read_table
-from strokeseg.training.real import UNKNOWN
-from strokeseg.training.sample import make_sample
-from strokeseg.training.softmaps import prepare_soft_subject
-from strokeseg.training.sources import load_sources
+from strokeseg.training.data.inputs import label_map_paths, lesion_paths, pair_paths, soft_map_paths
+from strokeseg.training.data.label_table import read_table
+from strokeseg.training.data.pairs import UNKNOWN
+from strokeseg.training.data.soft_maps import prepare_soft_subject
+from strokeseg.training.data.sources import load_sources
+from strokeseg.training.synthesis.sample import make_sample
 from tests.training.heads import head_labels, save, write_pairs, write_soft_maps
 from tests.training.test_labels import shares
 

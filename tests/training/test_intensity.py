@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from strokeseg.images import intensity as at_test_time
-from strokeseg.training.intensity import (
+from strokeseg.training.settings import IntensityConfig
+from strokeseg.training.synthesis.normalising import equalise, normalise
+from strokeseg.training.synthesis.scanner import (
     Scanner,
     add_noise,
     apply_gamma,
@@ -15,8 +17,6 @@ from strokeseg.training.intensity import (
     draw_scanner,
     strip_mask,
 )
-from strokeseg.training.normalising import equalise, normalise
-from strokeseg.training.settings import IntensityConfig
 
 PAPER = IntensityConfig(
     gamma_std=0.6,

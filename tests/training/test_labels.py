@@ -3,8 +3,8 @@ import pytest
 
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.space.mni import fit_landmarks, fit_moments
-from strokeseg.training.label_table import TISSUES, read_table
-from strokeseg.training.labels import prepare_subject
+from strokeseg.training.data.label_maps import prepare_subject
+from strokeseg.training.data.label_table import TISSUES, read_table
 from tests.training.heads import SHAPE, affine_of, head_labels, save
 
 TABLE = """

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from strokeseg.errors import DataError
-from strokeseg.training.lesions import draw_placements, place_lesions, read_bank
+from strokeseg.training.data.lesion_bank import read_bank
 from strokeseg.training.settings import LesionConfig
+from strokeseg.training.synthesis.lesion_placement import draw_placements, place_lesions
 from tests.training.heads import affine_of, points_of, save
 
 

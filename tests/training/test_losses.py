@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from strokeseg.training.data.pairs import UNKNOWN
 from strokeseg.training.losses import segmentation_loss
-from strokeseg.training.real import UNKNOWN
 from strokeseg.training.settings import LossConfig
 
 PLAIN = LossConfig(lesion_weight=1, lesion_dice_weight=1)

@@ -5,9 +5,10 @@ import pytest
 import torch
 from scipy import ndimage
 
-from strokeseg.training.label_table import read_table
-from strokeseg.training.labels import prepare_subject
-from strokeseg.training.lesions import Placement, place_lesions, read_bank
+from strokeseg.training.data.label_maps import prepare_subject
+from strokeseg.training.data.label_table import read_table
+from strokeseg.training.data.lesion_bank import read_bank
+from strokeseg.training.synthesis.lesion_placement import Placement, place_lesions
 from tests.factories import SCANS
 
 DATA = SCANS.parent

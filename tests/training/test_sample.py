@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from strokeseg.training.batches import Generation, make_batches
-from strokeseg.training.contrasts import RANDOM_FAMILY
-from strokeseg.training.sample import LESION, build_sample, draw_sample, make_sample
-from strokeseg.training.sources import Heads
+from strokeseg.training.data.sources import Heads
+from strokeseg.training.synthesis.contrasts import RANDOM_FAMILY
+from strokeseg.training.synthesis.sample import LESION, build_sample, draw_sample, make_sample
 
 
 def test_a_sample_is_a_function_of_seed_and_index(sources, config):

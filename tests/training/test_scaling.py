@@ -4,7 +4,6 @@ import torch
 
 from strokeseg.engines.choice import open_engine
 from strokeseg.errors import DataError, UsageError
-from strokeseg.training.sample import LESION
 from strokeseg.training.scaling import (
     Scaling,
     fit_scaling,
@@ -14,6 +13,7 @@ from strokeseg.training.scaling import (
     with_scaling,
     write_scaling,
 )
+from strokeseg.training.synthesis.sample import LESION
 from strokeseg.training.validation import validation_samples
 from tests.networks import random_state, spec_of
 

@@ -4,7 +4,7 @@ import torch
 from scipy import ndimage
 
 from strokeseg.training.settings import LesionConfig
-from strokeseg.training.softcp import Fade, apply_fade, draw_fade, soften
+from strokeseg.training.synthesis.soft_cp import Fade, apply_fade, draw_fade, soften
 
 
 @pytest.fixture

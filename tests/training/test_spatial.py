@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from strokeseg.training.settings import SpatialConfig
-from strokeseg.training.spatial import (
+from strokeseg.training.synthesis.warp import (
     canvas_vox,
     draw_warp,
     reach,

@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from strokeseg.training.sample import make_sample
 from strokeseg.training.settings import IntensityConfig
-from strokeseg.training.susceptibility import brighten_rims, draw_rims
+from strokeseg.training.synthesis.sample import make_sample
+from strokeseg.training.synthesis.susceptibility import brighten_rims, draw_rims
 from strokeseg.training.validation import validation_samples
 
 

@@ -2,10 +2,17 @@ import numpy as np
 import pytest
 import torch
 
-from strokeseg.training.contrasts import Contrast, read_sequences
-from strokeseg.training.label_table import read_table
+from strokeseg.training.data.contrast_table import read_sequences
+from strokeseg.training.data.label_table import read_table
 from strokeseg.training.settings import ContrastConfig
-from strokeseg.training.synthesis import LesionTexture, Mixture, noise_fields, paint, paint_lesion
+from strokeseg.training.synthesis.contrasts import Contrast
+from strokeseg.training.synthesis.painting import (
+    LesionTexture,
+    Mixture,
+    noise_fields,
+    paint,
+    paint_lesion,
+)
 
 SHAPE = (20, 22, 24)
 CPU = torch.device("cpu")

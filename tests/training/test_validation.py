@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from strokeseg.training.contrasts import RANDOM_FAMILY
-from strokeseg.training.sample import LESION
+from strokeseg.training.synthesis.contrasts import RANDOM_FAMILY
+from strokeseg.training.synthesis.sample import LESION
 from strokeseg.training.tables import markdown, summarise, write_cases, write_groups
 from strokeseg.training.validation import (
     FREE,

@@ -3,7 +3,7 @@
 import torch
 
 from strokeseg.images.intensity import Normalisation, zscore_foreground
-from strokeseg.training.intensity import clip_to_percentiles
+from strokeseg.training.synthesis.scanner import clip_to_percentiles
 
 BINS = 256
 TOP = 255.0

@@ -22,7 +22,7 @@ from strokeseg.images.reading import read
 from strokeseg.space.grid import working_grid
 from strokeseg.space.mni import fit_landmarks, fit_moments
 from strokeseg.space.resample import resample_labels
-from strokeseg.training.label_table import LabelTable
+from strokeseg.training.data.label_table import LabelTable
 
 MARGIN_VOX = 4
 TRUNCATE = 3.0

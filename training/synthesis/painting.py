@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from strokeseg.arrays import FloatArray
-from strokeseg.training.contrasts import Contrast
-from strokeseg.training.filters import carry, gaussian_smooth, smooth_field
 from strokeseg.training.settings import ContrastConfig
+from strokeseg.training.synthesis.contrasts import Contrast
+from strokeseg.training.synthesis.filters import carry, gaussian_smooth, smooth_field
 
 
 @dataclass(frozen=True)

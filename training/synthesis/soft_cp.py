@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from strokeseg.arrays import FloatArray
-from strokeseg.training.filters import dilate, erode, smooth_field
 from strokeseg.training.settings import LesionConfig
+from strokeseg.training.synthesis.filters import dilate, erode, smooth_field
 
 
 @dataclass(frozen=True)

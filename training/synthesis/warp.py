@@ -11,8 +11,8 @@ import torch
 from torch.nn import functional
 
 from strokeseg.arrays import AffineArray, FloatArray, Shape3
-from strokeseg.training.filters import smooth_field
 from strokeseg.training.settings import SpatialConfig
+from strokeseg.training.synthesis.filters import smooth_field
 
 Box = tuple[slice, slice, slice]
 

@@ -8,19 +8,26 @@ import torch
 
 from strokeseg.arrays import AffineArray, FloatArray, Shape3
 from strokeseg.images.intensity import Normalisation
-from strokeseg.training.ageing import Ageing, apply_ageing, draw_ageing
-from strokeseg.training.contrasts import Contrast, draw_contrast
-from strokeseg.training.filters import carry
-from strokeseg.training.intensity import Scanner, apply_scanner, draw_scanner
-from strokeseg.training.label_table import TISSUES
-from strokeseg.training.labels import Subject
-from strokeseg.training.lesions import Placement, draw_placements, place_lesions
-from strokeseg.training.normalising import normalise
-from strokeseg.training.real import RealParams, build_real, draw_real
+from strokeseg.training.data.label_maps import Subject
+from strokeseg.training.data.label_table import TISSUES
+from strokeseg.training.data.sources import Heads, Sources
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.softcp import Fade, apply_fade, draw_fade, soften
-from strokeseg.training.sources import Heads, Sources
-from strokeseg.training.spatial import (
+from strokeseg.training.synthesis.ageing import Ageing, apply_ageing, draw_ageing
+from strokeseg.training.synthesis.contrasts import Contrast, draw_contrast
+from strokeseg.training.synthesis.filters import carry
+from strokeseg.training.synthesis.lesion_placement import Placement, draw_placements, place_lesions
+from strokeseg.training.synthesis.normalising import normalise
+from strokeseg.training.synthesis.painting import (
+    LesionTexture,
+    Mixture,
+    draw_lesion_texture,
+    paint,
+    paint_lesion,
+)
+from strokeseg.training.synthesis.real_pairs import RealParams, build_real, draw_real
+from strokeseg.training.synthesis.scanner import Scanner, apply_scanner, draw_scanner
+from strokeseg.training.synthesis.soft_cp import Fade, apply_fade, draw_fade, soften
+from strokeseg.training.synthesis.warp import (
     Box,
     Warp,
     canvas_vox,
@@ -30,13 +37,6 @@ from strokeseg.training.spatial import (
     sample_nearest,
     sampling_grid,
     within,
-)
-from strokeseg.training.synthesis import (
-    LesionTexture,
-    Mixture,
-    draw_lesion_texture,
-    paint,
-    paint_lesion,
 )
 
 LESION = len(TISSUES)

@@ -13,10 +13,10 @@ import numpy.typing as npt
 import torch
 
 from strokeseg.arrays import FloatArray
-from strokeseg.training.filters import gaussian_smooth, smooth_field
-from strokeseg.training.label_table import AgeingClasses
+from strokeseg.training.data.label_table import AgeingClasses
 from strokeseg.training.settings import AgeingConfig
-from strokeseg.training.synthesis import Mixture
+from strokeseg.training.synthesis.filters import gaussian_smooth, smooth_field
+from strokeseg.training.synthesis.painting import Mixture
 
 
 @dataclass(frozen=True)

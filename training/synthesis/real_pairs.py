@@ -1,4 +1,4 @@
-"""Real images with lesion masks: read, and augmented in a branch of their own.
+"""Real images with lesion masks, augmented in a branch of their own.
 
 Crop, affine and elastic (one interpolation), histogram equalisation, histogram shift, bias field,
 gamma, flips (within the warp) and the normalisation.
@@ -10,18 +10,14 @@ from typing import cast
 import numpy as np
 import torch
 
-from strokeseg.arrays import FloatArray, LabelArray
-from strokeseg.errors import DataError
+from strokeseg.arrays import FloatArray
 from strokeseg.images.intensity import Normalisation
-from strokeseg.images.reading import read
-from strokeseg.space.grid import working_grid
-from strokeseg.space.resample import resample_image
-from strokeseg.training.filters import carry, smooth_field
-from strokeseg.training.inputs import PairPaths
-from strokeseg.training.intensity import apply_gamma
-from strokeseg.training.normalising import equalise, normalise
+from strokeseg.training.data.pairs import UNKNOWN, Pair
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.spatial import (
+from strokeseg.training.synthesis.filters import carry, smooth_field
+from strokeseg.training.synthesis.normalising import equalise, normalise
+from strokeseg.training.synthesis.scanner import apply_gamma
+from strokeseg.training.synthesis.warp import (
     Warp,
     canvas_vox,
     draw_warp,
@@ -29,17 +25,6 @@ from strokeseg.training.spatial import (
     sample_nearest,
     sampling_grid,
 )
-
-UNKNOWN = 255
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A real image (float32) and its lesion (uint8), both (I, J, K) on the working grid."""
-
-    name: str
-    image: FloatArray
-    lesion: LabelArray
 
 
 @dataclass(frozen=True)
@@ -52,24 +37,6 @@ class RealParams:
     shift: FloatArray | None
     bias: FloatArray
     gamma: float
-
-
-def read_pair(paths: PairPaths, voxel_size_mm: float) -> Pair:
-    """Read an image and its mask (any orientation) onto a RAS grid of `voxel_size_mm`.
-
-    Raises
-    ------
-    DataError
-        Image and mask lie on different grids.
-    """
-    image, mask = read(paths.image), read(paths.mask, scan=False)
-    if not image.grid.same_as(mask.grid):
-        raise DataError(f"{paths.mask}: is not on the grid of {paths.image}")
-    grid = working_grid(image.grid, voxel_size_mm)
-    inside = (mask.data > 0.5).astype(np.float32)
-    lesion = resample_image(inside, image.grid, grid) > 0.5
-    data = np.ascontiguousarray(resample_image(image.data, image.grid, grid))
-    return Pair(paths.name, data, lesion.astype(np.uint8))
 
 
 def draw_real(rng: np.random.Generator, pairs: tuple[Pair, ...], config: TrainConfig) -> RealParams:

@@ -1,4 +1,4 @@
-"""How bright each class is: the paper's random mixture, and plausible sequences from a table."""
+"""The table of plausible sequences: how bright each class and each stage of a lesion may be."""
 
 import reprlib
 import tomllib
@@ -8,15 +8,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from strokeseg.arrays import FloatArray
 from strokeseg.errors import InputNotFoundError, UsageError
-from strokeseg.training.settings import ContrastConfig
 
 Range = tuple[float, float]
-RANDOM_FAMILY = "random"
-
 _HIGHEST = 1000.0
 
 
@@ -38,21 +32,6 @@ class Sequence3D:
     share: float
     ranges: tuple[Range, ...]
     stages: tuple[LesionStage, ...]
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """Means and standard deviations of one image; the last two entries are lesion core and rim.
-
-    `fwhm_vox` (one per entry) is the smoothness of the texture within a class.
-    """
-
-    family: str
-    stage: str
-    means: FloatArray
-    stds: FloatArray
-    fwhm_vox: FloatArray
-    seed: int
 
 
 def read_sequences(class_names: Sequence[str], path: Path | None = None) -> tuple[Sequence3D, ...]:
@@ -112,45 +91,3 @@ def _brightness(value: float) -> float:
     if not 0 <= value <= _HIGHEST:
         raise ValueError(f"{reprlib.repr(value)} (a number from 0 to {_HIGHEST:g})")
     return float(value)
-
-
-def draw_contrast(
-    rng: np.random.Generator,
-    class_count: int,
-    sequences: Sequence[Sequence3D],
-    config: ContrastConfig,
-) -> Contrast:
-    """Draw a contrast: a plausible sequence for `plausible_share` of samples, else the paper's."""
-    fwhm = rng.uniform(0, config.texture_fwhm_vox, class_count + 2).astype(np.float32)
-    seed = int(rng.integers(2**31))
-    if rng.random() >= config.plausible_share:
-        means = rng.uniform(0, 255, class_count + 2).astype(np.float32)
-        stds = rng.uniform(0, config.texture_std, class_count + 2).astype(np.float32)
-        return Contrast(RANDOM_FAMILY, "random", means, stds, fwhm, seed)
-    if config.families:
-        sequences = [s for s in sequences if s.name in config.families]
-    shares = np.asarray([s.share for s in sequences])
-    sequence = sequences[int(rng.choice(len(sequences), p=shares / shares.sum()))]
-    return _draw_plausible(rng, sequence, fwhm, seed, config)
-
-
-def _draw_plausible(
-    rng: np.random.Generator,
-    sequence: Sequence3D,
-    fwhm: FloatArray,
-    seed: int,
-    config: ContrastConfig,
-) -> Contrast:
-    """Draw means within a sequence's ranges, widened by `jitter` of each range's width."""
-    shares = np.asarray([s.share for s in sequence.stages])
-    stage = sequence.stages[int(rng.choice(len(shares), p=shares / shares.sum()))]
-    ranges = np.asarray([*sequence.ranges, stage.core, stage.rim])
-    widen = config.jitter * (ranges[:, 1] - ranges[:, 0])
-    means = np.maximum(rng.uniform(ranges[:, 0] - widen, ranges[:, 1] + widen), 0) * 255
-    stds = rng.uniform(0.2, 1.0, len(means)) * config.plausible_std
-    stds[0] *= 0.3
-    if rng.random() < config.uniform_lesion_share:
-        means[-1] = means[-2]
-    return Contrast(
-        sequence.name, stage.name, means.astype(np.float32), stds.astype(np.float32), fwhm, seed
-    )

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from strokeseg.arrays import FloatArray
-from strokeseg.training.filters import (
+from strokeseg.training.settings import IntensityConfig
+from strokeseg.training.synthesis.filters import (
     apply_along,
     dilate,
     erode,
@@ -15,8 +16,7 @@ from strokeseg.training.filters import (
     slice_matrix,
     smooth_field,
 )
-from strokeseg.training.settings import IntensityConfig
-from strokeseg.training.susceptibility import brighten_rims, draw_rims
+from strokeseg.training.synthesis.susceptibility import brighten_rims, draw_rims
 
 CLOSING_VOX = 3
 THINNEST_VOX = 1.2

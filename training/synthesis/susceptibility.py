@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from strokeseg.arrays import FloatArray
-from strokeseg.training.filters import carry, gaussian_smooth
 from strokeseg.training.settings import IntensityConfig
+from strokeseg.training.synthesis.filters import carry, gaussian_smooth
 
 
 def draw_rims(rng: np.random.Generator, config: IntensityConfig) -> FloatArray | None:

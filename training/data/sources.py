@@ -7,20 +7,20 @@ import numpy as np
 import torch
 
 from strokeseg.errors import UsageError
-from strokeseg.training.contrasts import Sequence3D, read_sequences
-from strokeseg.training.inputs import (
+from strokeseg.training.data.contrast_table import Sequence3D, read_sequences
+from strokeseg.training.data.inputs import (
     label_map_paths,
     lesion_paths,
     pair_paths,
     soft_map_paths,
     stem,
 )
-from strokeseg.training.label_table import LabelTable, read_table
-from strokeseg.training.labels import Subject, prepare_subject
-from strokeseg.training.lesions import LesionMask, read_bank
-from strokeseg.training.real import Pair, read_pair
+from strokeseg.training.data.label_maps import Subject, prepare_subject
+from strokeseg.training.data.label_table import LabelTable, read_table
+from strokeseg.training.data.lesion_bank import LesionMask, read_bank
+from strokeseg.training.data.pairs import Pair, read_pair
+from strokeseg.training.data.soft_maps import prepare_soft_subject
 from strokeseg.training.settings import DataConfig
-from strokeseg.training.softmaps import prepare_soft_subject
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from strokeseg.images.stream import read_voxels, require_file
 from strokeseg.space.grid import Grid, working_grid
 from strokeseg.space.mni import fit_moments
 from strokeseg.space.resample import resample_image
-from strokeseg.training.inputs import SOFT_CLASSES, SoftPaths
-from strokeseg.training.label_table import TISSUES, LabelTable
-from strokeseg.training.labels import Ranking, Subject
+from strokeseg.training.data.inputs import SOFT_CLASSES, SoftPaths
+from strokeseg.training.data.label_maps import Ranking, Subject
+from strokeseg.training.data.label_table import TISSUES, LabelTable
 
 MARGIN_VOX = 4
 

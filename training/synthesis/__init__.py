@@ -1,0 +1,1 @@
+"""How a sample is made: all is drawn first, then it is built."""
