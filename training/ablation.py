@@ -21,11 +21,11 @@ from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.files.atomic import write_text
 from strokeseg.files.json_files import write_json
 from strokeseg.training.calibration import calibrate
-from strokeseg.training.checkpoint import load_checkpoint
 from strokeseg.training.config import as_document, check, from_document, read_config
 from strokeseg.training.data.sources import load_sources
-from strokeseg.training.loop import Session, train
-from strokeseg.training.run import network_spec
+from strokeseg.training.fitting.checkpoint import load_checkpoint
+from strokeseg.training.fitting.loop import Session, train
+from strokeseg.training.fitting.run import network_spec
 from strokeseg.training.settings import TrainConfig
 
 SCORE_FILE = "score.json"

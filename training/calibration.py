@@ -1,7 +1,7 @@
 """What a probability is worth, and the threshold and least volume that the validation set asks for.
 
-The logits are scaled first (`strokeseg.training.scaling`); then rules are judged, every case
-passing the network once for all of them. ``python -m strokeseg.training.calibration
+The logits are scaled first (`strokeseg.training.validation.scaling`); then rules are judged, every
+case passing the network once for all of them. ``python -m strokeseg.training.calibration
 runs/synth-open/last.pt -o DIR`` writes scaling.json, rules.md and reliability.png, and says what
 `strokeseg.training.export` is to be given; each case is averaged over the eight flips, as inference
 does.
@@ -17,23 +17,23 @@ import numpy as np
 from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.engines.choice import open_engine
 from strokeseg.files.atomic import write_text
-from strokeseg.training.checkpoint import load_checkpoint
 from strokeseg.training.config import from_document
 from strokeseg.training.data.label_table import TISSUES
 from strokeseg.training.data.sources import Sources, load_sources
-from strokeseg.training.run import network_spec
-from strokeseg.training.scaling import fit_scaling, with_scaling, write_scaling
+from strokeseg.training.fitting.checkpoint import load_checkpoint
+from strokeseg.training.fitting.run import network_spec
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.synthesis.sample import LESION
-from strokeseg.training.tables import GroupScore, summarise
-from strokeseg.training.validation import (
+from strokeseg.training.validation.cases import validation_samples
+from strokeseg.training.validation.groups import GroupScore, summarise
+from strokeseg.training.validation.scaling import fit_scaling, with_scaling, write_scaling
+from strokeseg.training.validation.scoring import (
     CaseScore,
     LogitsFunction,
     Rule,
     lesion_probability,
     over_flips,
     score_rules,
-    validation_samples,
 )
 
 THRESHOLDS = (None, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)

@@ -24,17 +24,17 @@ from strokeseg.models.folder import CONFIG_FILE
 from strokeseg.models.golden import GOLDEN_FILE, make_golden
 from strokeseg.models.tensors import WEIGHTS_FILE
 from strokeseg.network.spec import NetworkSpec
-from strokeseg.training.card import CardFacts, model_card, read_sections, training_facts
-from strokeseg.training.checkpoint import TrainState, load_checkpoint
 from strokeseg.training.config import from_document
 from strokeseg.training.data.label_table import TISSUES
 from strokeseg.training.data.sources import Sources, load_sources
-from strokeseg.training.parity import Parity, compare
-from strokeseg.training.run import network_spec
-from strokeseg.training.scaling import Scaling, fold_scaling, read_scaling
+from strokeseg.training.fitting.checkpoint import TrainState, load_checkpoint
+from strokeseg.training.fitting.run import network_spec
+from strokeseg.training.model_card import CardFacts, model_card, read_sections, training_facts
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.tables import summarise, write_cases, write_groups
-from strokeseg.training.validation import CaseScore, Rule
+from strokeseg.training.validation.groups import summarise, write_cases, write_groups
+from strokeseg.training.validation.parity import Parity, compare
+from strokeseg.training.validation.scaling import Scaling, fold_scaling, read_scaling
+from strokeseg.training.validation.scoring import CaseScore, Rule
 
 GOLDEN_SEED = 20261120
 LEAST_WINDOW = 32

@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 
 from strokeseg.errors import CannotCreateError, DataError, InputNotFoundError
 from strokeseg.files.atomic import write_atomically
-from strokeseg.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
+from strokeseg.training.fitting.checkpoint import TrainState, load_checkpoint, save_checkpoint
 
 PART_BYTES = 15_000_000
 LIST_FILE = "parts.json"

@@ -46,11 +46,11 @@ def train(
     """Train a model as a configuration says; checkpoints, losses and curves go into a folder."""
     _require_torch()
     from strokeseg.training.config import read_config
-    from strokeseg.training.curves import draw_curves
-    from strokeseg.training.devices import choose_device
-    from strokeseg.training.loop import Session
-    from strokeseg.training.loop import train as run
-    from strokeseg.training.run import LAST
+    from strokeseg.training.fitting.curves import draw_curves
+    from strokeseg.training.fitting.devices import choose_device
+    from strokeseg.training.fitting.loop import Session
+    from strokeseg.training.fitting.loop import train as run
+    from strokeseg.training.fitting.run import LAST
 
     if limit_minutes is not None and limit_minutes <= 0:
         raise UsageError(f"--limit-minutes is {limit_minutes:g}: give a number above 0")
@@ -82,7 +82,7 @@ def synthesise(
     """Write training samples as NIfTI with their targets, and one picture of them all."""
     _require_torch()
     from strokeseg.training.config import read_config
-    from strokeseg.training.devices import choose_device
+    from strokeseg.training.fitting.devices import choose_device
     from strokeseg.training.gallery import SHEET, write_samples
 
     settings = read_config(config)

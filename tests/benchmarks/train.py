@@ -15,11 +15,11 @@ from pathlib import Path
 
 import torch
 
-from strokeseg.training.batches import Batch, Generation, make_batches
 from strokeseg.training.config import read_config
 from strokeseg.training.data.sources import Sources, load_sources
-from strokeseg.training.losses import segmentation_loss
-from strokeseg.training.run import Run, start_run
+from strokeseg.training.fitting.batches import Batch, Generation, make_batches
+from strokeseg.training.fitting.losses import segmentation_loss
+from strokeseg.training.fitting.run import Run, start_run
 from strokeseg.training.settings import TrainConfig
 
 

@@ -6,7 +6,7 @@ import torch
 
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.training.ablation import ablation_table, measure_variant, read_variants
-from strokeseg.training.loop import Session
+from strokeseg.training.fitting.loop import Session
 from tests.training.heads import config_text
 
 SESSION = Session(torch.device("cpu"), workers=0)

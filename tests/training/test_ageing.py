@@ -10,7 +10,7 @@ from strokeseg.training.settings import AgeingConfig
 from strokeseg.training.synthesis.ageing import Ageing, apply_ageing, draw_ageing
 from strokeseg.training.synthesis.painting import Mixture
 from strokeseg.training.synthesis.sample import LESION, make_sample
-from strokeseg.training.validation import draw_case, validation_samples
+from strokeseg.training.validation.cases import draw_case, validation_samples
 
 AIR, WHITE, VENTRICLE, HYPERINTENSITY, CORTEX = range(5)
 CLASSES = AgeingClasses(

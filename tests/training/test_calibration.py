@@ -3,7 +3,8 @@ import pytest
 
 from strokeseg.training.calibration import calibrate, draw_reliability, rules_table
 from strokeseg.training.synthesis.sample import LESION
-from strokeseg.training.validation import Rule, validation_samples
+from strokeseg.training.validation.cases import validation_samples
+from strokeseg.training.validation.scoring import Rule
 
 SURE, UNSURE = 0.85, 0.45
 

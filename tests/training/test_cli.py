@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 from strokeseg.cli.train import synthesise, train
 from strokeseg.errors import EngineError, StrokesegError, UsageError
 from strokeseg.images.reading import read
-from strokeseg.training.checkpoint import load_checkpoint
-from strokeseg.training.devices import choose_device
+from strokeseg.training.fitting.checkpoint import load_checkpoint
+from strokeseg.training.fitting.devices import choose_device
 from strokeseg.training.gallery import contact_sheet, sample_row
 from tests.training.heads import config_text
 

@@ -11,10 +11,10 @@ from strokeseg.errors import UsageError
 from strokeseg.models.finding import load_model_files
 from strokeseg.models.golden import check_golden
 from strokeseg.models.loading import Hardware, load_model
-from strokeseg.training.checkpoint import load_checkpoint
 from strokeseg.training.export import ExportSettings, export_model, main
-from strokeseg.training.loop import Session, train
-from strokeseg.training.scaling import Scaling, with_scaling, write_scaling
+from strokeseg.training.fitting.checkpoint import load_checkpoint
+from strokeseg.training.fitting.loop import Session, train
+from strokeseg.training.validation.scaling import Scaling, with_scaling, write_scaling
 from tests.training.heads import points_of
 
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from strokeseg.errors import DataError, InputNotFoundError, Interrupted, StrokesegError
-from strokeseg.training import batches, loop
-from strokeseg.training.checkpoint import code_revision, load_checkpoint
 from strokeseg.training.config import read_config
-from strokeseg.training.curves import draw_curves, read_columns, running_mean
-from strokeseg.training.loop import Session, train
+from strokeseg.training.fitting import batches, loop
+from strokeseg.training.fitting.checkpoint import code_revision, load_checkpoint
+from strokeseg.training.fitting.curves import draw_curves, read_columns, running_mean
+from strokeseg.training.fitting.loop import Session, train
+from strokeseg.training.fitting.run import learning_rate, start_run
 from strokeseg.training.parts import export_parts, join_parts
-from strokeseg.training.run import learning_rate, start_run
 from strokeseg.training.settings import OptimiserConfig
 
 CPU = torch.device("cpu")

@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from strokeseg.training.data.pairs import UNKNOWN
-from strokeseg.training.losses import segmentation_loss
+from strokeseg.training.fitting.losses import segmentation_loss
 from strokeseg.training.settings import LossConfig
 
 PLAIN = LossConfig(lesion_weight=1, lesion_dice_weight=1)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from strokeseg.training.batches import Generation, make_batches
 from strokeseg.training.data.sources import Heads
+from strokeseg.training.fitting.batches import Generation, make_batches
 from strokeseg.training.synthesis.contrasts import RANDOM_FAMILY
 from strokeseg.training.synthesis.sample import LESION, build_sample, draw_sample, make_sample
 

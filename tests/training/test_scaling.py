@@ -4,7 +4,9 @@ import torch
 
 from strokeseg.engines.choice import open_engine
 from strokeseg.errors import DataError, UsageError
-from strokeseg.training.scaling import (
+from strokeseg.training.synthesis.sample import LESION
+from strokeseg.training.validation.cases import validation_samples
+from strokeseg.training.validation.scaling import (
     Scaling,
     fit_scaling,
     fold_scaling,
@@ -13,8 +15,6 @@ from strokeseg.training.scaling import (
     with_scaling,
     write_scaling,
 )
-from strokeseg.training.synthesis.sample import LESION
-from strokeseg.training.validation import validation_samples
 from tests.networks import random_state, spec_of
 
 CLASSES = LESION + 1

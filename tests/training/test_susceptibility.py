@@ -6,7 +6,7 @@ import torch
 from strokeseg.training.settings import IntensityConfig
 from strokeseg.training.synthesis.sample import make_sample
 from strokeseg.training.synthesis.susceptibility import brighten_rims, draw_rims
-from strokeseg.training.validation import validation_samples
+from strokeseg.training.validation.cases import validation_samples
 
 
 def ball(radius=10, size=32):

@@ -20,7 +20,8 @@ from strokeseg.errors import DataError, UsageError
 from strokeseg.files.json_files import write_json
 from strokeseg.training.data.sources import Sources
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.validation import LogitsFunction, validation_samples
+from strokeseg.training.validation.cases import validation_samples
+from strokeseg.training.validation.scoring import LogitsFunction
 
 # Every eighth voxel is fitted to: neighbours say nearly the same.
 VOXEL_STEP = 8

@@ -8,8 +8,9 @@ from strokeseg.engines.base import Engine
 from strokeseg.evaluation.metrics.voxels import dice
 from strokeseg.training.data.sources import Sources
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.tables import GroupScore, summarise
-from strokeseg.training.validation import (
+from strokeseg.training.validation.cases import validation_samples
+from strokeseg.training.validation.groups import GroupScore, summarise
+from strokeseg.training.validation.scoring import (
     CaseScore,
     Rule,
     Scoring,
@@ -17,7 +18,6 @@ from strokeseg.training.validation import (
     over_flips,
     posterior,
     score_case,
-    validation_samples,
 )
 
 

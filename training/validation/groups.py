@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from strokeseg.files.atomic import write_atomically
-from strokeseg.training.validation import FREE, SIZES_ML, TISSUE_NAMES, CaseScore
+from strokeseg.training.validation.scoring import FREE, SIZES_ML, TISSUE_NAMES, CaseScore
 
 THICKNESSES_MM = {"to 2 mm": (0.0, 2.01), "2-4 mm": (2.01, 4.0), ">4 mm": (4.0, math.inf)}
 COLUMNS = ("n", "lesion_dice", "lf1", *TISSUE_NAMES, "n_free", "false_ml_free")
@@ -54,7 +54,7 @@ def _group(kind: str, name: str, members: Sequence[CaseScore]) -> GroupScore:
         name,
         len(with_lesion),
         _mean(s.lesion_dice for s in with_lesion if s.lesion_dice is not None),
-        _mean(s.counts.f1 for s in with_lesion if s.counts is not None),
+        _mean(s.counts.lf1 for s in with_lesion if s.counts is not None),
         tuple(_mean(values) for values in zip(*(s.tissue_dice for s in members), strict=True)),
         len(free),
         _mean(score.false_ml for score in free),
@@ -86,7 +86,7 @@ def write_cases(path: Path, scores: Sequence[CaseScore]) -> None:
         )
     ]
     for score in scores:
-        f1 = None if score.counts is None else score.counts.f1
+        f1 = None if score.counts is None else score.counts.lf1
         rows.append(
             (
                 *(str(score.index), score.family, score.stage, score.subject),

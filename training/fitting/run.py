@@ -8,7 +8,9 @@ import torch
 from strokeseg.errors import DataError
 from strokeseg.network.spec import NetworkSpec
 from strokeseg.network.torch_unet import UNet
-from strokeseg.training.checkpoint import (
+from strokeseg.training.config import as_document
+from strokeseg.training.data.label_table import TISSUES
+from strokeseg.training.fitting.checkpoint import (
     Tensors,
     TrainState,
     code_revision,
@@ -17,8 +19,6 @@ from strokeseg.training.checkpoint import (
     restore_random_states,
     save_checkpoint,
 )
-from strokeseg.training.config import as_document
-from strokeseg.training.data.label_table import TISSUES
 from strokeseg.training.settings import OptimiserConfig, TrainConfig
 
 LAST = "last.pt"

@@ -1,13 +1,8 @@
-"""A fixed validation set: heads and lesions that training never saw, drawn from one seed.
-
-Contrast families take turns, and so do lesion sizes, so that every group has cases enough; the
-same seed gives the same images on any machine's CPU. A network enters as a function from image to
-logits, so that checkpoints and exported models, in any engine, are measured by the same lines.
-"""
+"""How well a network does on the cases: decided as inference decides, scored lesion by lesion."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,26 +10,23 @@ import torch
 from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.engines.flips import FLIPS, flip
 from strokeseg.errors import StrokesegError
+from strokeseg.evaluation.metrics.matching import LesionMatch, match_lesions
 from strokeseg.evaluation.metrics.voxels import dice
 from strokeseg.prediction.decision import Decision, decide, refine
 from strokeseg.prediction.decision import Rule as DecisionRule
 from strokeseg.prediction.ensemble import Posterior
 from strokeseg.space.grid import Grid
 from strokeseg.training.data.label_table import TISSUES
-from strokeseg.training.data.sources import Heads, Sources
-from strokeseg.training.scores import LesionCounts, count_lesions
+from strokeseg.training.data.sources import Sources
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.synthesis.contrasts import RANDOM_FAMILY
 from strokeseg.training.synthesis.real_pairs import RealParams
-from strokeseg.training.synthesis.sample import LESION, Drawn, Sample, build_sample, draw_sample
+from strokeseg.training.synthesis.sample import LESION, Sample
+from strokeseg.training.validation.cases import validation_samples
 
 LogitsFunction = Callable[[FloatArray], FloatArray]
-
 SIZES_ML = {"<5 ml": (0.0, 5.0), "5-20 ml": (5.0, 20.0), ">20 ml": (20.0, math.inf)}
-DRAWN_ML = ((0.5, 5.0), (5.0, 20.0), (20.0, 150.0))
 FREE = "none"
 TISSUE_NAMES = TISSUES[1:]
-LESION_FREE_TURN = 10
 
 
 @dataclass(frozen=True)
@@ -69,7 +61,7 @@ class CaseScore:
     predicted_ml: float
     false_ml: float
     lesion_dice: float | None
-    counts: LesionCounts | None
+    counts: LesionMatch | None
     tissue_dice: tuple[float, ...]
 
     @property
@@ -79,67 +71,6 @@ class CaseScore:
             if self.counts is not None and low <= self.true_ml < high:
                 return name
         return FREE
-
-
-def draw_case(index: int, sources: Sources, config: TrainConfig) -> Drawn:
-    """Draw validation case `index`: its family, and whether and how large a lesion, by turns."""
-    families = (*(s.name for s in sources.sequences), RANDOM_FAMILY)
-    family = families[index % len(families)]
-    free = index % LESION_FREE_TURN == LESION_FREE_TURN - 1
-    volume_ml = DRAWN_ML[index // len(families) % len(DRAWN_ML)]
-    chosen = tuple(s for s in sources.sequences if s.name == family)
-    settings = case_config(config)
-    settings = replace(
-        settings,
-        contrast=replace(settings.contrast, plausible_share=1.0 if chosen else 0.0, families=()),
-        lesion=replace(
-            settings.lesion,
-            lesion_free_share=1.0 if free else 0.0,
-            volume_ml=volume_ml,
-            further_volume_ml=min(settings.lesion.further_volume_ml, volume_ml[1]),
-        ),
-    )
-    return draw_sample(index, replace(sources, sequences=chosen or sources.sequences), settings)
-
-
-def case_config(config: TrainConfig) -> TrainConfig:
-    """Give the configuration that cases are drawn by: upright heads, whole, of another seed."""
-    return replace(
-        config,
-        seed=config.validation.seed,
-        spatial=replace(
-            config.spatial,
-            crop_vox=config.validation.crop_vox,
-            canvas_vox=(0, 0, 0),
-            flip_probability=(0.5, 0.0, 0.0),
-            wander_vox=(2.0, 2.0, 2.0),
-        ),
-        data=replace(config.data, real_share=0.0),
-        ageing=replace(config.ageing, share=0.0),
-        intensity=replace(config.intensity, rim_share=0.0),
-        lesion_only=False,
-        loss=replace(config.loss, soft_target=False),
-    )
-
-
-def validation_samples(
-    sources: Sources, config: TrainConfig, count: int | None = None
-) -> Iterator[tuple[int, Sample]]:
-    """Make the cases one after the other, on the CPU.
-
-    Parameters
-    ----------
-    sources
-        The held-out ones, `load_sources(config.data, held_out=True)`.
-    config
-        The run's; its table `validation` says how many cases and how large.
-    count
-        How many, where not as the configuration says.
-    """
-    settings = case_config(config)
-    heads = Heads(sources.subjects, torch.device("cpu"))
-    for index in range(config.validation.cases if count is None else count):
-        yield index, build_sample(draw_case(index, sources, config), sources, settings, heads)
 
 
 @dataclass(frozen=True)
@@ -193,7 +124,7 @@ def score_rules(
                 predicted_ml=float(lesion.sum()) * voxel_ml,
                 false_ml=float((lesion & ~truth).sum()) * voxel_ml,
                 lesion_dice=dice(lesion, truth) if has_lesion else None,
-                counts=count_lesions(lesion, truth) if has_lesion else None,
+                counts=match_lesions(lesion, truth) if has_lesion else None,
                 tissue_dice=tissues,
             )
         )

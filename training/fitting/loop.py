@@ -12,11 +12,11 @@ import torch
 from strokeseg.errors import CannotCreateError, Interrupted, StrokesegError
 from strokeseg.files.atomic import write_atomically
 from strokeseg.network.torch_unet import UNet
-from strokeseg.training.batches import Batch, Generation, make_batches
-from strokeseg.training.curves import LOSS_FILE, VALIDATION_FILE
 from strokeseg.training.data.sources import Sources, load_sources
-from strokeseg.training.losses import segmentation_loss
-from strokeseg.training.run import (
+from strokeseg.training.fitting.batches import Batch, Generation, make_batches
+from strokeseg.training.fitting.curves import LOSS_FILE, VALIDATION_FILE
+from strokeseg.training.fitting.losses import segmentation_loss
+from strokeseg.training.fitting.run import (
     LAST,
     Run,
     averaged_model,
@@ -25,10 +25,10 @@ from strokeseg.training.run import (
     start_run,
     update_average,
 )
+from strokeseg.training.fitting.stopping import Stop
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.stopping import Stop
-from strokeseg.training.tables import COLUMNS, summarise
-from strokeseg.training.validation import module_logits, validate
+from strokeseg.training.validation.groups import COLUMNS, summarise
+from strokeseg.training.validation.scoring import module_logits, validate
 
 LOG_STEPS = 20
 LOSS_COLUMNS = ("step", "loss", "learning_rate", "seconds")

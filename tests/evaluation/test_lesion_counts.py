@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from strokeseg.evaluation.metrics.matching import match_lesions
 from strokeseg.evaluation.metrics.voxels import dice
-from strokeseg.training.scores import LesionCounts, count_lesions
 
 
 def mask(*boxes):
@@ -23,17 +23,19 @@ def test_dice_by_hand():
 
 
 def test_one_shared_voxel_is_a_hit():
-    found = count_lesions(mask(((2, 2, 2), 3), C), mask(A, B))
-    assert found == LesionCounts(hit=1, missed=1, false=1)
-    assert found.f1 == pytest.approx(0.5)
+    found = match_lesions(mask(((2, 2, 2), 3), C), mask(A, B))
+    assert (found.truth_count, found.truth_hit) == (2, 1)
+    assert (found.prediction_count, found.prediction_hit) == (2, 1)
+    assert found.lf1 == pytest.approx(0.5)
 
 
 def test_corners_connect_a_lesion():
     corner = mask(((1, 1, 1), 1), ((2, 2, 2), 1))
-    assert count_lesions(corner, corner) == LesionCounts(1, 0, 0)
+    found = match_lesions(corner, corner)
+    assert (found.truth_count, found.truth_hit, found.prediction_count) == (1, 1, 1)
 
 
 def test_nothing_found_where_nothing_is_counts_as_right():
-    assert count_lesions(mask(), mask()).f1 == 1
-    assert count_lesions(mask(A), mask()).f1 == 0
-    assert count_lesions(mask(), mask(A)).f1 == 0
+    assert match_lesions(mask(), mask()).lf1 == 1
+    assert match_lesions(mask(A), mask()).lf1 == 0
+    assert match_lesions(mask(), mask(A)).lf1 == 0

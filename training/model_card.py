@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from strokeseg.training.config import from_document
-from strokeseg.training.tables import GroupScore, markdown
+from strokeseg.training.validation.groups import GroupScore, markdown
 
 DATA_CREDITS = """\
 - Label maps: SynthSeg's training label maps (Apache-2.0).

@@ -1,0 +1,1 @@
+"""How a network is measured while it learns, and before it is given away."""
