@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from strokeseg.evaluation.metrics.voxels import average_precision
+from strokeseg.evaluation.metrics.voxels import average_precision, dice
 
 
 def volume(*values):
@@ -54,3 +54,12 @@ def test_it_is_the_sum_over_all_thresholds(seed):
     scores = rng.integers(0, 40, (9, 8, 7)).astype(np.float32) / 40
     truth = rng.random((9, 8, 7)) < scores
     assert average_precision(scores, truth) == pytest.approx(by_definition(scores, truth))
+
+
+def test_dice_by_hand():
+    first, second, none = np.zeros((3, 8, 8, 8), bool)
+    first[1:3, 1:3, 1:3] = second[1:3, 1:3, 1:3] = second[5, 5, 5] = True
+    assert dice(first, second) == pytest.approx(16 / 17)
+    assert dice(first, second ^ first) == 0
+    assert dice(none, none) == 1
+    assert dice(first, none) == 0

@@ -9,7 +9,7 @@ from strokeseg.training.data.soft_maps import prepare_soft_subject
 from strokeseg.training.data.sources import load_sources
 from strokeseg.training.synthesis.sample import make_sample
 from tests.training.heads import head_labels, save, write_pairs, write_soft_maps
-from tests.training.test_labels import shares
+from tests.training.test_label_maps import shares
 
 
 def test_label_maps_from_a_folder_and_from_a_table(data_folder, tmp_path):
