@@ -25,7 +25,7 @@ FLOORS = (
 ORDERS = {
     "cohort": (("cases", "bids_derivative"), ("batch", "fmriprep"), ("collect",)),
     "cohort.cases": (
-        ("case", "diffusion", "lexicon", "listing", "patterns"),
+        ("case", "diffusion", "lexicon", "patterns"),
         ("case_names", "findings", "image_names", "pseudonyms"),
         ("sorting", "table"),
         ("bids",),

@@ -15,6 +15,7 @@ from strokeseg.evaluation.mask_names import (
     stem_of,
 )
 from strokeseg.evaluation.truths import TABLES, read_truths
+from strokeseg.images.listing import list_images
 from strokeseg.results.archive import FiledCase, find_filed_cases
 
 
@@ -147,12 +148,7 @@ def _of_folder(source: Path) -> Found:
 
 def _images(source: Path) -> list[Path]:
     """List the image files below a folder, hidden ones left out."""
-    paths = []
-    for folder, folders, names in os.walk(source):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files = [Path(folder) / name for name in names if not name.startswith(".")]
-        paths += [path for path in files if stem_of(path)]
-    return sorted(paths)
+    return sorted(path for path in map(source.joinpath, list_images(source)) if stem_of(path))
 
 
 def _item(path: Path, root: Path) -> Item:

@@ -10,11 +10,12 @@ from enum import IntEnum
 from pathlib import Path
 from types import MappingProxyType
 
+from strokeseg.images.file_names import image_stem, is_header_name
+
 # What pairs two files: where both names have it, it must be equal.
 IDENTITY = ("sub", "ses", "run")
 _FORM = ("label", "desc", "space", "res", "den")
 
-_ENDING = re.compile(r"\.(nii|mgz|mgh|img)(\.gz)?$", re.IGNORECASE)
 _ENTITY = re.compile(r"([a-z]+)-([a-z0-9+.]+)", re.IGNORECASE)
 _BREAK = re.compile(r"[\s._-]+")
 _SUFFIX = re.compile(
@@ -51,8 +52,7 @@ class Likelihood(IntEnum):
 
 def stem_of(path: Path) -> str | None:
     """Return an image's name without its ending; None if it is no image's (or a header's)."""
-    stem = _ENDING.sub("", path.name)
-    return stem if stem != path.name and stem else None
+    return None if is_header_name(path.name) else image_stem(path.name) or None
 
 
 def likelihood(stem: str) -> Likelihood | None:

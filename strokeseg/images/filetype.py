@@ -4,16 +4,15 @@ from pathlib import Path
 from typing import Literal
 
 from strokeseg.errors import DataError
+from strokeseg.images.file_names import is_header_name, is_mgh_name, other_half_names
 
 Kind = Literal["nifti1", "nifti2", "mgh"]
 
 LONGEST_HEADER_BYTES = 540
 _SHORTEST_HEADER_BYTES = 348
-_MGH_SUFFIXES = (".mgz", ".mgh", ".mgh.gz")
 _MGH_VERSION = b"\0\0\0\1"
 _MGH_BYTES = 284
 _ANALYZE_SIZE = (b"\x5c\x01\0\0", b"\0\0\x01\x5c")
-_PARTNERS = {".img": ".hdr", ".hdr": ".img"}
 
 
 def header_and_voxels(path: Path) -> tuple[Path, Path]:
@@ -34,17 +33,13 @@ def header_and_voxels(path: Path) -> tuple[Path, Path]:
     DataError
         If the other file of a pair is missing.
     """
-    stem, packed = (path.name[:-3], ".gz") if path.name.lower().endswith(".gz") else (path.name, "")
-    ending = Path(stem).suffix
-    if ending.lower() not in _PARTNERS:
+    names = other_half_names(path.name)
+    if not names:
         return path, path
-    other = _PARTNERS[ending.lower()]
-    other = other.upper() if ending.isupper() else other
-    names = [stem[: -len(ending)] + other + tail for tail in (packed, "" if packed else ".gz")]
     for name in names:
         partner = path.with_name(name)
         if partner.is_file():
-            return (path, partner) if ending.lower() == ".hdr" else (partner, path)
+            return (path, partner) if is_header_name(path.name) else (partner, path)
     raise DataError(f"{path}: its other half {names[0]} is not beside it; keep the two together")
 
 
@@ -67,7 +62,7 @@ def kind_of(path: Path, start: bytes) -> Kind:
         return "nifti1"
     if start[4:8] in (b"n+2\0", b"ni2\0") and len(start) == LONGEST_HEADER_BYTES:
         return "nifti2"
-    if path.name.lower().endswith(_MGH_SUFFIXES) and start[:4] == _MGH_VERSION:
+    if is_mgh_name(path.name) and start[:4] == _MGH_VERSION:
         if len(start) >= _MGH_BYTES:
             return "mgh"
         raise DataError(f"{path}: ends within its MGH header; copy or convert it again")

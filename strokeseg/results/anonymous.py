@@ -15,7 +15,7 @@ from typing import Any
 
 from strokeseg.errors import StrokesegError
 from strokeseg.files.checksums import sha256
-from strokeseg.images.file_names import is_image_name
+from strokeseg.images.file_names import is_image_name, other_half_names
 from strokeseg.images.filetype import header_and_voxels
 from strokeseg.images.stream import require_file
 from strokeseg.results.output_names import UNNAMED_PREFIX
@@ -23,7 +23,6 @@ from strokeseg.results.output_names import UNNAMED_PREFIX
 DIGITS = 12
 _SHORTEST_HOST = 3
 _EDGE = r"(?<![\w.-])"
-_PAIR = {".img": ".hdr", ".hdr": ".img", ".IMG": ".HDR", ".HDR": ".IMG"}
 # An absolute path that no list has; an address (https://host/x) is none.
 _ABSOLUTE = re.compile(
     r"(?<![\w:/.\\])(?:/(?:[^\s'\",;:)/]|:(?=\S))+){2,}/?|\b[A-Za-z]:\\[^\s'\",;)]+"
@@ -111,11 +110,7 @@ def _texts(path: Path, word: str) -> Iterable[tuple[str, str]]:
     yield str(path), word
     if not _WORD.fullmatch(path.name):
         yield path.name, word
-    stem, packed = (path.name[:-3], ".gz") if path.name.endswith(".gz") else (path.name, "")
-    ending = Path(stem).suffix
-    if ending in _PAIR:
-        other = stem.removesuffix(ending) + _PAIR[ending]
-        yield from ((other + tail, word) for tail in (packed, "", ".gz"))
+    yield from ((other, word) for other in other_half_names(path.name))
     if str(path.parent) not in (".", path.anchor):
         yield str(path.parent), "FOLDER"
 

@@ -8,7 +8,7 @@ from typing import Self
 
 from strokeseg.errors import UsageError
 from strokeseg.files.safe_names import name_fault
-from strokeseg.images.file_names import _IMAGE_ENDINGS
+from strokeseg.images.file_names import without_ending
 
 KINDS = ("mask", "probability", "tissue", "uncertainty", "lesions", "qc")
 DEFAULT_KINDS = frozenset({"mask", "lesions", "qc"})
@@ -127,6 +127,6 @@ def prefix_of(reference: Path | None) -> str:
     """
     if reference is None:
         return UNNAMED_PREFIX
-    stem = _IMAGE_ENDINGS.sub("", reference.name)
+    stem = without_ending(reference.name)
     short = _DESC_ENTITY.sub("", _BIDS_SUFFIX.sub("", stem))
     return short.lstrip(".") or stem.lstrip(".") or UNNAMED_PREFIX

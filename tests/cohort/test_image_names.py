@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strokeseg.cohort.cases.image_names import case_of_claimed, guess_modality, read_name
-from strokeseg.images.file_names import image_stem
 from strokeseg.images.modalities import MODALITIES
 
 
@@ -130,14 +129,6 @@ def test_what_wildcards_stand_for_is_the_case_of_a_claimed_file():
     assert case_of_claimed("case_003_0001.nii.gz", "flair", [(0, 8)]) == "case_003"
     assert case_of_claimed("P01_T1w_x.nii.gz", "t1", [(0, 4), (6, 16)]) == "P01_x"
     assert case_of_claimed("sub-01_acq-a_T1w.nii.gz", "t1", [(0, 6)]) == "sub-01"
-
-
-def test_endings_of_images():
-    assert image_stem("a.b.nii.gz") == "a.b"
-    assert image_stem("A.IMG") == "A"
-    assert image_stem("a.mgh.gz") == "a"
-    assert image_stem("a.nii.gz.part") is None
-    assert image_stem("a.json") is None
 
 
 @settings(deadline=None)

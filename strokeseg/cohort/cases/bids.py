@@ -8,9 +8,9 @@ from strokeseg.cohort.cases.case import Case
 from strokeseg.cohort.cases.case_names import check_name
 from strokeseg.cohort.cases.diffusion import Diffusion, diffusion_of
 from strokeseg.cohort.cases.findings import Findings, cut_short
-from strokeseg.cohort.cases.listing import list_folders, list_images
 from strokeseg.cohort.cases.sorting import Pile, Sorter, choose_images
 from strokeseg.errors import InputNotFoundError, UsageError
+from strokeseg.images.listing import list_folders, list_images
 from strokeseg.images.modalities import order_modalities
 
 DESCRIPTION = "dataset_description.json"

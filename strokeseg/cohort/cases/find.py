@@ -15,7 +15,7 @@ from strokeseg.cohort.cases.patterns import compile_patterns
 from strokeseg.cohort.cases.sorting import Sorter
 from strokeseg.cohort.cases.table import find_in_table
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
-from strokeseg.images.file_names import image_stem
+from strokeseg.images.file_names import is_image_name
 
 PLAN_COLUMNS = ("case", "scan", "file", "results")
 _NO_PATTERNS: Mapping[str, str] = MappingProxyType({})
@@ -152,7 +152,7 @@ def _relative(path: Path, base: Path) -> str:
 
 def _check_is_table(path: Path) -> None:
     """Raise if a file is plainly no table."""
-    if image_stem(path.name) is not None:
+    if is_image_name(path.name):
         raise UsageError(f"{path} is one image; segment it with strokeseg predict")
     if path.suffix.lower() in _OFFICE:
         raise DataError(f"{path} is a spreadsheet; save it as CSV (UTF-8) and give that")

@@ -10,10 +10,10 @@ from strokeseg.cohort.cases.case import Case
 from strokeseg.cohort.cases.case_names import check_name
 from strokeseg.cohort.cases.findings import Findings, cut_short
 from strokeseg.cohort.cases.image_names import case_of_claimed, read_name
-from strokeseg.cohort.cases.listing import list_folders, list_images
 from strokeseg.cohort.cases.patterns import Pattern
 from strokeseg.cohort.cases.sorting import Pile, Sorter, choose_images, choose_truth, sort_files
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
+from strokeseg.images.listing import list_folders, list_images
 from strokeseg.results.archive import ERROR_ENDING, OVERLAP_FOLDER, RECORD_ENDING, REPORT_FOLDER
 
 _BIDS_BELOW = re.compile(r"sub-[^/]+/(?:ses-[^/]+/)?(?:anat|dwi)/")

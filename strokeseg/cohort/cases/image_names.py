@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from strokeseg.cohort.cases.lexicon import Meaning, meaning_of
-from strokeseg.images.file_names import _ENDING
+from strokeseg.images.file_names import without_ending
 
 Role = Literal["scan", "mask", "derived", "other", "unknown"]
 
@@ -65,7 +65,7 @@ def read_name(name: str) -> Reading:
     session. Another is read word by word: ``adc`` counts before ``dwi`` and that before ``t1``,
     ``t2_flair`` is FLAIR, ``flair_to_t1`` is FLAIR; else the last word that names a modality.
     """
-    stem = _ENDING.sub("", name)
+    stem = without_ending(name)
     strict = _BIDS.fullmatch(stem)
     if strict:
         return _read_bids(strict[1], strict[2], strict[3])
@@ -94,7 +94,7 @@ def case_of_claimed(name: str, modality: str, wild: Sequence[tuple[int, int]]) -
     wild : sequence of (start, end)
         Where in the name the pattern has wildcards.
     """
-    stem = _ENDING.sub("", name)
+    stem = without_ending(name)
     strict = _BIDS.fullmatch(stem)
     if strict:
         return strict[1]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from strokeseg.errors import InputNotFoundError
-from strokeseg.images.file_names import image_stem
+from strokeseg.images.file_names import is_header_name, is_image_name, other_half_names
 
 
 def list_folders(folder: Path) -> list[str]:
@@ -33,7 +33,7 @@ def list_images(folder: Path, *, deep: bool = True) -> list[str]:
         for entry in _entries(folder / inside, entered):
             if _is_dir(entry):
                 waiting += [f"{inside}{entry.name}/"] if deep else []
-            elif image_stem(entry.name) is not None:
+            elif is_image_name(entry.name):
                 names.add(entry.name)
         found += [inside + name for name in names if not _is_second_half(name, names)]
     return sorted(found)
@@ -71,8 +71,4 @@ def _is_dir(entry: "os.DirEntry[str]") -> bool:
 
 def _is_second_half(name: str, names: set[str]) -> bool:
     """Tell whether a file is the header of a pair whose voxels are listed."""
-    stem, ending = name[: len(image_stem(name) or "")], name[len(image_stem(name) or "") :]
-    if not ending.lower().startswith(".hdr"):
-        return False
-    voxels = ".IMG" if ending[1:4].isupper() else ".img"
-    return any(stem + voxels + packed in names for packed in ("", ".gz"))
+    return is_header_name(name) and not names.isdisjoint(other_half_names(name))
