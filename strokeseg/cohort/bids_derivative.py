@@ -17,25 +17,27 @@ from strokeseg.errors import (
 from strokeseg.files.atomic import write_text
 from strokeseg.files.json_files import read_json, write_json
 from strokeseg.files.links import is_link_out
+from strokeseg.results.archive import COHORT_TABLE, LESION_TABLE, OVERLAP_FOLDER, REPORT_FOLDER
+from strokeseg.results.output_names import ERROR_ENDING, LABEL, RECORD_ENDING, RESULT_FILES
 
 BIDS_VERSION = "1.10.0"
 NAME = "strokeseg"
 RAW_LINK = "raw"
 DESCRIPTION = "dataset_description.json"
 IGNORE = ".bidsignore"
-# What results have that BIDS has no name for.
+FMRIPREP_ENDING = "_fmriprep.json"
+# What results have that BIDS has no name for; of which label a table is does not matter.
 NOT_IN_BIDS = (
-    "*_strokeseg.json",
-    "*_error.json",
-    "*_fmriprep.json",
-    "*_lesions.tsv",
-    "*_qc.png",
-    "*_desc-uncertainty_map.nii.gz",
-    "*_desc-uncertainty_map.json",
-    "/cohort.tsv",
-    "/lesions.tsv",
-    "/overlap",
-    "/report",
+    *(f"*{ending}" for ending in (RECORD_ENDING, ERROR_ENDING, FMRIPREP_ENDING)),
+    *(
+        f"*{RESULT_FILES[name].ending.removeprefix(LABEL)}"
+        for name in sorted(name for name, f in RESULT_FILES.items() if not f.in_bids)
+        if name != "record"
+    ),
+    f"/{COHORT_TABLE}",
+    f"/{LESION_TABLE}",
+    f"/{OVERLAP_FOLDER}",
+    f"/{REPORT_FOLDER}",
 )
 # Set in the container's image; names it, as strokeseg:0.1.0.
 IMAGE_VARIABLE = "STROKESEG_IMAGE"
@@ -48,22 +50,27 @@ Derivatives of the dataset that `dataset_description.json` names under SourceDat
 per participant and session. All images lie on the grid of the scan that their sidecar names under
 SpatialReference.
 
-- `*_label-L_mask.nii.gz`: the lesion, 1 inside and 0 outside.
-- `*_label-L_probseg.nii.gz`: its probability, 0 to 1, where it was asked for.
-- `*_dseg.nii.gz`: tissues and lesion, where they were asked for; `*_dseg.tsv` names the classes.
+- `*{mask}`: the lesion, 1 inside and 0 outside.
+- `*{probability}`: its probability, 0 to 1, where it was asked for.
+- `*{tissue}`: tissues and lesion, where they were asked for; `*{tissue_table}` names the classes.
 
 Not part of BIDS, and so named in `.bidsignore`:
 
-- `*_label-L_lesions.tsv`: one row per lesion.
-- `*_desc-uncertainty_map.nii.gz`: entropy and deviation over the flips, where asked for.
-- `*_qc.png`: the picture to look at before a result is used.
-- `*_strokeseg.json`: how the results were made, with checksums of inputs, model and outputs.
-- `*_error.json`: why a participant or session could not be segmented.
-- `*_fmriprep.json`: which lesion mask was written beside the raw T1w for fMRIPrep.
+- `*{lesions}`: one row per lesion.
+- `*{uncertainty}`: entropy and deviation over the flips, where asked for.
+- `*{qc}`: the picture to look at before a result is used.
+- `*{record}`: how the results were made, with checksums of inputs, model and outputs.
+- `*{error}`: why a participant or session could not be segmented.
+- `*{fmriprep}`: which lesion mask was written beside the raw T1w for fMRIPrep.
 - `cohort.tsv`, `lesions.tsv`, `report`, `overlap`: tables, pages and lesion map of all.
 
 Research software, not a medical device.
 """
+
+
+def _readme() -> str:
+    endings = {name: file.ending for name, file in RESULT_FILES.items()}
+    return _README.format(**endings, error=ERROR_ENDING, fmriprep=FMRIPREP_ENDING)
 
 
 def check_folders(bids_dir: Path, out_dir: Path) -> None:
@@ -130,7 +137,7 @@ def describe(bids_dir: Path, out_dir: Path, *, anonymise: bool = False) -> None:
     if new != old:
         write_json(out_dir / DESCRIPTION, new)
     if not any((out_dir / name).exists() for name in _READMES):
-        write_text(out_dir / "README", _README)
+        write_text(out_dir / "README", _readme())
     ignore(out_dir, NOT_IN_BIDS)
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from strokeseg.cohort.bids_derivative import ignore
+from strokeseg.cohort.bids_derivative import FMRIPREP_ENDING, ignore
 from strokeseg.cohort.cases.case import Case, Cohort
 from strokeseg.errors import CannotCreateError, DataError, StrokesegError
 from strokeseg.files.checksums import sha256
@@ -25,7 +25,6 @@ from strokeseg.results.output_names import OutputNames
 from strokeseg.space.resample import resample_labels
 
 ROI_ENDING = "_label-lesion_roi.nii.gz"
-MADE_ENDING = "_fmriprep.json"
 
 _End = Literal["written", "kept", "no lesion"]
 _T1W = re.compile(r"(sub-[^_]+(?:_ses-[^_]+)?)(?:_.*)?_T1w\.nii(?:\.gz)?")
@@ -112,7 +111,7 @@ def roi_path(t1w: Path) -> Path:
 
 def _write_roi(case: Case, names: OutputNames, target: Path) -> _End:
     """Bring one mask beside its T1w."""
-    made = names.record.with_name(f"{case.prefix}{MADE_ENDING}")
+    made = names.record.with_name(f"{case.prefix}{FMRIPREP_ENDING}")
     before = read_json(made) if made.exists() else {}
     here = sha256(target) if target.exists() else None
     came_from = {"mask": sha256(names.mask), "t1w": sha256(case.images["t1"])}

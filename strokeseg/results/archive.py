@@ -12,10 +12,8 @@ from strokeseg.files.json_files import read_json
 from strokeseg.files.links import is_link_out
 from strokeseg.files.safe_names import name_fault
 from strokeseg.images.file_names import is_image_name
-from strokeseg.results.output_names import KINDS, OutputNames
+from strokeseg.results.output_names import ERROR_ENDING, KINDS, RECORD_ENDING, OutputNames
 
-RECORD_ENDING = "_strokeseg.json"
-ERROR_ENDING = "_error.json"
 # Folders below a cohort's output that hold no cases.
 REPORT_FOLDER = "report"
 OVERLAP_FOLDER = "overlap"

@@ -1,18 +1,63 @@
 """What the outputs of a case are called, and which of them are asked for."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from strokeseg.errors import UsageError
 from strokeseg.files.safe_names import name_fault
 from strokeseg.images.file_names import without_ending
 
-KINDS = ("mask", "probability", "tissue", "uncertainty", "lesions", "qc")
 DEFAULT_KINDS = frozenset({"mask", "lesions", "qc"})
 UNNAMED_PREFIX = "image"
+LABEL = "_label-L"
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """One file that a case can have.
+
+    Parameters
+    ----------
+    ending : str
+        What stands behind the prefix in its name.
+    kind : str
+        What it comes with: one of `KINDS`, or the record.
+    in_bids : bool
+        Whether BIDS has a name for it.
+    """
+
+    ending: str
+    kind: str
+    in_bids: bool = True
+
+
+# By the field of `OutputNames`, in the order in which they are written. The masks follow BIDS
+# derivatives: label-L is a lesion, probseg its probability, dseg the classes.
+RESULT_FILES: Mapping[str, ResultFile] = MappingProxyType(
+    {
+        "mask": ResultFile(f"{LABEL}_mask.nii.gz", "mask"),
+        "mask_sidecar": ResultFile(f"{LABEL}_mask.json", "mask"),
+        "probability": ResultFile(f"{LABEL}_probseg.nii.gz", "probability"),
+        "probability_sidecar": ResultFile(f"{LABEL}_probseg.json", "probability"),
+        "tissue": ResultFile("_dseg.nii.gz", "tissue"),
+        "tissue_sidecar": ResultFile("_dseg.json", "tissue"),
+        "tissue_table": ResultFile("_dseg.tsv", "tissue"),
+        "uncertainty": ResultFile("_desc-uncertainty_map.nii.gz", "uncertainty", in_bids=False),
+        "uncertainty_sidecar": ResultFile(
+            "_desc-uncertainty_map.json", "uncertainty", in_bids=False
+        ),
+        "lesions": ResultFile(f"{LABEL}_lesions.tsv", "lesions", in_bids=False),
+        "qc": ResultFile("_qc.png", "qc", in_bids=False),
+        "record": ResultFile("_strokeseg.json", "record", in_bids=False),
+    }
+)
+KINDS = tuple(dict.fromkeys(f.kind for f in RESULT_FILES.values() if f.kind != "record"))
+RECORD_ENDING = RESULT_FILES["record"].ending
+ERROR_ENDING = "_error.json"
 
 _BIDS_SUFFIX = re.compile(
     r"_(t1w?|t2w?|t2star|t2starw|flair|pdw?|pdt2|pdt2w|inplanet1|inplanet2|t1map|t2map|mprage|dwi"
@@ -24,11 +69,7 @@ _DESC_ENTITY = re.compile(r"_desc-[^_]*")
 
 @dataclass(frozen=True)
 class OutputNames:
-    """The full path of every file that a case can have.
-
-    The masks follow BIDS derivatives: ``label-L`` is a lesion, ``probseg`` its probability,
-    ``dseg`` the classes.
-    """
+    """The full path of every file that a case can have, see `RESULT_FILES`."""
 
     mask: Path
     mask_sidecar: Path
@@ -56,20 +97,7 @@ class OutputNames:
             raise UsageError(
                 f"{prefix!r} is no prefix for file names: give a name without a folder, as sub-01"
             )
-        return cls(
-            mask=directory / f"{prefix}_label-L_mask.nii.gz",
-            mask_sidecar=directory / f"{prefix}_label-L_mask.json",
-            probability=directory / f"{prefix}_label-L_probseg.nii.gz",
-            probability_sidecar=directory / f"{prefix}_label-L_probseg.json",
-            tissue=directory / f"{prefix}_dseg.nii.gz",
-            tissue_sidecar=directory / f"{prefix}_dseg.json",
-            tissue_table=directory / f"{prefix}_dseg.tsv",
-            uncertainty=directory / f"{prefix}_desc-uncertainty_map.nii.gz",
-            uncertainty_sidecar=directory / f"{prefix}_desc-uncertainty_map.json",
-            lesions=directory / f"{prefix}_label-L_lesions.tsv",
-            qc=directory / f"{prefix}_qc.png",
-            record=directory / f"{prefix}_strokeseg.json",
-        )
+        return cls(**{name: directory / f"{prefix}{f.ending}" for name, f in RESULT_FILES.items()})
 
     @property
     def directory(self) -> Path:
@@ -78,12 +106,12 @@ class OutputNames:
 
     def chosen(self, kinds: Iterable[str]) -> tuple[Path, ...]:
         """Return the files that belong to `kinds`, and the record, which is always last."""
+        return tuple(self.by_field(kinds).values())
+
+    def by_field(self, kinds: Iterable[str]) -> dict[str, Path]:
+        """Give the same files by the names of their fields."""
         wanted = frozenset(kinds) | {"record"}
-        return tuple(
-            getattr(self, field.name)
-            for field in fields(self)
-            if field.name.removesuffix("_sidecar").removesuffix("_table") in wanted
-        )
+        return {name: getattr(self, name) for name, f in RESULT_FILES.items() if f.kind in wanted}
 
 
 def parse_kinds(text: str) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """What a prediction gives: arrays, lesions, volumes, warnings, and how to save them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -137,10 +137,11 @@ class Result:
         chosen = frozenset(kinds)
         check_outputs(names.chosen(chosen), self._input_paths(), overwrite=overwrite)
         with Staging(names.directory, last=names.record.name) as staging:
-            *files, _ = names.chosen(chosen)
-            staged = {path.name: staging.path_for(path.name) for path in files}
-            for path in files:
-                self._write(path, staged[path.name], names, words)
+            writers = self._writers(words)
+            files = [(n, path.name) for n, path in names.by_field(chosen).items() if n in writers]
+            staged = {name: staging.path_for(name) for _, name in files}
+            for field_name, name in files:
+                writers[field_name](staged[name])
             vouched = {
                 "kinds": sorted(chosen),
                 "files": {name: sha256(where) for name, where in staged.items()},
@@ -165,33 +166,27 @@ class Result:
     def _input_paths(self) -> list[Path]:
         return [Path(i["path"]) for i in self.record["inputs"].values() if i["path"] is not None]
 
-    def _write(self, final: Path, where: Path, names: OutputNames, words: "_Words") -> None:
-        """Write the file called `final`, but the record, to `where`."""
+    def _writers(self, words: "_Words") -> Mapping[str, Callable[[Path], None]]:
+        """Give what writes each file but the record, by the fields of `OutputNames`."""
         sources, space = list(words.inputs.values()), words.inputs[self.record["reference"]]
         model = " + ".join(m["name"] for m in self.record["models"])
-        if final == names.mask:
-            write(where, self.mask, self.reference)
-        elif final == names.mask_sidecar:
-            write_json(where, mask_sidecar(sources, space, model))
-        elif final == names.probability:
-            write(where, self.probability, self.reference)
-        elif final == names.probability_sidecar:
-            write_json(where, probability_sidecar(sources, space, model))
-        elif final == names.tissue:
-            write(where, self.tissue, self.reference)
-        elif final == names.tissue_sidecar:
-            write_json(where, tissue_sidecar(sources, space, model))
-        elif final == names.tissue_table:
-            volumes = [self.tissue_volumes_ml[name] for name in self.class_names]
-            write_text(where, tissue_table(self.class_names, volumes))
-        elif final == names.uncertainty:
-            write(where, self._uncertainty(), self.reference)
-        elif final == names.uncertainty_sidecar:
-            write_json(where, uncertainty_sidecar(sources, space, self.record["flips"]))
-        elif final == names.lesions:
-            write_text(where, lesion_table(self.lesions))
-        else:
-            write_atomically(where, [self.picture(words.title)])
+        volumes = [self.tissue_volumes_ml[name] for name in self.class_names]
+        about = uncertainty_sidecar(sources, space, self.record["flips"])
+        return {
+            "mask": lambda path: write(path, self.mask, self.reference),
+            "mask_sidecar": lambda path: write_json(path, mask_sidecar(sources, space, model)),
+            "probability": lambda path: write(path, self.probability, self.reference),
+            "probability_sidecar": lambda path: write_json(
+                path, probability_sidecar(sources, space, model)
+            ),
+            "tissue": lambda path: write(path, self.tissue, self.reference),
+            "tissue_sidecar": lambda path: write_json(path, tissue_sidecar(sources, space, model)),
+            "tissue_table": lambda path: write_text(path, tissue_table(self.class_names, volumes)),
+            "uncertainty": lambda path: write(path, self._uncertainty(), self.reference),
+            "uncertainty_sidecar": lambda path: write_json(path, about),
+            "lesions": lambda path: write_text(path, lesion_table(self.lesions)),
+            "qc": lambda path: write_atomically(path, [self.picture(words.title)]),
+        }
 
     def _uncertainty(self) -> tuple[FloatArray, FloatArray]:
         """Give entropy and flip deviation."""

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from strokeseg.results.case_tables import LESION_COLUMNS, lesion_table, tissue_t
 from strokeseg.results.output_names import (
     DEFAULT_KINDS,
     KINDS,
+    RESULT_FILES,
     OutputNames,
     check_prefix,
     parse_kinds,
@@ -293,3 +295,9 @@ def test_a_read_only_folder_is_refused(tmp_path):
             check_outputs(names.chosen(()), [], overwrite=False)
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_the_table_of_files_has_a_row_for_every_field():
+    assert list(RESULT_FILES) == [field.name for field in fields(OutputNames)]
+    assert list(RESULT_FILES)[-1] == "record"
+    assert len({file.ending for file in RESULT_FILES.values()}) == len(RESULT_FILES)

@@ -14,7 +14,8 @@ from strokeseg.cohort.cases.patterns import Pattern
 from strokeseg.cohort.cases.sorting import Pile, Sorter, choose_images, choose_truth, sort_files
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.images.listing import list_folders, list_images
-from strokeseg.results.archive import ERROR_ENDING, OVERLAP_FOLDER, RECORD_ENDING, REPORT_FOLDER
+from strokeseg.results.archive import OVERLAP_FOLDER, REPORT_FOLDER
+from strokeseg.results.output_names import ERROR_ENDING, RECORD_ENDING
 
 _BIDS_BELOW = re.compile(r"sub-[^/]+/(?:ses-[^/]+/)?(?:anat|dwi)/")
 _NOTHING = "folders without a scan that was recognised were left out"

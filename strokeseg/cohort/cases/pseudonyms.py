@@ -12,7 +12,7 @@ from strokeseg.files.json_files import read_json
 from strokeseg.images.modalities import order_modalities
 from strokeseg.machine import thread_count
 from strokeseg.results.anonymous import pseudonym
-from strokeseg.results.archive import ERROR_ENDING, RECORD_ENDING
+from strokeseg.results.output_names import ERROR_ENDING, RECORD_ENDING
 
 
 def anonymise_cohort(cohort: Cohort, reference: str | None, *, keep_labels: bool) -> Cohort:

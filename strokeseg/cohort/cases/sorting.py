@@ -12,9 +12,9 @@ from strokeseg.cohort.cases.patterns import Pattern
 from strokeseg.errors import UsageError
 from strokeseg.images.file_names import image_stem
 from strokeseg.images.modalities import order_modalities
-from strokeseg.results.archive import RECORD_ENDING
+from strokeseg.results.output_names import RECORD_ENDING, RESULT_FILES
 
-_OWN_MASK = "_label-L_mask"
+_OWN_MASK = str(image_stem(RESULT_FILES["mask"].ending))
 RAW_DIFFUSION = "raw diffusion series (many volumes, with .bval) are no input and were left out"
 
 
