@@ -42,7 +42,8 @@ ORDERS = {
     ),
     "cohort.batch.cluster": (("slurm", "task"), ("connection",), ("drive",)),
     "models": (
-        ("config", "hub_settings", "registry", "tensors"),
+        ("classes", "hub_settings", "tensors"),
+        ("config", "registry"),
         ("folder",),
         ("golden", "store"),
         ("hub",),

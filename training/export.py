@@ -19,13 +19,13 @@ from strokeseg.engines.choice import open_engine
 from strokeseg.errors import CannotCreateError, UsageError
 from strokeseg.files.atomic import write_atomically
 from strokeseg.files.checksums import sha256
+from strokeseg.models.classes import BACKGROUND, CLASSES, LESION
 from strokeseg.models.config import ModelConfig
 from strokeseg.models.folder import CONFIG_FILE
 from strokeseg.models.golden import GOLDEN_FILE, make_golden
 from strokeseg.models.tensors import WEIGHTS_FILE
 from strokeseg.network.spec import NetworkSpec
 from strokeseg.training.config import from_document
-from strokeseg.training.data.label_table import TISSUES
 from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.fitting.checkpoint import TrainState, load_checkpoint
 from strokeseg.training.fitting.run import network_spec
@@ -163,7 +163,7 @@ def model_document(
     stride = max(spec.stride_product)
     if window < LEAST_WINDOW or window % stride:
         raise UsageError(f"window is {window}; give a multiple of the network's stride {stride}")
-    names = ["background", "lesion"] if config.lesion_only else [*TISSUES, "lesion"]
+    names = [BACKGROUND, LESION] if config.lesion_only else list(CLASSES)
     brain_mask = not config.lesion_only if settings.brain_mask is None else settings.brain_mask
     training = training_facts(state.config, state.step, state.revision) | dict(settings.provenance)
     if settings.scaling is not None:

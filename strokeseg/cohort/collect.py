@@ -15,6 +15,7 @@ from strokeseg.files.atomic import write_text
 from strokeseg.files.checksums import sha256
 from strokeseg.files.tables import table
 from strokeseg.images.modalities import order_modalities
+from strokeseg.models.classes import is_tissue
 from strokeseg.results.archive import COHORT_TABLE, LESION_TABLE, FiledCase, below, find_filed_cases
 from strokeseg.results.case_tables import LESION_COLUMNS
 from strokeseg.results.output_names import KINDS, OutputNames
@@ -34,8 +35,6 @@ _BEFORE_TISSUES = (
     "lesion_count",
 )
 _AFTER_TISSUES = ("brain_ml", "warnings", "seconds", "model", "error", "record")
-# Its volume is that of the lesion, and that of the background says nothing.
-_NO_TISSUES = ("background", "lesion")
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,7 @@ def _figures(record: Mapping[str, Any]) -> dict[str, str]:
     tissues = {
         f"{name}_ml": _ml(volume)
         for name, volume in record["tissue_volumes_ml"].items()
-        if name not in _NO_TISSUES
+        if is_tissue(name)  # the lesion has a column, and the background says nothing
     }
     return {
         "modalities": ",".join(order_modalities(record["inputs"])),

@@ -71,6 +71,11 @@ def clip_hounsfield(data: FloatArray) -> FloatArray:
     return np.clip(data, np.float32(low), np.float32(high))
 
 
+def as_seen(modality: str, data: FloatArray) -> FloatArray:
+    """Give a scan (I, J, K) as networks and people see it: a CT in the brain window."""
+    return clip_hounsfield(data) if modality == "ct" else data
+
+
 def equalise_histogram(data: FloatArray) -> FloatArray:
     """Map intensities to 0 to 255 through their cumulative histogram.
 

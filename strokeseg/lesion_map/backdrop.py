@@ -10,6 +10,7 @@ from strokeseg.arrays import FloatArray
 from strokeseg.errors import StrokesegError
 from strokeseg.images.reading import read
 from strokeseg.lesion_map.common_space import Placed
+from strokeseg.models.classes import grey_of
 from strokeseg.results.archive import is_reference, reference_places
 from strokeseg.results.case_tables import class_names
 from strokeseg.results.page import grey_window
@@ -18,9 +19,6 @@ from strokeseg.space.resample import coverage, resample_image, resample_labels
 
 # Enough for a smooth mean, and soon read.
 MOST_CASES = 20
-# How bright each class is drawn, as on a T1w; the lesion is drawn over it.
-_GREYS = {"csf": 0.25, "gm": 0.6, "gm/wm": 0.8, "wm": 1.0, "lesion": 0.6}
-_OTHER_GREY = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +88,7 @@ def _tissues(one: Placed, grid: Grid) -> FloatArray | None:
         return None
     greys = np.zeros(256, dtype=np.float32)
     for name, index in class_names(names.tissue_table).items():
-        greys[index] = _GREYS.get(name, _OTHER_GREY) if index else 0.0
+        greys[index] = grey_of(name) if index else 0.0
     volume = read(names.tissue, scan=False)
     moved = Grid(volume.grid.shape, one.to_map @ volume.grid.affine)
     return np.asarray(greys[resample_labels(volume.data.astype(np.uint8), moved, grid)])

@@ -13,6 +13,7 @@ from strokeseg.arrays import AffineArray, BoolArray, LabelArray
 from strokeseg.errors import DataError
 from strokeseg.images.reading import read
 from strokeseg.measure.brain import brain_mask
+from strokeseg.models.classes import LESION, is_matter
 from strokeseg.results.archive import FiledCase
 from strokeseg.results.case_tables import class_names
 from strokeseg.space.grid import Grid
@@ -22,8 +23,6 @@ from strokeseg.space.mni import fit_moments
 # of the 14 heads that the bundled model was trained on.
 LONG_AXIS_DEGREES = 15.2
 
-_GREY_AND_WHITE = {"gm", "wm", "gm/wm", "grey matter", "gray matter", "white matter"}
-_LESION = "lesion"
 _PLAUSIBLE_SCALE = (0.8, 1.25)
 _PLAUSIBLE_TILT_DEGREES = 40.0
 _MOST_POINTS = 200_000
@@ -62,8 +61,8 @@ def find_brain(labels: LabelArray, grid: Grid, names: dict[str, int]) -> BoolArr
     DataError
         The classes name no grey and white matter, or no lesion.
     """
-    matter = [index for name, index in names.items() if name in _GREY_AND_WHITE]
-    lesion = names.get(_LESION)
+    matter = [index for name, index in names.items() if is_matter(name)]
+    lesion = names.get(LESION)
     if not matter or lesion is None:
         raise DataError(
             "its tissue map names no grey and white matter: use a model that knows tissues"

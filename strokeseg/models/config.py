@@ -7,9 +7,8 @@ from typing import Any, cast, get_args
 
 from strokeseg.errors import ModelFormatError
 from strokeseg.images.intensity import Normalisation
+from strokeseg.models.classes import default_classes
 from strokeseg.network.spec import NetworkSpec
-
-TISSUES = ("background", "GM", "GM/WM", "WM", "CSF", "lesion")
 
 _OWN_FIELDS = frozenset(
     {
@@ -92,7 +91,7 @@ class ModelConfig:
             raise ModelFormatError(
                 f"config.json: unknown setting strokeseg.{unknown[0][:80]}; update strokeseg"
             )
-        names = own.get("class_names", classes or _default_classes(spec.out_channels))
+        names = own.get("class_names", classes or default_classes(spec.out_channels))
         return cls(
             spec=spec,
             class_names=_class_names(names, spec.out_channels),
@@ -107,12 +106,6 @@ class ModelConfig:
             brain_mask=_brain_mask(own, spec.out_channels),
             provenance=_provenance(own),
         )
-
-
-def _default_classes(count: int) -> tuple[str, ...]:
-    if count == len(TISSUES):
-        return TISSUES
-    return ("background", *(f"class {index}" for index in range(1, count - 1)), "lesion")
 
 
 def _class_names(names: object, count: int) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from strokeseg.errors import ModelFormatError, StrokesegError, WeightsUnavailableError
+from strokeseg.models.classes import LESION, end_in_lesion
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -144,8 +145,8 @@ def _entry(path: Path, name: str, fields: object) -> RegistryEntry:
             raise ModelFormatError(f"{where}: {field} must be of type {kind.__name__}")
     classes = fields.get("classes")
     texts = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
-    if not isinstance(classes, list) or not texts or len(classes) < 2 or classes[-1] != "lesion":
-        raise ModelFormatError(f"{where}: classes must be a list of names that ends in 'lesion'")
+    if not isinstance(classes, list) or not texts or not end_in_lesion(classes):
+        raise ModelFormatError(f"{where}: classes must be a list of names that ends in {LESION!r}")
     if ("folder" in fields) == ("repository" in fields):
         raise ModelFormatError(f"{where}: must have either a folder or a repository")
     patterns = {"sha256": _SHA256, "config_sha256": _SHA256, "revision": _COMMIT, "folder": _NAME}

@@ -8,7 +8,7 @@ from strokeseg.arrays import FloatArray
 from strokeseg.engines.flips import FLIPS
 from strokeseg.engines.scan import scan_logits
 from strokeseg.engines.windows import WindowPlan, plan_windows
-from strokeseg.images.intensity import clip_hounsfield, normalise, padding_value
+from strokeseg.images.intensity import as_seen, normalise, padding_value
 from strokeseg.images.reading import Source, Volume, read
 from strokeseg.models.loading import LoadedModel
 from strokeseg.prediction.ensemble import Member
@@ -87,7 +87,7 @@ def _prepare(name: str, volume: Volume, number: int, run: Run) -> Prepared:
     """Bring one scan to a model's working grid, and lay windows over it."""
     config = run.models[number].model.config
     working = working_grid(volume.grid, config.voxel_size_mm)
-    data = clip_hounsfield(volume.data) if name == "ct" else volume.data
+    data = as_seen(name, volume.data)
     image = normalise(resample_image(data, volume.grid, working), config.normalisation)
     plan = plan_windows(
         image.shape,

@@ -8,7 +8,7 @@ import numpy as np
 
 from strokeseg.arrays import AnyArray, BoolArray, FloatArray, LabelArray
 from strokeseg.errors import StrokesegError
-from strokeseg.images.intensity import clip_hounsfield
+from strokeseg.images.intensity import as_seen
 from strokeseg.images.reading import Volume, read
 from strokeseg.report.facts import CaseFacts, is_anonymised
 from strokeseg.results.archive import is_reference, reference_places
@@ -98,8 +98,8 @@ def _typed(layer: str, data: FloatArray, facts: CaseFacts) -> AnyArray:
         return np.asarray(data > 0.5)
     if layer == "tissue":
         return np.clip(np.rint(data), 0, _MOST_LABEL).astype(np.uint8)
-    if layer == "scan" and facts.record.get("reference") == "ct":
-        return clip_hounsfield(data)
+    if layer == "scan":
+        return as_seen(str(facts.record.get("reference")), data)
     return data
 
 

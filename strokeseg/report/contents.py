@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from strokeseg.models.classes import is_tissue
 from strokeseg.report.case_files import Parts, picture_name, thumbnail_name
 from strokeseg.report.charts import volume_by_side, volume_histogram
 from strokeseg.report.facts import CaseFacts
@@ -17,8 +18,6 @@ from strokeseg.report.wording import MISSING, groups, measures, raw, volume, vol
 # Grey matter, white matter, cerebrospinal fluid and what else a model knows; no orange, which is
 # the lesion's. From Paul Tol's qualitative schemes, told apart with any colour vision.
 TISSUE_COLOURS = ("#66ccee", "#4477aa", "#228833", "#aa3377", "#bbbbbb", "#ccddaa", "#222255")
-LESION_CLASS = "lesion"
-BACKGROUND_CLASS = "background"
 
 
 @dataclass(frozen=True)
@@ -189,9 +188,7 @@ def _tissues(case: CaseFacts) -> list[dict[str, Any]]:
         {
             "index": index,
             "name": name,
-            "colour": ""
-            if name.lower() in (BACKGROUND_CLASS, LESION_CLASS)
-            else next(colours, TISSUE_COLOURS[-1]),
+            "colour": "" if not is_tissue(name) else next(colours, TISSUE_COLOURS[-1]),
         }
         for index, name, _ in case.tissues
     ]

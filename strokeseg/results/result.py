@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,7 +12,7 @@ from strokeseg.files.checksums import sha256
 from strokeseg.files.json_files import write_json
 from strokeseg.files.staging import Staging
 from strokeseg.files.targets import check_outputs
-from strokeseg.images.intensity import clip_hounsfield
+from strokeseg.images.intensity import as_seen
 from strokeseg.images.reading import Volume
 from strokeseg.images.writing import write
 from strokeseg.measure.lesions import Lesion
@@ -159,7 +160,7 @@ class Result:
         if self.lesions:
             spread = f" (single flips: {low:.1f} to {high:.1f} ml)" if high > low else ""
             subtitle = legend(self.volume_ml, len(self.lesions)) + spread
-        clip = clip_hounsfield if self.record["reference"] == "ct" else None
+        clip = partial(as_seen, self.record["reference"])
         name = title or _file_name(self.reference)
         return draw(self.reference.data, self.mask, self.grid, name, subtitle, clip)
 

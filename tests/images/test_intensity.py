@@ -6,6 +6,7 @@ from hypothesis.extra import numpy as hnp
 
 from strokeseg.errors import UsageError
 from strokeseg.images.intensity import (
+    as_seen,
     clip_hounsfield,
     equalise_histogram,
     normalise,
@@ -166,3 +167,9 @@ def test_outside_a_normalised_image_is_air_for_a_model_trained_so(scan):
     image = normalise(scan, "foreground")
     assert padding_value(image, "foreground") == image.min() < -0.5
     assert padding_value(normalise(scan, "histogram"), "histogram") == 0
+
+
+def test_a_ct_is_seen_in_the_brain_window_and_mri_as_it_is():
+    data = np.array([[[-1000, 35.5, 200]]], np.float32)
+    np.testing.assert_array_equal(as_seen("ct", data), [[[0, 35.5, 80]]])
+    assert as_seen("flair", data) is data

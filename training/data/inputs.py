@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from strokeseg.errors import DataError, InputNotFoundError
+from strokeseg.models.classes import TISSUES
 
 NIFTI = "*.nii*"
-SOFT_CLASSES = ("GM", "GM/WM", "WM", "CSF")
+SOFT_CLASSES = TISSUES
 SOFT_COLUMNS = ("gm", "gm_wm", "wm", "csf")
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from strokeseg.errors import InputNotFoundError, UsageError
+from strokeseg.models.classes import CLASSES
 
-TISSUES = ("background", "GM", "GM/WM", "WM", "CSF")
+# All but the lesion, which is no label of a healthy head.
+TISSUES = CLASSES[:-1]
 
 _MOST_CLASSES = 255
 _MOST_MM = 1000.0

@@ -14,6 +14,7 @@ from strokeseg.errors import DataError
 from strokeseg.images.header import read_header
 from strokeseg.images.reading import read
 from strokeseg.images.stream import read_voxels, require_file
+from strokeseg.models.classes import BACKGROUND
 from strokeseg.space.grid import Grid, working_grid
 from strokeseg.space.mni import fit_moments
 from strokeseg.space.resample import resample_image
@@ -61,7 +62,7 @@ def prepare_soft_subject(
     tissues = tissues[:, *box]
     ranking = Ranking(tissues.shape[1:])
     everywhere = (slice(None),) * 3
-    names = ("background", *SOFT_CLASSES)
+    names = (BACKGROUND, *SOFT_CLASSES)
     for name, share in zip(names, (1 - tissues.sum(axis=0), *tissues), strict=True):
         ranking.add(_class_of(name, table), everywhere, share)
     to_mni = np.eye(4)
