@@ -1,6 +1,6 @@
 """A training sample as a function of (seed, index)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -10,14 +10,17 @@ from strokeseg.arrays import AffineArray, FloatArray, Shape3
 from strokeseg.intensity import Normalisation
 from strokeseg.training.ageing import Ageing, apply_ageing, draw_ageing
 from strokeseg.training.contrasts import Contrast, draw_contrast
+from strokeseg.training.field_of_view import Cut, apply_cut, draw_cut
 from strokeseg.training.filters import carry
 from strokeseg.training.intensity import Scanner, apply_scanner, draw_scanner
 from strokeseg.training.label_table import TISSUES
 from strokeseg.training.labels import Subject
 from strokeseg.training.lesions import Placement, draw_placements, place_lesions
 from strokeseg.training.normalising import normalise
+from strokeseg.training.pasting import ScanParams, build_scan, draw_scan
 from strokeseg.training.real import RealParams, build_real, draw_real
 from strokeseg.training.settings import TrainConfig
+from strokeseg.training.slices import SliceParams, build_slice, draw_slice
 from strokeseg.training.softcp import Fade, apply_fade, draw_fade, soften
 from strokeseg.training.sources import Heads, Sources
 from strokeseg.training.spatial import (
@@ -55,13 +58,17 @@ class SampleParams:
     warp: Warp
     scanner: Scanner
     ageing: Ageing
+    cut: Cut = field(default_factory=Cut)
+
+
+Params = SampleParams | RealParams | SliceParams | ScanParams
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A sample before it is made: synthetic or real, and where its crop lies in the canvas."""
+    """A sample before it is made, and where its crop lies in the canvas."""
 
-    made_of: SampleParams | RealParams
+    made_of: Params
     cut: Shape3
 
 
@@ -81,14 +88,26 @@ class Sample:
 def draw_sample(index: int, sources: Sources, config: TrainConfig) -> Drawn:
     """Draw everything for sample `index` of the run's seed."""
     rng = np.random.default_rng([config.seed, index])
-    made_of: SampleParams | RealParams
-    if config.data.real_share > 0 and rng.random() < config.data.real_share:
-        made_of = draw_real(rng, sources.pairs, config)
-    else:
-        made_of = draw_synthetic(rng, sources, config)
+    made_of = _draw_kind(rng, sources, config)
+    if isinstance(made_of, SliceParams | ScanParams):
+        return Drawn(made_of, (0, 0, 0))
     room = np.subtract(canvas_vox(config.spatial), config.spatial.crop_vox)
     i, j, k = (int(rng.integers(spare + 1)) if spare else 0 for spare in room)
     return Drawn(made_of, (i, j, k))
+
+
+def _draw_kind(rng: np.random.Generator, sources: Sources, config: TrainConfig) -> Params:
+    """Draw what the sample shall be made of, by the shares of `data`."""
+    data = config.data
+    if data.partly_known_share > 0:
+        kind = rng.random()
+        if kind < data.real_share:
+            return draw_real(rng, sources.pairs, config)
+        if kind < data.real_share + data.slice_share:
+            return draw_slice(rng, sources.slices, config)
+        if kind < data.partly_known_share:
+            return draw_scan(rng, sources.pasting, config)
+    return draw_synthetic(rng, sources, config)
 
 
 def draw_synthetic(rng: np.random.Generator, sources: Sources, config: TrainConfig) -> SampleParams:
@@ -106,6 +125,7 @@ def draw_synthetic(rng: np.random.Generator, sources: Sources, config: TrainConf
         warp=draw_warp(rng, subject.first.shape, _brain_centre(subject), config.spatial),
         scanner=draw_scanner(rng, config.intensity),
         ageing=draw_ageing(rng, config.ageing),
+        cut=draw_cut(rng, config.spatial),
     )
 
 
@@ -120,6 +140,10 @@ def build_sample(
 ) -> Sample:
     """Make the image and target that were drawn, on the device of `heads` (the CPU without)."""
     heads = heads or Heads(sources.subjects, torch.device("cpu"))
+    if isinstance(drawn.made_of, SliceParams):
+        return Sample(*build_slice(drawn.made_of, sources.slices, config, heads.device), drawn)
+    if isinstance(drawn.made_of, ScanParams):
+        return Sample(*build_scan(drawn.made_of, sources.pasting, config, heads.device), drawn)
     if isinstance(drawn.made_of, RealParams):
         image, target = build_real(drawn.made_of, sources.pairs, config, heads.device)
     else:
@@ -152,10 +176,11 @@ def build_synthetic(
     above = config.lesion.target_above_unfaded if unfaded else config.lesion.target_above
     hard = sample_nearest(torch.where(weight > above, LESION, tissue), where)
     image = apply_scanner(image, hard > 0, params.scanner, config.intensity)
-    image = normalise(image, cast(Normalisation, config.intensity.normalisation))
+    target = (hard == LESION).to(torch.uint8) if config.lesion_only else hard
     if config.loss.soft_target:
-        return image, soft_target(mixture, weight, tissue_of_class, where, config)
-    return image, (hard == LESION).to(torch.uint8) if config.lesion_only else hard
+        target = soft_target(mixture, weight, tissue_of_class, where, config)
+    image, target = apply_cut(image, target, params.cut)
+    return normalise(image, cast(Normalisation, config.intensity.normalisation)), target
 
 
 def voxel_to_mni(subject: Subject, box: Box) -> AffineArray:
