@@ -8,8 +8,8 @@ import torch
 from strokeseg.engines.torch_half import HalfUNet
 from strokeseg.engines.torch_network import UNet
 from strokeseg.errors import DataError
-from strokeseg.network.half_spec import ARCHITECTURE, HalfSpec
-from strokeseg.network.spec import NetworkSpec
+from strokeseg.network import HalfSpec, NetworkSpec, Spec
+from strokeseg.network.half_spec import ARCHITECTURE
 from strokeseg.training.checkpoint import (
     Tensors,
     TrainState,
@@ -37,7 +37,7 @@ class Run:
     step: int
 
 
-def network_spec(config: TrainConfig) -> NetworkSpec | HalfSpec:
+def network_spec(config: TrainConfig) -> Spec:
     """Give the architecture that a configuration trains: one image in, tissues and lesion out."""
     classes = 2 if config.lesion_only else len(TISSUES) + 1
     if config.architecture == ARCHITECTURE:

@@ -57,7 +57,7 @@ class HalfUNet(nn.Module):
             _units(up, up, units, 1)
             for (up, _), units in zip(pairs, spec.decoder_units, strict=True)
         )
-        self.head = nn.Conv3d(spec.channels[0], spec.out_channels * SUBVOXELS, 1)
+        self.head = _Head(spec.channels[0], spec.out_channels)
         self.aux = nn.ModuleList(
             nn.Conv3d(spec.channels[level], spec.out_channels, 1) for level in range(1, depths + 1)
         )
@@ -118,6 +118,19 @@ class _Unit(nn.Module):
                 features, weight=self.scale, bias=self.shift, eps=NORM_EPSILON
             )
         return functional.leaky_relu(normed, LEAKY_SLOPE)
+
+
+class _Head(nn.Conv3d):
+    """A 1^3 convolution that gives the packed logits; neighbours share the bias of a class."""
+
+    def __init__(self, inputs: int, classes: int) -> None:
+        super().__init__(inputs, classes * SUBVOXELS, 1, bias=False)
+        self.bias = nn.Parameter(torch.zeros(classes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        if self.bias is None:
+            raise ValueError("the head has lost its bias")
+        return functional.conv3d(features, self.weight, self.bias.repeat_interleave(SUBVOXELS))
 
 
 def _units(inputs: int, outputs: int, count: int, stride: int) -> nn.ModuleList:

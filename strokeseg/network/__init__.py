@@ -1,7 +1,23 @@
-"""The U-Net: its architecture from a config, its tensors checked, its graph built without torch."""
+"""The networks: their architecture from a config, tensors checked, graphs built without torch."""
 
-from strokeseg.network.blueprint import parameter_shapes
+from strokeseg.network.half_spec import HalfSpec
 from strokeseg.network.spec import NetworkSpec
-from strokeseg.network.state import build_onnx, check_state, strip_prefix
+from strokeseg.network.state import (
+    Spec,
+    build_onnx,
+    check_state,
+    parameter_shapes,
+    read_spec,
+    strip_prefix,
+)
 
-__all__ = ["NetworkSpec", "build_onnx", "check_state", "parameter_shapes", "strip_prefix"]
+__all__ = [
+    "HalfSpec",
+    "NetworkSpec",
+    "Spec",
+    "build_onnx",
+    "check_state",
+    "parameter_shapes",
+    "read_spec",
+    "strip_prefix",
+]

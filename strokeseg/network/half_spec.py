@@ -111,7 +111,7 @@ def half_parameter_shapes(spec: HalfSpec) -> dict[str, tuple[int, ...]]:
         shapes[f"skip.{level}.weight"] = (features, features, 1, 1, 1)
         _add_units(shapes, f"decoder.{level}", features, features, units)
     shapes["head.weight"] = (spec.out_channels * SUBVOXELS, spec.channels[0], 1, 1, 1)
-    shapes["head.bias"] = (spec.out_channels * SUBVOXELS,)
+    shapes["head.bias"] = (spec.out_channels,)
     return shapes
 
 
