@@ -1,8 +1,8 @@
 """A lesion placed in a real scan: as bright as its sequence and stage have it beside this tissue.
 
 The drawn means of a plausible contrast say how a lesion lies to CSF, grey and white matter; a line
-through those three carries it to the intensities of the scan. The scan's own noise and texture stay.
-Weights are softened and faded as in synthetic heads (Chalcroft et al., arXiv 2404.01946).
+through those three carries it to the intensities of the scan. The scan's own texture stays. Weights
+are softened and faded as in synthetic heads (Chalcroft et al., arXiv 2404.01946).
 """
 
 from collections.abc import Sequence
@@ -145,4 +145,3 @@ def paste(
     core = torch.clamp((ragged - 0.55) * 5, 0, 1)
     level = levels[0] * core + levels[1] * (1 - core)
     return image + weight * (level - gaussian_smooth(image, TEXTURE_FWHM_VOX))
-

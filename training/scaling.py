@@ -115,7 +115,9 @@ def fold_scaling(state: Mapping[str, FloatArray], scaling: Scaling) -> dict[str,
         weight, bias = (state[name] for name in HALF_HEAD)
         _check_classes(factor, bias)
         each = np.repeat(factor, len(weight) // factor.size).reshape(-1, 1, 1, 1, 1)
-        return dict(state) | dict(zip(HALF_HEAD, (weight * each, bias * factor + added), strict=True))
+        return dict(state) | dict(
+            zip(HALF_HEAD, (weight * each, bias * factor + added), strict=True)
+        )
     names = weight_name, bias_name = f"{LAST_CONVOLUTION}.weight", f"{LAST_CONVOLUTION}.bias"
     if not state.keys() >= set(names):
         raise UsageError("the network ends in no residual unit: its logits cannot be scaled")

@@ -249,8 +249,8 @@ class TrainConfig:
     """One training run, whole.
 
     `architecture` is "unet", the paper's, or "half-resolution-unet", whose levels have
-    `encoder_units` and `decoder_units`. `lesion_only` trains two classes, background and lesion. `start_from` is a checkpoint whose
-    averaged weights a new run begins with. `validation_steps` of 0 measures nothing on the way.
+    `encoder_units` and `decoder_units`. `lesion_only` trains two classes, background and lesion.
+    `start_from` is a checkpoint whose averaged weights a new run begins with. `validation_steps` of 0 measures nothing on the way.
     """
 
     name: str = "synth-open"

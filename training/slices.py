@@ -108,6 +108,8 @@ def _plane(arrays: dict[str, LabelArray], name: str, kept: LabelArray) -> Slices
     bits = np.unpackbits(arrays[f"{name}_lesion"])[: images.size]
     lesions = bits.reshape(images.shape)[kept]
     sizes = lesions.reshape(len(lesions), -1).sum(axis=1, dtype=np.int64)
+    if not len(lesions):
+        raise DataError(f"no {name} slice is left: change held_out_slices")
     # A few stray voxels are neither a lesion to learn nor a slice without one.
     return Slices(
         name,
@@ -125,8 +127,10 @@ def draw_slice(
     plane = int(rng.integers(len(planes)))
     group = planes[plane]
     lesion = rng.random() < config.slices.lesion_share
-    indices = group.with_lesion if lesion and group.with_lesion.size else group.without
-    index = int(rng.choice(indices))
+    wanted, others = group.with_lesion, group.without
+    if not lesion:
+        wanted, others = others, wanted
+    index = int(rng.choice(wanted if wanted.size else others))
     settings = config.spatial
     angle = np.deg2rad(rng.uniform(-settings.rotation_deg, settings.rotation_deg))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -192,7 +196,7 @@ def _warp(
     small = functional.avg_pool2d(stacked[None, :, :height, :width], step)
     along = []
     for edge, flip in zip(size, params.flips, strict=True):
-        mm = (torch.arange(edge, dtype=torch.float32, device=stacked.device) - (edge - 1) / 2)
+        mm = torch.arange(edge, dtype=torch.float32, device=stacked.device) - (edge - 1) / 2
         along.append((-mm if flip else mm) * voxel_mm)
     a, b = along[0][:, None], along[1][None, :]
     coordinates = []

@@ -117,7 +117,7 @@ def unfold_stem(weight: FloatArray) -> FloatArray:
 
 
 def unfold_head(weight: FloatArray, classes: int) -> FloatArray:
-    """Turn a kernel (8 C, F, 1, 1, 1) that gives packed logits into a transposed (F, C, 2, 2, 2)."""
+    """Turn the kernel of packed logits, (8 C, F, 1, 1, 1), into a transposed (F, C, 2, 2, 2)."""
     features = weight.shape[1]
     parts = weight.reshape(classes, FOLD, FOLD, FOLD, features)
     return np.ascontiguousarray(parts.transpose(4, 0, 1, 2, 3))
