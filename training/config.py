@@ -22,7 +22,13 @@ SHARES = (
     *("contrast.uniform_lesion_share", "spatial.flip_probability", "intensity.blur_share"),
     *("intensity.thick_share", "intensity.strip_share", "real.equalise_share", "real.shift_share"),
     *("optimiser.dropout", "optimiser.average", "ageing.share"),
-    *("intensity.rim_share", "data.slice_share", "data.scan_share", "data.paste_share"),
+    *(
+        "intensity.defect_share",
+        "intensity.rim_share",
+        "data.slice_share",
+        "data.scan_share",
+        "data.paste_share",
+    ),
     *("spatial.roam_share", "spatial.cut_share", "spatial.cut_limit", "optimiser.hold_share"),
     *("slices.lesion_share", "slices.whole_share", "slices.masked_share"),
 )

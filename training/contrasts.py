@@ -32,12 +32,17 @@ class LesionStage:
 
 @dataclass(frozen=True)
 class Sequence3D:
-    """A plausible sequence: how often, a range of means per class, and the lesion's stages."""
+    """A plausible sequence: how often, a range of means per class, and the lesion's stages.
+
+    For `noisy_air` of its images air is no signal but noise of any brightness, as in maps that are
+    ratios of two images.
+    """
 
     name: str
     share: float
     ranges: tuple[Range, ...]
     stages: tuple[LesionStage, ...]
+    noisy_air: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,8 @@ def _sequence(name: str, entry: Mapping[str, Any], class_names: Sequence[str]) -
     )
     ranges = tuple(_range(entry[c]) for c in class_names)
     _check_shares(stages, f"stage of {name}")
-    return Sequence3D(name, _brightness(entry["share"]), ranges, stages)
+    noisy_air = min(_brightness(entry.get("noisy_air", 0.0)), 1.0)
+    return Sequence3D(name, _brightness(entry["share"]), ranges, stages, noisy_air)
 
 
 def _check_shares(entries: Sequence[Sequence3D] | Sequence[LesionStage], what: str) -> None:
@@ -154,6 +160,8 @@ def _draw_plausible(
     means = np.maximum(rng.uniform(ranges[:, 0] - widen, ranges[:, 1] + widen), 0) * 255
     stds = rng.uniform(0.2, 1.0, len(means)) * config.plausible_std
     stds[0] *= 0.3
+    if sequence.noisy_air > 0 and rng.random() < sequence.noisy_air:
+        means[0], stds[0] = rng.uniform(0.05, 0.5) * 255, rng.uniform(0.1, 0.4) * 255
     if rng.random() < config.uniform_lesion_share:
         means[-1] = means[-2]
     return Contrast(

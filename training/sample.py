@@ -170,6 +170,8 @@ def build_synthetic(
     image, noise = paint(mixture, params.contrast, config.contrast)
     if params.placements:
         image = paint_lesion(image, weight, noise, params.contrast, params.texture)
+    # Noisy air is magnitude noise.
+    image = image.clamp_min(0)
     where = sampling_grid(within(params.warp, box), canvas, image.shape, heads.device)
     image = sample_linear(image[None], where)[0]
     unfaded = params.fade.points is None

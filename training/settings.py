@@ -146,7 +146,8 @@ class IntensityConfig:
     """The scanner's imperfections, in voxels of the working grid.
 
     `rim_share` of images have 1 to `rim_count` bright rims, `rim_depth_vox` deep, up to `rim_gain`
-    times brighter in addition.
+    times brighter in addition. `defect_share` of images have hot voxels, a hot line, or padding far
+    below the darkest voxel.
     `clip_percentiles` of (0, 100) clips nothing; `normalisation` is one of `strokeseg.intensity`.
     """
 
@@ -169,6 +170,7 @@ class IntensityConfig:
     rim_count: int = 5
     rim_gain: float = 2.0
     rim_depth_vox: float = 4.0
+    defect_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,8 @@ class TrainConfig:
 
     `architecture` is "unet", the paper's, or "half-resolution-unet", whose levels have
     `encoder_units` and `decoder_units`. `lesion_only` trains two classes, background and lesion.
-    `start_from` is a checkpoint whose averaged weights a new run begins with. `validation_steps` of 0 measures nothing on the way.
+    `start_from` is a checkpoint whose averaged weights a new run begins with. `validation_steps` of
+    0 measures nothing on the way.
     """
 
     name: str = "synth-open"
