@@ -31,6 +31,7 @@ SHARES = (
     ),
     *("spatial.roam_share", "spatial.cut_share", "spatial.cut_limit", "optimiser.hold_share"),
     *("slices.lesion_share", "slices.whole_share", "slices.masked_share"),
+    "slices.paste_share",
 )
 AT_LEAST_ONE = (
     *("optimiser.steps", "optimiser.batch", "checkpoint_steps", "contrast.texture_bank"),

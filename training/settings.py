@@ -187,12 +187,14 @@ class SliceConfig:
     """How real slices become volumes.
 
     `lesion_share` of them show lesion, `whole_share` fill the crop, `masked_share` keep an air
-    without noise. A slice's middle lies up to `wander_mm` from the crop's.
+    without noise. `paste_share` of those without get the lesion of another. A slice's middle lies
+    up to `wander_mm` from the crop's.
     """
 
     lesion_share: float = 0.65
     whole_share: float = 0.5
     masked_share: float = 0.8
+    paste_share: float = 0.0
     wander_mm: float = 16.0
 
 

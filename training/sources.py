@@ -23,7 +23,7 @@ from strokeseg.training.pasting import PasteSources
 from strokeseg.training.real import Pair, read_pair
 from strokeseg.training.real_scans import RealScan, labelled_subjects, read_scan, scan_rows
 from strokeseg.training.settings import DataConfig
-from strokeseg.training.slices import Slices, read_slices
+from strokeseg.training.slice_bank import Slices, read_slices
 from strokeseg.training.softmaps import prepare_soft_subject
 
 

@@ -5,14 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from strokeseg.errors import DataError, UsageError
+from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.training.config import read_config
 from strokeseg.training.real import UNKNOWN
 from strokeseg.training.sample import build_sample, draw_sample, make_sample
-from strokeseg.training.slices import PLANES, SliceParams, build_slice, draw_slice, read_slices
+from strokeseg.training.slice_bank import PLANES, read_slices
+from strokeseg.training.slices import SliceParams, build_slice, draw_slice
 from strokeseg.training.sources import load_sources
-from tests.training.heads import config_text
+from tests.training.heads import config_text, save
 from tests.training.real_images import write_slices
 
 
@@ -144,3 +146,67 @@ def test_a_share_of_slices_without_slices_is_refused(make_config):
     config = make_config(data="slice_share = 0.2\n")
     with pytest.raises(UsageError, match=r"slice_share is 0\.2: name slices"):
         load_sources(config.data)
+
+
+def test_another_slices_lesion_is_pasted_into_one_without(path, still):
+    slices = read_slices(str(path), (), wanted=False)
+    pasting = replace(
+        still, slices=replace(still.slices, lesion_share=0.0, paste_share=1.0, whole_share=1.0)
+    )
+    params = draw_slice(np.random.default_rng(0), slices, pasting)
+    assert params.index == 3
+    assert params.donor in (0, 1, 2)
+    bright = replace(params, level=1.6)
+    image, target = build_slice(bright, slices, pasting, torch.device("cpu"))
+    lesion = target == 5
+    assert lesion.any()
+    assert image[lesion].median() > image[target == UNKNOWN].median() + 0.5
+    none = replace(params, donor=None)
+    assert not (build_slice(none, slices, pasting, torch.device("cpu"))[1] == 5).any()
+
+
+def test_a_folder_of_pictures_reads_as_the_arrays_do(path, tmp_path):
+    arrays = read_slices(str(path), (), wanted=False)
+    by_plane = {group.plane: group for group in arrays}
+    for number, subject in enumerate((11, 12)):
+        for plane, ending in (("axial", ".png"), ("coronal", ".nii.gz")):
+            group = by_plane[plane]
+            stem = tmp_path / f"{subject}_{plane}"
+            pictures = ((group.images[number], ""), (255 * group.lesions[number], "_mask"))
+            for data, suffix in pictures:
+                file = stem.with_name(stem.name + suffix + ending)
+                if ending == ".png":
+                    Image.fromarray(data.T[::-1].astype(np.uint8)).save(file)
+                else:
+                    save(file, data[:, None].astype(np.uint8), np.eye(4))
+    found = {group.plane: group for group in read_slices(str(tmp_path), (), wanted=False)}
+    assert set(found) == {"axial", "coronal"}
+    for plane, group in found.items():
+        assert np.array_equal(group.lesions, by_plane[plane].lesions[:2])
+        both = group.images.ravel(), by_plane[plane].images[:2].ravel()
+        assert np.corrcoef(*both)[0, 1] > 0.999
+    assert len(read_slices(str(tmp_path), ("12",), wanted=True)[0].images) == 1
+
+
+def test_pictures_that_do_not_fit_are_refused(tmp_path):
+    with pytest.raises(DataError, match="holds no slice with a mask"):
+        read_slices(str(tmp_path), (), wanted=False)
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "1_axial.png")
+    with pytest.raises(DataError, match="no mask beside it"):
+        read_slices(str(tmp_path), (), wanted=False)
+    Image.fromarray(np.zeros((8, 9), np.uint8)).save(tmp_path / "1_axial_mask.png")
+    with pytest.raises(DataError, match="its slice"):
+        read_slices(str(tmp_path), (), wanted=False)
+    (tmp_path / "1_axial_mask.png").write_text("no picture")
+    with pytest.raises(DataError, match="cannot be read as a PNG"):
+        read_slices(str(tmp_path), (), wanted=False)
+    save(tmp_path / "2_axial.nii.gz", np.zeros((8, 8, 3), np.uint8), np.eye(4))
+    save(tmp_path / "2_axial_mask.nii.gz", np.zeros((8, 8, 3), np.uint8), np.eye(4))
+    (tmp_path / "1_axial.png").unlink()
+    with pytest.raises(DataError, match="one slice is needed"):
+        read_slices(str(tmp_path), (), wanted=False)
+    (tmp_path / "2_axial.nii.gz").write_bytes(b"no image")
+    with pytest.raises(DataError, match="cannot be read as a slice"):
+        read_slices(str(tmp_path), (), wanted=False)
+    with pytest.raises(InputNotFoundError, match="no such file of slices"):
+        read_slices(str(tmp_path / "none.npz"), (), wanted=False)
