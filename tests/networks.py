@@ -5,8 +5,8 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from strokeseg.network.blueprint import parameter_shapes
 from strokeseg.network.spec import NetworkSpec
+from strokeseg.network.state import parameter_shapes
 
 # The suite's leg of the oldest dependencies has no torch; the other engines are always here.
 ENGINES = (

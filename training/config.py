@@ -22,7 +22,16 @@ SHARES = (
     *("contrast.uniform_lesion_share", "spatial.flip_probability", "intensity.blur_share"),
     *("intensity.thick_share", "intensity.strip_share", "real.equalise_share", "real.shift_share"),
     *("optimiser.dropout", "optimiser.average", "ageing.share"),
-    "intensity.rim_share",
+    *(
+        "intensity.defect_share",
+        "intensity.rim_share",
+        "data.slice_share",
+        "data.scan_share",
+        "data.paste_share",
+    ),
+    *("spatial.roam_share", "spatial.cut_share", "spatial.cut_limit", "optimiser.hold_share"),
+    *("slices.lesion_share", "slices.whole_share", "slices.masked_share"),
+    "slices.paste_share",
 )
 AT_LEAST_ONE = (
     *("optimiser.steps", "optimiser.batch", "checkpoint_steps", "contrast.texture_bank"),
@@ -131,11 +140,13 @@ def check(config: TrainConfig, where: str) -> None:
     low, high = config.intensity.clip_percentiles
     if not 0 <= low < high <= 100:
         raise UsageError(f"{where}: intensity.clip_percentiles must rise within 0 to 100")
-    if config.loss.soft_target and config.data.real_share > 0:
+    if config.loss.soft_target and config.data.partly_known_share > 0:
         raise UsageError(
-            f"{where}: loss.soft_target needs tissue maps, which real pairs lack; set "
-            "data.real_share = 0"
+            f"{where}: loss.soft_target needs tissue maps, which real images lack; set "
+            "data.real_share, data.slice_share and data.scan_share to 0"
         )
+    if config.data.partly_known_share > 1:
+        raise UsageError(f"{where}: data.real_share, slice_share and scan_share exceed 1 together")
 
 
 def _check_shapes(config: TrainConfig, where: str) -> None:

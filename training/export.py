@@ -24,7 +24,7 @@ from strokeseg.models.config import ModelConfig
 from strokeseg.models.folder import CONFIG_FILE
 from strokeseg.models.golden import GOLDEN_FILE, make_golden
 from strokeseg.models.tensors import WEIGHTS_FILE
-from strokeseg.network.spec import NetworkSpec
+from strokeseg.network.state import Spec, parameter_shapes, read_spec
 from strokeseg.training.config import from_document
 from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.fitting.checkpoint import TrainState, load_checkpoint
@@ -111,7 +111,8 @@ def export_model(
     state = load_checkpoint(checkpoint)
     config = from_document(state.config)
     spec = network_spec(config)
-    full = {name: value.float().numpy().copy() for name, value in state.average.items()}
+    # What training alone needs, such as the classes told at coarser levels, stays behind.
+    full = {name: state.average[name].float().numpy().copy() for name in parameter_shapes(spec)}
     if settings.scaling is not None:
         full = fold_scaling(full, settings.scaling)
     half = {name: np.ascontiguousarray(value, np.float16) for name, value in full.items()}
@@ -147,7 +148,7 @@ def _write_model(
         raise CannotCreateError(f"{folder}: cannot be created ({error.strerror})") from error
     write_atomically(folder / WEIGHTS_FILE, [save(dict(half), metadata={"format": "pt"})])
     _write_json(folder / CONFIG_FILE, document)
-    spec = NetworkSpec.from_config(document)
+    spec = read_spec(document)
     stored = {name: value.astype(np.float32) for name, value in half.items()}
     opened = _open(spec, stored, engine)
     _write_json(folder / GOLDEN_FILE, make_golden(opened.logits, spec, GOLDEN_SEED))
@@ -203,7 +204,7 @@ def registry_entry(folder: Path, settings: ExportSettings, own: Mapping[str, Any
     )
 
 
-def _open(spec: NetworkSpec, state: Mapping[str, FloatArray], engine: str) -> Engine:
+def _open(spec: Spec, state: Mapping[str, FloatArray], engine: str) -> Engine:
     return open_engine(spec, state, engine=engine, device="auto", threads=None, precision="fp32")
 
 

@@ -15,7 +15,9 @@ class DataConfig:
     none. `lesions` are folders of masks in MNI space. `held_out_*` are names (without extension)
     that training never sees; `held_out_every` holds out every so-many-th mask of each lesion
     folder (0: none). `label_table` and `contrast_table` replace the bundled ones.
-    `real_share` of the samples are real pairs.
+    `real_share` of the samples are real pairs, `slice_share` real slices (an `.npz`),
+    `scan_share` real scans without stroke (a table), of which `paste_share` get a drawn lesion.
+    Label maps in that table are heads to draw, too. What is held out may be named with `*`.
     """
 
     label_maps: str = "../shared/data/label_maps"
@@ -31,6 +33,18 @@ class DataConfig:
     pairs: str = ""
     held_out_pairs: tuple[str, ...] = ()
     real_share: float = 0.0
+    slices: str = ""
+    held_out_slices: tuple[str, ...] = ()
+    slice_share: float = 0.0
+    scans: str = ""
+    held_out_scans: tuple[str, ...] = ()
+    scan_share: float = 0.0
+    paste_share: float = 0.6
+
+    @property
+    def partly_known_share(self) -> float:
+        """Share of the samples whose target leaves voxels unknown."""
+        return self.real_share + self.slice_share + self.scan_share
 
 
 @dataclass(frozen=True)
@@ -107,7 +121,9 @@ class SpatialConfig:
     `elastic` is a fraction of the field of view: with `elastic_uniform` the largest shift of any
     control point (the paper), else a size that shrinks where points lie dense. `canvas_vox` is
     what is made and normalised before the crop is cut out of it (0, 0, 0: the crop itself), for
-    networks that at test time see images normalised whole.
+    networks that at test time see images normalised whole. `roam_share` of the crops lie anywhere
+    in the head, neck and shoulders included; `cut_share` of the samples end early on one or two
+    sides, by up to `cut_limit` of the crop.
     """
 
     crop_vox: tuple[int, int, int] = (96, 96, 96)
@@ -120,6 +136,9 @@ class SpatialConfig:
     elastic_uniform: bool = False
     flip_probability: tuple[float, float, float] = (0.5, 0.5, 0.5)
     wander_vox: tuple[float, float, float] = (8.0, 8.0, 8.0)
+    roam_share: float = 0.0
+    cut_share: float = 0.0
+    cut_limit: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -127,7 +146,8 @@ class IntensityConfig:
     """The scanner's imperfections, in voxels of the working grid.
 
     `rim_share` of images have 1 to `rim_count` bright rims, `rim_depth_vox` deep, up to `rim_gain`
-    times brighter in addition.
+    times brighter in addition. `defect_share` of images have hot voxels, a hot line, or padding far
+    below the darkest voxel.
     `clip_percentiles` of (0, 100) clips nothing; `normalisation` is one of
     `strokeseg.images.intensity`.
     """
@@ -151,6 +171,7 @@ class IntensityConfig:
     rim_count: int = 5
     rim_gain: float = 2.0
     rim_depth_vox: float = 4.0
+    defect_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -163,11 +184,29 @@ class RealConfig:
 
 
 @dataclass(frozen=True)
+class SliceConfig:
+    """How real slices become volumes.
+
+    `lesion_share` of them show lesion, `whole_share` fill the crop, `masked_share` keep an air
+    without noise. `paste_share` of those without get the lesion of another. A slice's middle lies
+    up to `wander_mm` from the crop's.
+    """
+
+    lesion_share: float = 0.65
+    whole_share: float = 0.5
+    masked_share: float = 0.8
+    paste_share: float = 0.0
+    wander_mm: float = 16.0
+
+
+@dataclass(frozen=True)
 class LossConfig:
     """Dice + cross-entropy; `tversky` weighs (false positives, false negatives) of the lesion.
 
     For the first `l2_steps` steps the loss is the squared distance of the logits to
     +-`l2_target`. `soft_target` trains on class shares instead of the strongest class.
+    `coarse_weight` is the share of a coarser level's loss, halved from each to the next, where the
+    network tells classes at several.
     """
 
     lesion_weight: float = 3.0
@@ -176,17 +215,22 @@ class LossConfig:
     soft_target: bool = False
     l2_steps: int = 0
     l2_target: float = 5.0
+    coarse_weight: float = 0.0
 
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """AdamW with polynomial decay, clipped gradients and an average of the weights."""
+    """AdamW with polynomial decay, clipped gradients and an average of the weights.
+
+    For `hold_share` of the steps the rate stays what it is after the warm-up.
+    """
 
     steps: int = 20000
     warmup_steps: int = 200
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     decay_power: float = 0.9
+    hold_share: float = 0.0
     clip_norm: float = 12.0
     batch: int = 1
     dropout: float = 0.0
@@ -209,13 +253,18 @@ class ValidationConfig:
 class TrainConfig:
     """One training run, whole.
 
-    `lesion_only` trains two classes, background and lesion. `start_from` is a checkpoint whose
-    averaged weights a new run begins with. `validation_steps` of 0 measures nothing on the way.
+    `architecture` is "unet", the paper's, or "half-resolution-unet", whose levels have
+    `encoder_units` and `decoder_units`. `lesion_only` trains two classes, background and lesion.
+    `start_from` is a checkpoint whose averaged weights a new run begins with. `validation_steps` of
+    0 measures nothing on the way.
     """
 
     name: str = "synth-open"
     seed: int = 20261120
     channels: tuple[int, ...] = (32, 64, 128, 256, 320, 320)
+    architecture: str = "unet"
+    encoder_units: tuple[int, ...] = ()
+    decoder_units: tuple[int, ...] = ()
     lesion_only: bool = False
     start_from: str = ""
     data: DataConfig = field(default_factory=DataConfig)
@@ -225,6 +274,7 @@ class TrainConfig:
     spatial: SpatialConfig = field(default_factory=SpatialConfig)
     intensity: IntensityConfig = field(default_factory=IntensityConfig)
     real: RealConfig = field(default_factory=RealConfig)
+    slices: SliceConfig = field(default_factory=SliceConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)

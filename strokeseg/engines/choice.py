@@ -12,7 +12,7 @@ from strokeseg.arrays import AnyArray
 from strokeseg.engines.base import DeviceEngine, Engine
 from strokeseg.engines.cuda import cuda_count
 from strokeseg.errors import EngineError, UsageError
-from strokeseg.network.spec import NetworkSpec
+from strokeseg.network.state import Spec
 
 __all__ = ["DeviceEngine", "Engine", "EngineInfo", "available_engines", "open_engine"]
 
@@ -63,7 +63,7 @@ def available_engines() -> list[EngineInfo]:
 
 
 def open_engine(
-    spec: NetworkSpec,
+    spec: Spec,
     state: Mapping[str, AnyArray],
     *,
     engine: str = "auto",

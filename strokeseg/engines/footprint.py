@@ -14,9 +14,10 @@ import math
 from dataclasses import dataclass
 
 from strokeseg.arrays import Shape3
-from strokeseg.network.blueprint import blueprint, parameter_shapes
+from strokeseg.network.blueprint import blueprint
 from strokeseg.network.folding import LANES
-from strokeseg.network.spec import NetworkSpec
+from strokeseg.network.half_spec import SUBVOXELS, HalfSpec
+from strokeseg.network.state import Spec, parameter_shapes
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Footprint:
     opened: int
 
 
-def footprint(engine: str, spec: NetworkSpec) -> Footprint:
+def footprint(engine: str, spec: Spec) -> Footprint:
     """Give what a network takes before the first window.
 
     Parameters
@@ -76,7 +77,7 @@ def footprint(engine: str, spec: NetworkSpec) -> Footprint:
     return Footprint(taken.library_bytes, int(weights * taken.opening), int(weights * taken.opened))
 
 
-def window_bytes(engine: str, precision: str, spec: NetworkSpec, window: Shape3) -> int:
+def window_bytes(engine: str, precision: str, spec: Spec, window: Shape3) -> int:
     """Give what an engine takes more, at most, while it runs a window and holds until released.
 
     Parameters
@@ -98,10 +99,13 @@ def window_bytes(engine: str, precision: str, spec: NetworkSpec, window: Shape3)
     return int(tensors + _weights_bytes(spec) * taken.compiled) + _FIRST_WINDOW_BYTES
 
 
-def _meeting(spec: NetworkSpec) -> float:
+def _meeting(spec: Spec) -> float:
     """Features that go into the last step up, per voxel of the window."""
+    if isinstance(spec, HalfSpec):
+        # Three tensors of the finest level: what came down, what comes up, and their sum.
+        return 3 * spec.channels[0] / SUBVOXELS
     return blueprint(spec).levels[0].up.inputs / math.prod(spec.strides[0])
 
 
-def _weights_bytes(spec: NetworkSpec) -> int:
+def _weights_bytes(spec: Spec) -> int:
     return 4 * sum(math.prod(shape) for shape in parameter_shapes(spec).values())

@@ -11,7 +11,9 @@ from strokeseg.arrays import AnyArray, FloatArray
 from strokeseg.engines.base import FlipLesion, ScanLogits
 from strokeseg.engines.windows import WindowPlan, gaussian_weights
 from strokeseg.errors import EngineError
-from strokeseg.network.spec import NetworkSpec
+from strokeseg.network.half_spec import HalfSpec
+from strokeseg.network.state import Spec
+from strokeseg.network.torch_half import HalfUNet
 from strokeseg.network.torch_unet import UNet
 
 
@@ -51,7 +53,7 @@ class TorchEngine:
 
     def __init__(
         self,
-        spec: NetworkSpec,
+        spec: Spec,
         state: Mapping[str, AnyArray],
         device: str,
         threads: int | None,
@@ -63,7 +65,7 @@ class TorchEngine:
         self._device = torch.device(device)
         if threads is not None and self._device.type == "cpu":
             torch.set_num_threads(threads)
-        network = UNet(spec).eval().requires_grad_(requires_grad=False)
+        network = build_module(spec).eval().requires_grad_(requires_grad=False)
         network.load_state_dict(
             {name: torch.tensor(np.asarray(value, np.float32)) for name, value in state.items()}
         )
@@ -190,6 +192,11 @@ class TorchEngine:
             f"torch on {self.device} {what}: {lines[0].strip()}; "
             "try a smaller --window, --device cpu or another --engine"
         )
+
+
+def build_module(spec: Spec) -> UNet | HalfUNet:
+    """Build the torch twin of a network."""
+    return HalfUNet(spec) if isinstance(spec, HalfSpec) else UNet(spec)
 
 
 def _text(shape: tuple[int, ...]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, cast, get_args
 from strokeseg.errors import ModelFormatError
 from strokeseg.images.intensity import Normalisation
 from strokeseg.models.classes import default_classes
-from strokeseg.network.spec import NetworkSpec
+from strokeseg.network.state import Spec, read_spec
 
 _OWN_FIELDS = frozenset(
     {
@@ -53,7 +53,7 @@ class ModelConfig:
         How it was trained, as the config says it.
     """
 
-    spec: NetworkSpec
+    spec: Spec
     class_names: tuple[str, ...]
     voxel_size_mm: float = 1.0
     window: int = 192
@@ -82,7 +82,7 @@ class ModelConfig:
         ModelFormatError
             A field is missing, unknown or out of range, or the network cannot be built.
         """
-        spec = NetworkSpec.from_config(config)
+        spec = read_spec(config)
         own = config.get("strokeseg", {})
         if not isinstance(own, dict):
             raise ModelFormatError("config.json: strokeseg must be a table of settings")

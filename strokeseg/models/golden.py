@@ -17,7 +17,7 @@ import numpy as np
 from strokeseg.arrays import AnyArray, FloatArray, Shape3
 from strokeseg.errors import EngineError, ModelFormatError
 from strokeseg.models.folder import Model
-from strokeseg.network.spec import NetworkSpec
+from strokeseg.network.state import Spec
 
 GOLDEN_FILE = "golden.json"
 EDGE_VOX = 64
@@ -62,7 +62,7 @@ class GoldenResult:
 
 def make_golden(
     logits_fn: Callable[[FloatArray], FloatArray],
-    spec: NetworkSpec,
+    spec: Spec,
     seed: int,
     *,
     edge_vox: int = EDGE_VOX,
@@ -166,7 +166,7 @@ def check_golden(model: Model, engine: _Computes) -> GoldenResult | None:
     return _compare(path, recorded, found, scale=scale, tolerance=tolerance)
 
 
-def _shape(golden: Mapping[str, Any], spec: NetworkSpec) -> Shape3:
+def _shape(golden: Mapping[str, Any], spec: Spec) -> Shape3:
     """Read the patch's edges: whole strides of the network, at most `EDGE_VOX` rounded up."""
     i, j, k = (int(edge) for edge in golden["input_shape"])
     for edge, stride in zip((i, j, k), spec.stride_product, strict=True):

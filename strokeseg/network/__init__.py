@@ -1,1 +1,1 @@
-"""The U-Net: its architecture from a config, its tensors checked, its graph built without torch."""
+"""The networks: their architecture from a config, tensors checked, graphs built without torch."""

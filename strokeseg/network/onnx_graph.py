@@ -4,15 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from strokeseg.arrays import AnyArray, Shape3
 from strokeseg.network.blueprint import Block, Conv, blueprint
 from strokeseg.network.folding import LANES, conv_fold, fold_conv, fold_transposed
-from strokeseg.network.spec import LEAKY_SLOPE, NORM_EPSILON, NetworkSpec
-
-OPSET = 17
-IR_VERSION = 8
+from strokeseg.network.onnx_writer import GraphWriter
+from strokeseg.network.spec import LEAKY_SLOPE, NetworkSpec
 
 
 def write_graph(spec: NetworkSpec, state: Mapping[str, AnyArray], *, folded: bool) -> bytes:
@@ -57,47 +54,14 @@ class _Kernel:
     fold: int = 1
 
 
-class _Graph:
-    """Nodes and tensors while the graph is being written; each method returns its result's name."""
+class _Graph(GraphWriter):
+    """The U-Net's own parts."""
 
     def __init__(self, spec: NetworkSpec, state: Mapping[str, AnyArray], *, folded: bool) -> None:
+        super().__init__(spec.out_channels)
         self.spec = spec
         self.state = state
         self.folded = folded
-        self.nodes: list[NodeProto] = []
-        self.tensors: dict[str, TensorProto] = {}
-
-    def model(self) -> ModelProto:
-        """Wrap what was written into a model."""
-        edges = ["I", "J", "K"]
-        patch = helper.make_tensor_value_info("patch", TensorProto.FLOAT, [1, 1, *edges])
-        logits = helper.make_tensor_value_info(
-            "logits", TensorProto.FLOAT, [1, self.spec.out_channels, *edges]
-        )
-        graph = helper.make_graph(
-            self.nodes, "unet", [patch], [logits], list(self.tensors.values())
-        )
-        return helper.make_model(
-            graph,
-            producer_name="strokeseg",
-            ir_version=IR_VERSION,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-        )
-
-    def node(self, op: str, inputs: list[str], name: str, **attributes: object) -> str:
-        """Add one node with one output, both called `name`."""
-        node = helper.make_node(op, inputs, [name], name=name)
-        node.attribute.extend(
-            helper.make_attribute(key, value) for key, value in attributes.items()
-        )
-        self.nodes.append(node)
-        return name
-
-    def tensor(self, name: str, value: AnyArray) -> str:
-        """Add a constant."""
-        if name not in self.tensors:
-            self.tensors[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
-        return name
 
     def block(self, block: Block, features: str, *, is_finest: bool = False) -> str:
         """Add convolutions in a row and, for a residual unit, the sum with its input."""
@@ -184,41 +148,8 @@ class _Graph:
         return self.node("Transpose", [rows], name, perm=[0, 4, 1, 2, 3])
 
     def norm(self, conv: Conv, features: str) -> str:
-        """Add an instance norm without scale and shift.
-
-        Written out, since OpenVINO's own sums the voxels in an order that depends on the number of
-        threads. The mean is added with its sign turned: a subtraction would be recognised and
-        made its own norm again.
-        """
-        name = f"{conv.name}.N"
-        sign = self.minus_one()
-        epsilon = self.tensor("epsilon", np.full((1, 1, 1, 1, 1), NORM_EPSILON, np.float32))
-        mean = self.average(features, f"{name}.mean")
-        shift = self.node("Mul", [mean, sign], f"{name}.shift")
-        centred = self.node("Add", [features, shift], f"{name}.centred")
-        squares = self.node("Mul", [centred, centred], f"{name}.squares")
-        variance = self.average(squares, f"{name}.variance")
-        safe = self.node("Add", [variance, epsilon], f"{name}.safe")
-        deviation = self.node("Sqrt", [safe], f"{name}.deviation")
-        scale = self.node("Reciprocal", [deviation], f"{name}.scale")
-        return self.node("Mul", [centred, scale], f"{name}.out")
-
-    def average(self, features: str, name: str) -> str:
-        """Add the mean over the voxels, one axis after the other.
-
-        OpenVINO adds all voxels to one running sum, which at 96^3 costs 1e-4 of the largest logit;
-        sums of sums cost 1e-6. The sign is turned twice in between, since neighbouring averages
-        would be made one again.
-        """
-        rows = self.node("ReduceMean", [features], f"{name}.rows", axes=[4], keepdims=1)
-        turned = self.node("Mul", [rows, self.minus_one()], f"{name}.rows.turned")
-        planes = self.node("ReduceMean", [turned], f"{name}.planes", axes=[3], keepdims=1)
-        back = self.node("Mul", [planes, self.minus_one()], f"{name}.planes.turned")
-        return self.node("ReduceMean", [back], name, axes=[2], keepdims=1)
-
-    def minus_one(self) -> str:
-        """Add what turns a sign."""
-        return self.tensor("minus.one", np.full((1, 1, 1, 1, 1), -1, np.float32))
+        """Add an instance norm without scale and shift."""
+        return self.instance_norm(features, f"{conv.name}.N")
 
     def activation(self, conv: Conv, features: str) -> str:
         """Add the activation."""

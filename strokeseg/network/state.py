@@ -1,13 +1,18 @@
-"""A state dict becomes an ONNX graph, without torch: its tensors are checked, the graph written."""
+"""What every kind of network offers: read from a config, tensors checked, an ONNX graph written."""
 
+import reprlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from strokeseg.arrays import AnyArray
 from strokeseg.errors import ModelFormatError
-from strokeseg.network.blueprint import parameter_shapes
+from strokeseg.network import blueprint
+from strokeseg.network.half_spec import ARCHITECTURE, HalfSpec, half_parameter_shapes
 from strokeseg.network.spec import NetworkSpec
+
+Spec = NetworkSpec | HalfSpec
 
 PREFIX = "unet."
 
@@ -28,7 +33,38 @@ def strip_prefix(state: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
     return {name.removeprefix(PREFIX): tensor for name, tensor in state.items()}
 
 
-def check_state(spec: NetworkSpec, state: Mapping[str, AnyArray]) -> None:
+def read_spec(config: Mapping[str, Any]) -> Spec:
+    """Read a network of any kind from the fields of a ``config.json``.
+
+    Parameters
+    ----------
+    config
+        The parsed file. Without `architecture` it is a U-Net, as in the published models.
+
+    Raises
+    ------
+    ModelFormatError
+        The kind is unknown, or a field is missing, malformed, or asks for what cannot be built.
+    """
+    kind = config.get("architecture", "unet")
+    if kind == ARCHITECTURE:
+        return HalfSpec.from_config(config)
+    if kind == "unet":
+        return NetworkSpec.from_config(config)
+    raise ModelFormatError(
+        f"config.json: architecture is {reprlib.repr(kind)}: only unet and {ARCHITECTURE} can be "
+        "built; choose another model"
+    )
+
+
+def parameter_shapes(spec: Spec) -> dict[str, tuple[int, ...]]:
+    """Name every tensor of a network, with its shape."""
+    if isinstance(spec, HalfSpec):
+        return half_parameter_shapes(spec)
+    return blueprint.parameter_shapes(spec)
+
+
+def check_state(spec: Spec, state: Mapping[str, AnyArray]) -> None:
     """Check that the tensors are those of the network, in name, shape and value.
 
     Parameters
@@ -72,7 +108,7 @@ def check_state(spec: NetworkSpec, state: Mapping[str, AnyArray]) -> None:
         )
 
 
-def build_onnx(spec: NetworkSpec, state: Mapping[str, AnyArray], *, folded: bool = False) -> bytes:
+def build_onnx(spec: Spec, state: Mapping[str, AnyArray], *, folded: bool = False) -> bytes:
     """Write the network as an ONNX model with a free window shape.
 
     Parameters
@@ -98,6 +134,10 @@ def build_onnx(spec: NetworkSpec, state: Mapping[str, AnyArray], *, folded: bool
     """
     check_state(spec, state)
     # onnx takes long to import, and those who only check tensors do without it.
+    if isinstance(spec, HalfSpec):
+        from strokeseg.network.half_graph import write_half_graph
+
+        return write_half_graph(spec, state)
     from strokeseg.network.onnx_graph import write_graph
 
     return write_graph(spec, state, folded=folded)

@@ -8,6 +8,7 @@ from strokeseg.arrays import FloatArray
 from strokeseg.engines.flips import FLIPS
 from strokeseg.engines.scan import scan_logits
 from strokeseg.engines.windows import WindowPlan, plan_windows
+from strokeseg.images.foreground import within_limits
 from strokeseg.images.intensity import as_seen, normalise, padding_value
 from strokeseg.images.reading import Source, Volume, read
 from strokeseg.models.loading import LoadedModel
@@ -88,6 +89,9 @@ def _prepare(name: str, volume: Volume, number: int, run: Run) -> Prepared:
     config = run.models[number].model.config
     working = working_grid(volume.grid, config.voxel_size_mm)
     data = as_seen(name, volume.data)
+    if config.normalisation == "foreground":
+        # Before interpolation makes many voxels of a broken one.
+        data = within_limits(data)
     image = normalise(resample_image(data, volume.grid, working), config.normalisation)
     plan = plan_windows(
         image.shape,

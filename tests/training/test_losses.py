@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from strokeseg.network.torch_half import pack
 from strokeseg.training.data.pairs import UNKNOWN
-from strokeseg.training.fitting.losses import segmentation_loss
+from strokeseg.training.fitting.losses import packed_loss, segmentation_loss
 from strokeseg.training.settings import LossConfig
 
 PLAIN = LossConfig(lesion_weight=1, lesion_dice_weight=1)
@@ -90,3 +91,36 @@ def test_a_fully_known_batch_is_not_changed_by_partial_knowledge(logits, target)
         segmentation_loss(logits, target, LossConfig()),
         segmentation_loss(logits, target, LossConfig(), partly_known=True),
     )
+
+
+@pytest.mark.parametrize("partly_known", [False, True])
+def test_the_loss_of_packed_logits_is_that_of_the_unpacked(partly_known):
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn((2, 3, 8, 4, 6), generator=generator)
+    target = torch.randint(0, 3, (2, 8, 4, 6), generator=generator).to(torch.uint8)
+    if partly_known:
+        target[0, :3] = UNKNOWN
+    plain = segmentation_loss(logits, target, LossConfig(), partly_known=partly_known)
+    packed = packed_loss(pack(logits), [], target, LossConfig(), partly_known=partly_known)
+    torch.testing.assert_close(packed, plain)
+
+
+@pytest.mark.parametrize("partly_known", [False, True])
+def test_coarse_logits_are_held_against_the_shares_of_their_voxels(partly_known):
+    generator = torch.Generator().manual_seed(4)
+    logits = torch.randn((1, 3, 8, 8, 8), generator=generator)
+    target = torch.randint(0, 3, (1, 1, 1, 1), generator=generator).to(torch.uint8)
+    target = target.expand(1, 8, 8, 8).clone()
+    config = LossConfig(coarse_weight=0.5)
+    right = 20 * functional.one_hot(target.long(), 3).movedim(-1, 1).float()
+    wrong = right.roll(1, dims=1)
+    if partly_known:
+        target[:, :4] = UNKNOWN
+
+    def loss(coarse):
+        levels = [functional.avg_pool3d(coarse, 4)]
+        return packed_loss(pack(logits), levels, target, config, partly_known=partly_known)
+
+    alone = packed_loss(pack(logits), [], target, config, partly_known=partly_known)
+    assert loss(wrong) > loss(right) + 1
+    assert loss(right) - alone < 0.5

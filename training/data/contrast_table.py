@@ -26,12 +26,17 @@ class LesionStage:
 
 @dataclass(frozen=True)
 class Sequence3D:
-    """A plausible sequence: how often, a range of means per class, and the lesion's stages."""
+    """A plausible sequence: how often, a range of means per class, and the lesion's stages.
+
+    For `noisy_air` of its images air is no signal but noise of any brightness, as in maps that are
+    ratios of two images.
+    """
 
     name: str
     share: float
     ranges: tuple[Range, ...]
     stages: tuple[LesionStage, ...]
+    noisy_air: float = 0.0
 
 
 def read_sequences(class_names: Sequence[str], path: Path | None = None) -> tuple[Sequence3D, ...]:
@@ -71,7 +76,8 @@ def _sequence(name: str, entry: Mapping[str, Any], class_names: Sequence[str]) -
     )
     ranges = tuple(_range(entry[c]) for c in class_names)
     _check_shares(stages, f"stage of {name}")
-    return Sequence3D(name, _brightness(entry["share"]), ranges, stages)
+    noisy_air = min(_brightness(entry.get("noisy_air", 0.0)), 1.0)
+    return Sequence3D(name, _brightness(entry["share"]), ranges, stages, noisy_air)
 
 
 def _check_shares(entries: Sequence[Sequence3D] | Sequence[LesionStage], what: str) -> None:

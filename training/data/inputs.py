@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from strokeseg.errors import DataError, InputNotFoundError
@@ -39,6 +40,11 @@ class SoftPaths:
     files: tuple[Path | None, ...]
 
 
+def is_held_out(name: str, patterns: Sequence[str]) -> bool:
+    """Tell whether a name is, or matches (`*`, `?`), one of those that training never sees."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
 def stem(path: Path) -> str:
     """Give a file's name up to its first dot."""
     return path.name.split(".")[0]
@@ -50,7 +56,7 @@ def label_map_paths(source: str) -> tuple[Path, ...]:
         return ()
     if _is_folder(source):
         return _all_images(Path(source))
-    return tuple(Path(row["label_map"]) for row in _rows(Path(source), ("label_map",)))
+    return tuple(Path(row["label_map"]) for row in read_rows(Path(source), ("label_map",)))
 
 
 def soft_map_paths(source: str) -> tuple[SoftPaths, ...]:
@@ -97,7 +103,7 @@ def pair_paths(source: str) -> tuple[PairPaths, ...]:
     if not source:
         return ()
     if not _is_folder(source):
-        rows = _rows(Path(source), ("image", "mask"))
+        rows = read_rows(Path(source), ("image", "mask"))
         return tuple(PairPaths(Path(row["image"]), Path(row["mask"])) for row in rows)
     images = _all_images(Path(source))
     masks = {stem(path).split("_")[0]: path for path in images if stem(path).endswith("_mask")}
@@ -118,7 +124,7 @@ def lesion_paths(
     chosen = []
     for folder, step in zip(folders, every, strict=True):
         for rank, path in enumerate(sorted(_all_images(Path(folder)), key=_number), start=1):
-            out = stem(path) in names or (step > 0 and rank % step == 0)
+            out = is_held_out(stem(path), names) or (step > 0 and rank % step == 0)
             if out == held_out:
                 chosen.append(path)
     return tuple(chosen)
@@ -146,19 +152,21 @@ def _all_images(folder: Path) -> tuple[Path, ...]:
 
 
 def _soft_table(path: Path) -> tuple[SoftPaths, ...]:
-    if "maps" in _rows(path, ())[0]:
-        rows = _rows(path, ("maps",))
+    if "maps" in read_rows(path, ())[0]:
+        rows = read_rows(path, ("maps",))
         return tuple(SoftPaths(stem(Path(r["maps"])), (Path(r["maps"]),)) for r in rows)
     needed = tuple(column for column in SOFT_COLUMNS if column != "gm_wm")
     found = []
-    for row in _rows(path, needed):
+    for row in read_rows(path, needed):
         files = tuple(Path(row[c]) if row.get(c) else None for c in SOFT_COLUMNS)
         found.append(SoftPaths(stem(Path(row["gm"])), files))
     return tuple(found)
 
 
-def _rows(path: Path, needed: Sequence[str]) -> list[Mapping[str, str]]:
-    """Read a CSV or TSV; paths in it count from the table's own folder."""
+def read_rows(
+    path: Path, needed: Sequence[str], plain: Sequence[str] = ()
+) -> list[Mapping[str, str]]:
+    """Read a CSV or TSV; paths in it count from the table's own folder; `plain` are no paths."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -178,6 +186,10 @@ def _rows(path: Path, needed: Sequence[str]) -> list[Mapping[str, str]]:
         if empty:
             raise DataError(f"{path}: row {number} has no {empty[0]}; name a file, or drop the row")
     return [
-        {key: str(path.parent / value) if value else "" for key, value in row.items() if key}
+        {
+            key: value if key in plain or not value else str(path.parent / value)
+            for key, value in row.items()
+            if key
+        }
         for row in rows
     ]

@@ -43,11 +43,14 @@ class Subject:
     to_mni: AffineArray
 
 
-def prepare_subject(path: Path, table: LabelTable, voxel_size_mm: float) -> Subject:
+def prepare_subject(
+    path: Path, table: LabelTable, voxel_size_mm: float, *, hyperintensities: Path | None = None
+) -> Subject:
     """Read a label map (any orientation and spacing) and bring it to a RAS grid.
 
     The map is smoothed class by class at 1 mm, so that a coarser grid keeps partial volumes;
-    the head is cut out with a margin of 4 voxels.
+    the head is cut out with a margin of 4 voxels. `hyperintensities` is a mask of what of the white
+    matter is that class, on any grid.
 
     Raises
     ------
@@ -62,6 +65,11 @@ def prepare_subject(path: Path, table: LabelTable, voxel_size_mm: float) -> Subj
     volume = read(path)
     labels = _whole_numbers(volume.data, path)
     classes = _to_classes(labels, table, path)
+    if hyperintensities is not None and table.ageing is not None:
+        found = read(hyperintensities, scan=False)
+        bright = resample_labels((found.data > 0.5).astype(np.uint8), found.grid, volume.grid)
+        of_white = (bright > 0) & (classes == table.ageing.white_matter)
+        classes[of_white] = table.ageing.hyperintensity
     fine = working_grid(volume.grid, 1.0)
     affine = volume.grid.affine
     to_mni = fit_landmarks(labels, affine, table.landmarks_mm)

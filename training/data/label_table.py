@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,10 @@ class LabelTable:
     ageing: AgeingClasses | None = None
 
 
-def read_table(path: Path | None = None) -> LabelTable:
-    """Read a label table from TOML (the bundled FreeSurfer/SynthSeg one without `path`).
+def read_table(path: Path | str | None = None) -> LabelTable:
+    """Read a label table from TOML: a file, or a bundled one by name ("freesurfer", "muse").
+
+    Without `path` it is that of FreeSurfer and SynthSeg.
 
     Raises
     ------
@@ -58,7 +61,11 @@ def read_table(path: Path | None = None) -> LabelTable:
     InputNotFoundError
         There is no such file.
     """
-    source = path or resources.files("strokeseg.training").joinpath("tables/freesurfer.toml")
+    bundled = resources.files("strokeseg.training").joinpath("tables")
+    if isinstance(path, Path):
+        source: Traversable = path
+    else:
+        source = bundled.joinpath(f"{path or 'freesurfer'}.toml")
     try:
         document = tomllib.loads(source.read_text(encoding="utf-8"))
         return _table(document)

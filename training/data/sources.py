@@ -9,6 +9,7 @@ import torch
 from strokeseg.errors import UsageError
 from strokeseg.training.data.contrast_table import Sequence3D, read_sequences
 from strokeseg.training.data.inputs import (
+    is_held_out,
     label_map_paths,
     lesion_paths,
     pair_paths,
@@ -19,19 +20,23 @@ from strokeseg.training.data.label_maps import Subject, prepare_subject
 from strokeseg.training.data.label_table import LabelTable, read_table
 from strokeseg.training.data.lesion_bank import LesionMask, read_bank
 from strokeseg.training.data.pairs import Pair, read_pair
+from strokeseg.training.data.real_scans import RealScan, labelled_subjects, read_scan, scan_rows
+from strokeseg.training.data.slices import Slices, read_slices
 from strokeseg.training.data.soft_maps import prepare_soft_subject
 from strokeseg.training.settings import DataConfig
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Heads, lesions, contrasts and real pairs."""
+    """Heads, lesions, contrasts, real pairs, slices and scans."""
 
     table: LabelTable
     sequences: tuple[Sequence3D, ...]
     subjects: tuple[Subject, ...]
     bank: tuple[LesionMask, ...]
     pairs: tuple[Pair, ...] = ()
+    slices: tuple[Slices, ...] = ()
+    scans: tuple[RealScan, ...] = ()
 
 
 def load_sources(
@@ -53,24 +58,29 @@ def load_sources(
     subjects = [
         prepare_subject(path, table, data.voxel_size_mm)
         for path in label_map_paths(data.label_maps)
-        if (stem(path) in data.held_out_maps) == held_out
+        if is_held_out(stem(path), data.held_out_maps) == held_out
     ]
     subjects += [
         prepare_soft_subject(paths, table, data.voxel_size_mm, in_mni=data.soft_maps_in_mni)
         for paths in soft_map_paths(data.soft_maps)
-        if (paths.name in data.held_out_maps) == held_out
+        if is_held_out(paths.name, data.held_out_maps) == held_out
     ]
+    rows = scan_rows(data.scans, data.held_out_scans, wanted=held_out)
+    labelled = labelled_subjects(rows, table, data.voxel_size_mm)
+    subjects += labelled.values()
+    scans = tuple(read_scan(row, labelled, table, data.voxel_size_mm) for row in rows)
     pairs = tuple(
         read_pair(paths, data.voxel_size_mm)
         for paths in pair_paths(data.pairs)
-        if (paths.name in data.held_out_pairs) == held_out
+        if is_held_out(paths.name, data.held_out_pairs) == held_out
     )
     bank: tuple[LesionMask, ...] = ()
     if subjects:
         folders = (data.lesions, data.held_out_every, data.held_out_lesions)
         bank = read_bank(lesion_paths(*folders, held_out=held_out))
+    slices = read_slices(data.slices, data.held_out_slices, wanted=held_out)
     _check(data, subjects, pairs, held_out=held_out)
-    return Sources(table, sequences, tuple(subjects), bank, pairs)
+    return Sources(table, sequences, tuple(subjects), bank, pairs, slices, scans)
 
 
 def _check(
@@ -81,6 +91,12 @@ def _check(
         raise UsageError(f"[data] leaves no head {which}: set label_maps or soft_maps")
     if not pairs and data.real_share > 0 and not held_out:
         raise UsageError(f"[data] real_share is {data.real_share:g} and no pair is {which}")
+    for name, share, source in (
+        ("slice", data.slice_share, data.slices),
+        ("scan", data.scan_share, data.scans),
+    ):
+        if share > 0 and not source:
+            raise UsageError(f"[data] {name}_share is {share:g}: name {name}s to draw from")
 
 
 def _check_families(families: tuple[str, ...], sequences: tuple[Sequence3D, ...]) -> None:

@@ -11,11 +11,12 @@ import torch
 
 from strokeseg.errors import CannotCreateError, Interrupted, StrokesegError
 from strokeseg.files.atomic import write_atomically
+from strokeseg.network.torch_half import HalfUNet
 from strokeseg.network.torch_unet import UNet
 from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.fitting.batches import Batch, Generation, make_batches
 from strokeseg.training.fitting.curves import LOSS_FILE, VALIDATION_FILE
-from strokeseg.training.fitting.losses import segmentation_loss
+from strokeseg.training.fitting.losses import packed_loss, segmentation_loss
 from strokeseg.training.fitting.run import (
     LAST,
     Run,
@@ -141,20 +142,17 @@ def _steps(
     half = settings.precision == "bf16"
     if half and device.type == "cpu":
         _keep_bottom_in_fp32(run.model)
-    network = torch.compile(run.model) if settings.compile else run.model
-    loss_of = torch.compile(segmentation_loss) if settings.compile else segmentation_loss
-    partly_known = config.data.real_share > 0 and not config.lesion_only
+    objective = _objective(run.model, config)
     batch = next(batches, None)
     while batch is not None:
         image, target = batch
         rate = learning_rate(run.step, settings)
         for group in run.optimiser.param_groups:
             group["lr"] = rate
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            logits = network(image).contiguous()
         # A number that stays the same once it says nothing more spares the compiler a new graph.
         step = min(run.step, config.loss.l2_steps)
-        loss = loss_of(logits, target, config.loss, step=step, partly_known=partly_known)
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            loss = objective(image, target, step)
         run.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), settings.clip_norm)
@@ -168,6 +166,31 @@ def _steps(
         yield value, rate
 
 
+def _objective(
+    model: UNet | HalfUNet, config: TrainConfig
+) -> Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]:
+    """Give the loss of a batch as a function of image, target and step."""
+    partly_known = config.data.partly_known_share > 0 and not config.lesion_only
+    compiled = config.optimiser.compile
+    if isinstance(model, HalfUNet):
+
+        def packed(image: torch.Tensor, target: torch.Tensor, _step: int) -> torch.Tensor:
+            logits, coarse = model.packed(image)
+            with torch.autocast(image.device.type, enabled=False):
+                return packed_loss(logits, coarse, target, config.loss, partly_known=partly_known)
+
+        return packed
+    network = torch.compile(model) if compiled else model
+    loss_of = torch.compile(segmentation_loss) if compiled else segmentation_loss
+
+    def plain(image: torch.Tensor, target: torch.Tensor, step: int) -> torch.Tensor:
+        logits = network(image).contiguous()
+        with torch.autocast(image.device.type, enabled=False):
+            return loss_of(logits, target, config.loss, step=step, partly_known=partly_known)
+
+    return plain
+
+
 def _not_finite(step: int, config: TrainConfig) -> StrokesegError:
     first = step * config.optimiser.batch
     return StrokesegError(
@@ -176,16 +199,25 @@ def _not_finite(step: int, config: TrainConfig) -> StrokesegError:
     )
 
 
-def _keep_bottom_in_fp32(model: UNet) -> None:
+def _keep_bottom_in_fp32(model: UNet | HalfUNet) -> None:
     """Take the deepest block out of autocast.
 
     There a crop is a handful of voxels, and oneDNN's bf16 gradient of such a convolution's weight
     reads memory that nothing wrote (seen with torch 2.13 on a CPU with AVX-512: NaN, now and
     then). In fp32 it is right, and costs nothing.
     """
+    if isinstance(model, HalfUNet):
+        block: torch.nn.Module = model.encoder[-1]
+        for unit in block.children():
+            _in_fp32(unit)
+        return
     block = model.model
     while isinstance(block, torch.nn.Sequential) and len(block) == 3:
         block = block[1].get_submodule("submodule")
+    _in_fp32(block)
+
+
+def _in_fp32(block: torch.nn.Module) -> None:
     inside = block.forward
 
     def forward(features: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional
 
+from strokeseg.network.torch_half import pack
 from strokeseg.training.data.pairs import UNKNOWN
 from strokeseg.training.settings import LossConfig
 
@@ -51,6 +52,56 @@ def segmentation_loss(
     return crossed + _dice_loss(log_probability.exp(), share, unknown, config)
 
 
+def packed_loss(
+    logits: torch.Tensor,
+    coarse: list[torch.Tensor],
+    target: torch.Tensor,
+    config: LossConfig,
+    *,
+    partly_known: bool = False,
+) -> torch.Tensor:
+    """Loss of a half-resolution network, without unpacking its logits.
+
+    Parameters
+    ----------
+    logits : (N, 8 C, I/2, J/2, K/2)
+        Packed; see `strokeseg.network.torch_half.pack`.
+    coarse
+        Logits (N, C, ...) of a quarter of the image's resolution, an eighth, ...; each is held
+        against the shares of the classes in its voxels.
+    target : (N, I, J, K) integer
+        Class per voxel.
+    config, partly_known
+        As of `segmentation_loss`.
+    """
+    count, channels, i, j, k = logits.shape
+    classes = channels // 8
+    packed = pack(target[:, None].float()).to(torch.uint8)
+    total = segmentation_loss(
+        logits.reshape(count, classes, 8, i * j, k),
+        packed.reshape(count, 8, i * j, k),
+        config,
+        step=config.l2_steps,
+        partly_known=partly_known,
+    )
+    if config.coarse_weight == 0 or not coarse:
+        return total
+    numbers = [packed == number for number in range(classes)]
+    shares = torch.stack([number.float().mean(1) for number in numbers], dim=1)
+    unknown = (packed == UNKNOWN).float().mean(1, keepdim=True) if partly_known else None
+    weight = config.coarse_weight
+    for level in coarse:
+        shares = functional.avg_pool3d(shares, 2)
+        unknown = None if unknown is None else functional.avg_pool3d(unknown, 2)
+        log_probability = functional.log_softmax(level.float(), dim=1)
+        crossed = _cross_entropy(log_probability, shares, unknown, config.lesion_weight)
+        total = total + weight * (
+            crossed + _dice_loss(log_probability.exp(), shares, unknown, config)
+        )
+        weight /= 2
+    return total
+
+
 def _distance(
     logits: torch.Tensor, share: torch.Tensor, unknown: torch.Tensor | None, size: float
 ) -> torch.Tensor:
@@ -96,5 +147,5 @@ def _dice_loss(
     importance = torch.ones_like(hit)
     importance[:, -1] = config.lesion_dice_weight
     if unknown is not None:
-        importance[:, :-1] *= ~unknown.flatten(1).any(dim=1, keepdim=True)
+        importance[:, :-1] *= ~(unknown.flatten(1) > 0).any(dim=1, keepdim=True)
     return (1 - (overlap * importance).sum(1) / importance.sum(1)).mean()

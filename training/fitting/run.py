@@ -6,7 +6,10 @@ from pathlib import Path
 import torch
 
 from strokeseg.errors import DataError
+from strokeseg.network.half_spec import ARCHITECTURE, HalfSpec
 from strokeseg.network.spec import NetworkSpec
+from strokeseg.network.state import Spec
+from strokeseg.network.torch_half import HalfUNet
 from strokeseg.network.torch_unet import UNet
 from strokeseg.training.config import as_document
 from strokeseg.training.data.label_table import TISSUES
@@ -22,23 +25,27 @@ from strokeseg.training.fitting.checkpoint import (
 from strokeseg.training.settings import OptimiserConfig, TrainConfig
 
 LAST = "last.pt"
+COARSE_LEVELS = 2
 
 
 @dataclass
 class Run:
     """A run between two steps."""
 
-    model: UNet
+    model: UNet | HalfUNet
     average: Tensors
     optimiser: torch.optim.Optimizer
     step: int
 
 
-def network_spec(config: TrainConfig) -> NetworkSpec:
+def network_spec(config: TrainConfig) -> Spec:
     """Give the architecture that a configuration trains: one image in, tissues and lesion out."""
+    classes = 2 if config.lesion_only else len(TISSUES) + 1
+    if config.architecture == ARCHITECTURE:
+        return HalfSpec(classes, config.channels, config.encoder_units, config.decoder_units)
     return NetworkSpec(
         in_channels=1,
-        out_channels=2 if config.lesion_only else len(TISSUES) + 1,
+        out_channels=classes,
         channels=config.channels,
         strides=((2, 2, 2),) * (len(config.channels) - 1),
         num_res_units=1,
@@ -46,10 +53,20 @@ def network_spec(config: TrainConfig) -> NetworkSpec:
     )
 
 
+def build_network(config: TrainConfig) -> UNet | HalfUNet:
+    """Build what a configuration trains, with weights as torch draws them."""
+    spec = network_spec(config)
+    if isinstance(spec, HalfSpec):
+        return HalfUNet(spec, COARSE_LEVELS if config.loss.coarse_weight > 0 else 0)
+    return UNet(spec)
+
+
 def learning_rate(step: int, config: OptimiserConfig) -> float:
-    """Polynomial decay after a linear warm-up."""
+    """Polynomial decay after a linear warm-up, and after the share of steps that hold the rate."""
     warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))
-    decay = max(1 - step / config.steps, 0.0) ** config.decay_power
+    held = config.hold_share * config.steps
+    left = 1 - max(step - held, 0.0) / max(config.steps - held, 1.0)
+    decay = max(left, 0.0) ** config.decay_power
     return float(config.learning_rate * warm * decay)
 
 
@@ -63,7 +80,7 @@ def start_run(config: TrainConfig, folder: Path, *, resume: bool, device: torch.
     """
     # The global generator, because torch's own initialisation and dropout know no other.
     torch.manual_seed(config.seed)
-    model = UNet(network_spec(config))
+    model = build_network(config)
     state = load_checkpoint(folder / LAST) if resume and (folder / LAST).exists() else None
     if state is not None:
         _load(model, state.model, folder / LAST)
@@ -90,7 +107,7 @@ def start_run(config: TrainConfig, folder: Path, *, resume: bool, device: torch.
     return Run(model, average, optimiser, state.step)
 
 
-def _channels_last_part(model: UNet, device: torch.device) -> torch.nn.Module:
+def _channels_last_part(model: UNet | HalfUNet, device: torch.device) -> torch.nn.Module:
     """Give the part of the network that is quicker with channels last.
 
     All of it on CUDA, and on a CPU that multiplies tiles of bf16 (AMX). On other CPUs the finest
@@ -98,7 +115,8 @@ def _channels_last_part(model: UNet, device: torch.device) -> torch.nn.Module:
     while the deeper ones are quicker as they are.
     """
     if (
-        device.type == "cuda"
+        isinstance(model, HalfUNet)
+        or device.type == "cuda"
         or _multiplies_tiles()
         or not isinstance(model.model, torch.nn.Sequential)
     ):
@@ -112,7 +130,7 @@ def _multiplies_tiles() -> bool:
     return tell is not None and bool(tell().get("amx_bf16"))
 
 
-def _load(model: UNet, tensors: Tensors, path: Path) -> None:
+def _load(model: UNet | HalfUNet, tensors: Tensors, path: Path) -> None:
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
@@ -145,9 +163,9 @@ def update_average(run: Run, settings: OptimiserConfig) -> None:
     )
 
 
-def averaged_model(run: Run, config: TrainConfig, device: torch.device) -> UNet:
+def averaged_model(run: Run, config: TrainConfig, device: torch.device) -> UNet | HalfUNet:
     """Build a second network with the averaged weights, ready to be measured."""
     with torch.random.fork_rng():
-        model = UNet(network_spec(config))
+        model = build_network(config)
     model.load_state_dict(run.average)
     return model.eval().to(device)

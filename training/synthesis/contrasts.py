@@ -32,15 +32,20 @@ def draw_contrast(
     class_count: int,
     sequences: Sequence[Sequence3D],
     config: ContrastConfig,
+    *,
+    plausible: bool = False,
 ) -> Contrast:
-    """Draw a contrast: a plausible sequence for `plausible_share` of samples, else the paper's."""
+    """Draw a contrast: a plausible sequence for `plausible_share` of samples, else the paper's.
+
+    With `plausible` it is one of `sequences` for certain, whatever families are configured.
+    """
     fwhm = rng.uniform(0, config.texture_fwhm_vox, class_count + 2).astype(np.float32)
     seed = int(rng.integers(2**31))
-    if rng.random() >= config.plausible_share:
+    if rng.random() >= config.plausible_share and not plausible:
         means = rng.uniform(0, 255, class_count + 2).astype(np.float32)
         stds = rng.uniform(0, config.texture_std, class_count + 2).astype(np.float32)
         return Contrast(RANDOM_FAMILY, "random", means, stds, fwhm, seed)
-    if config.families:
+    if config.families and not plausible:
         sequences = [s for s in sequences if s.name in config.families]
     shares = np.asarray([s.share for s in sequences])
     sequence = sequences[int(rng.choice(len(sequences), p=shares / shares.sum()))]
@@ -62,6 +67,8 @@ def _draw_plausible(
     means = np.maximum(rng.uniform(ranges[:, 0] - widen, ranges[:, 1] + widen), 0) * 255
     stds = rng.uniform(0.2, 1.0, len(means)) * config.plausible_std
     stds[0] *= 0.3
+    if sequence.noisy_air > 0 and rng.random() < sequence.noisy_air:
+        means[0], stds[0] = rng.uniform(0.05, 0.5) * 255, rng.uniform(0.1, 0.4) * 255
     if rng.random() < config.uniform_lesion_share:
         means[-1] = means[-2]
     return Contrast(

@@ -1,6 +1,6 @@
 """A training sample as a function of (seed, index)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -14,6 +14,7 @@ from strokeseg.training.data.sources import Heads, Sources
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.synthesis.ageing import Ageing, apply_ageing, draw_ageing
 from strokeseg.training.synthesis.contrasts import Contrast, draw_contrast
+from strokeseg.training.synthesis.field_of_view import Cut, apply_cut, draw_cut
 from strokeseg.training.synthesis.filters import carry
 from strokeseg.training.synthesis.lesion_placement import Placement, draw_placements, place_lesions
 from strokeseg.training.synthesis.normalising import normalise
@@ -24,8 +25,10 @@ from strokeseg.training.synthesis.painting import (
     paint,
     paint_lesion,
 )
+from strokeseg.training.synthesis.pasting import ScanParams, build_scan, draw_scan
 from strokeseg.training.synthesis.real_pairs import RealParams, build_real, draw_real
 from strokeseg.training.synthesis.scanner import Scanner, apply_scanner, draw_scanner
+from strokeseg.training.synthesis.slices import SliceParams, build_slice, draw_slice
 from strokeseg.training.synthesis.soft_cp import Fade, apply_fade, draw_fade, soften
 from strokeseg.training.synthesis.warp import (
     Box,
@@ -55,13 +58,17 @@ class SampleParams:
     warp: Warp
     scanner: Scanner
     ageing: Ageing
+    cut: Cut = field(default_factory=Cut)
+
+
+Params = SampleParams | RealParams | SliceParams | ScanParams
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A sample before it is made: synthetic or real, and where its crop lies in the canvas."""
+    """A sample before it is made, and where its crop lies in the canvas."""
 
-    made_of: SampleParams | RealParams
+    made_of: Params
     cut: Shape3
 
 
@@ -81,14 +88,26 @@ class Sample:
 def draw_sample(index: int, sources: Sources, config: TrainConfig) -> Drawn:
     """Draw everything for sample `index` of the run's seed."""
     rng = np.random.default_rng([config.seed, index])
-    made_of: SampleParams | RealParams
-    if config.data.real_share > 0 and rng.random() < config.data.real_share:
-        made_of = draw_real(rng, sources.pairs, config)
-    else:
-        made_of = draw_synthetic(rng, sources, config)
+    made_of = _draw_kind(rng, sources, config)
+    if isinstance(made_of, SliceParams | ScanParams):
+        return Drawn(made_of, (0, 0, 0))
     room = np.subtract(canvas_vox(config.spatial), config.spatial.crop_vox)
     i, j, k = (int(rng.integers(spare + 1)) if spare else 0 for spare in room)
     return Drawn(made_of, (i, j, k))
+
+
+def _draw_kind(rng: np.random.Generator, sources: Sources, config: TrainConfig) -> Params:
+    """Draw what the sample shall be made of, by the shares of `data`."""
+    data = config.data
+    if data.partly_known_share > 0:
+        kind = rng.random()
+        if kind < data.real_share:
+            return draw_real(rng, sources.pairs, config)
+        if kind < data.real_share + data.slice_share:
+            return draw_slice(rng, sources.slices, config)
+        if kind < data.partly_known_share:
+            return draw_scan(rng, sources, config)
+    return draw_synthetic(rng, sources, config)
 
 
 def draw_synthetic(rng: np.random.Generator, sources: Sources, config: TrainConfig) -> SampleParams:
@@ -106,6 +125,7 @@ def draw_synthetic(rng: np.random.Generator, sources: Sources, config: TrainConf
         warp=draw_warp(rng, subject.first.shape, _brain_centre(subject), config.spatial),
         scanner=draw_scanner(rng, config.intensity),
         ageing=draw_ageing(rng, config.ageing),
+        cut=draw_cut(rng, config.spatial),
     )
 
 
@@ -120,6 +140,10 @@ def build_sample(
 ) -> Sample:
     """Make the image and target that were drawn, on the device of `heads` (the CPU without)."""
     heads = heads or Heads(sources.subjects, torch.device("cpu"))
+    if isinstance(drawn.made_of, SliceParams):
+        return Sample(*build_slice(drawn.made_of, sources.slices, config, heads.device), drawn)
+    if isinstance(drawn.made_of, ScanParams):
+        return Sample(*build_scan(drawn.made_of, sources, config, heads.device), drawn)
     if isinstance(drawn.made_of, RealParams):
         image, target = build_real(drawn.made_of, sources.pairs, config, heads.device)
     else:
@@ -146,16 +170,19 @@ def build_synthetic(
     image, noise = paint(mixture, params.contrast, config.contrast)
     if params.placements:
         image = paint_lesion(image, weight, noise, params.contrast, params.texture)
+    # Noisy air is magnitude noise.
+    image = image.clamp_min(0)
     where = sampling_grid(within(params.warp, box), canvas, image.shape, heads.device)
     image = sample_linear(image[None], where)[0]
     unfaded = params.fade.points is None
     above = config.lesion.target_above_unfaded if unfaded else config.lesion.target_above
     hard = sample_nearest(torch.where(weight > above, LESION, tissue), where)
     image = apply_scanner(image, hard > 0, params.scanner, config.intensity)
-    image = normalise(image, cast(Normalisation, config.intensity.normalisation))
+    target = (hard == LESION).to(torch.uint8) if config.lesion_only else hard
     if config.loss.soft_target:
-        return image, soft_target(mixture, weight, tissue_of_class, where, config)
-    return image, (hard == LESION).to(torch.uint8) if config.lesion_only else hard
+        target = soft_target(mixture, weight, tissue_of_class, where, config)
+    image, target = apply_cut(image, target, params.cut)
+    return normalise(image, cast(Normalisation, config.intensity.normalisation)), target
 
 
 def voxel_to_mni(subject: Subject, box: Box) -> AffineArray:

@@ -7,6 +7,7 @@ import torch
 
 from strokeseg.arrays import FloatArray
 from strokeseg.training.settings import IntensityConfig
+from strokeseg.training.synthesis.defects import Defect, apply_defect, draw_defect
 from strokeseg.training.synthesis.filters import (
     apply_along,
     dilate,
@@ -38,6 +39,7 @@ class Scanner:
     strip: bool
     strip_dilation_vox: int
     rims: FloatArray | None = None
+    defect: Defect | None = None
 
 
 def draw_scanner(rng: np.random.Generator, config: IntensityConfig) -> Scanner:
@@ -58,6 +60,7 @@ def draw_scanner(rng: np.random.Generator, config: IntensityConfig) -> Scanner:
         strip=bool(rng.random() < config.strip_share),
         strip_dilation_vox=int(rng.integers(-config.strip_erode_vox, config.strip_dilate_vox + 1)),
         rims=draw_rims(rng, config),
+        defect=draw_defect(rng, config),
     )
 
 
@@ -79,7 +82,7 @@ def apply_scanner(
     image = clip_to_percentiles(image, config.clip_percentiles)
     if scanner.strip:
         image = image * strip_mask(brain, scanner.strip_dilation_vox)
-    return image
+    return apply_defect(image, scanner.defect)
 
 
 def apply_gamma(image: torch.Tensor, gamma: float) -> torch.Tensor:

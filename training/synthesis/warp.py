@@ -37,7 +37,8 @@ def draw_warp(
 ) -> Warp:
     """Draw rotation, shear, zoom, elastic shifts, flips, and a canvas about `centre_vox`.
 
-    The centre wanders by `config.wander_vox`, so that fields of view differ.
+    The centre wanders by `config.wander_vox`, so that fields of view differ; `config.roam_share` of
+    the crops lie anywhere in the head.
     """
     angles = np.deg2rad(rng.uniform(-config.rotation_deg, config.rotation_deg, 3))
     linear = np.eye(3)
@@ -53,6 +54,8 @@ def draw_warp(
     linear = linear @ shear @ zoom
     canvas = np.asarray(canvas_vox(config), dtype=np.float64)
     wander = rng.uniform(-1, 1, 3) * np.asarray(config.wander_vox)
+    if config.roam_share > 0 and rng.random() < config.roam_share:
+        wander = rng.uniform(0, 1, 3) * (np.asarray(head_shape) - 1) - centre_vox
     matrix = np.eye(4)
     matrix[:3, :3] = linear
     matrix[:3, 3] = centre_vox + wander - linear @ ((canvas - 1) / 2)

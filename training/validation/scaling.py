@@ -28,6 +28,7 @@ VOXEL_STEP = 8
 ROUNDS = 100
 DIGITS = 4
 LAST_CONVOLUTION = "model.2.1.conv.unit0.conv"
+HALF_HEAD = ("head.weight", "head.bias")
 
 
 @dataclass(frozen=True)
@@ -102,25 +103,37 @@ def fold_scaling(state: Mapping[str, FloatArray], scaling: Scaling) -> dict[str,
     """Give weights whose network says the scaled logits by itself.
 
     The last unit adds its input to its convolution, y = conv(x) + x. So f * y is f * conv(x) plus f
-    of x: the kernel times f, with f - 1 more at its centre from each class to itself.
+    of x: the kernel times f, with f - 1 more at its centre from each class to itself. The head of a
+    half-resolution network is a plain convolution, of eight kernels for each class.
 
     Raises
     ------
     UsageError
         The network has no such unit, or other classes.
     """
+    factor, added = (np.asarray(values, np.float32) for values in (scaling.factor, scaling.bias))
+    if state.keys() >= set(HALF_HEAD):
+        weight, bias = (state[name] for name in HALF_HEAD)
+        _check_classes(factor, bias)
+        each = np.repeat(factor, len(weight) // factor.size).reshape(-1, 1, 1, 1, 1)
+        return dict(state) | dict(
+            zip(HALF_HEAD, (weight * each, bias * factor + added), strict=True)
+        )
     names = weight_name, bias_name = f"{LAST_CONVOLUTION}.weight", f"{LAST_CONVOLUTION}.bias"
     if not state.keys() >= set(names):
         raise UsageError("the network ends in no residual unit: its logits cannot be scaled")
-    factor, added = (np.asarray(values, np.float32) for values in (scaling.factor, scaling.bias))
     kernel, bias = state[weight_name], state[bias_name]
-    if factor.size != bias.size:
-        raise UsageError(f"the scaling is of {factor.size} classes, the network of {bias.size}")
+    _check_classes(factor, bias)
     kernel = kernel * factor.reshape(-1, 1, 1, 1, 1)
     classes = np.arange(factor.size)
     centre = tuple(size // 2 for size in kernel.shape[2:])
     kernel[(classes, classes, *centre)] += factor - 1
     return dict(state) | {weight_name: kernel, bias_name: bias * factor + added}
+
+
+def _check_classes(factor: FloatArray, bias: FloatArray) -> None:
+    if factor.size != bias.size:
+        raise UsageError(f"the scaling is of {factor.size} classes, the network of {bias.size}")
 
 
 def write_scaling(scaling: Scaling, path: Path) -> None:
