@@ -35,7 +35,7 @@ def read_plane(path: Path) -> tuple[FloatArray, tuple[float, float]]:
     if not path.is_file():
         raise InputNotFoundError(f"{path}: no such file")
     try:
-        image = nib.as_closest_canonical(nib.load(path))  # type: ignore[no-untyped-call, attr-defined]
+        image = nib.as_closest_canonical(nib.load(path))  # type: ignore[no-untyped-call]
         data = np.asarray(image.dataobj, dtype=np.float32)
         spacing = tuple(float(size) for size in image.header.get_zooms()[: data.ndim])
     except (OSError, EOFError, ValueError, ImageFileError) as error:

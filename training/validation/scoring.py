@@ -19,8 +19,7 @@ from strokeseg.space.grid import Grid
 from strokeseg.training.data.label_table import TISSUES
 from strokeseg.training.data.sources import Sources
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.synthesis.real_pairs import RealParams
-from strokeseg.training.synthesis.sample import LESION, Sample
+from strokeseg.training.synthesis.sample import LESION, Sample, SampleParams
 from strokeseg.training.validation.cases import validation_samples
 
 LogitsFunction = Callable[[FloatArray], FloatArray]
@@ -108,7 +107,7 @@ def score_rules(
     truth: BoolArray = true == LESION
     has_lesion = bool(truth.any())
     params = sample.drawn.made_of
-    if isinstance(params, RealParams):
+    if not isinstance(params, SampleParams):
         raise StrokesegError("a real image is no validation case; please report this")
     scores = []
     for lesion in find_lesions(answer, rules, logits.shape[0], voxel_size_mm):
