@@ -124,3 +124,22 @@ def test_coarse_logits_are_held_against_the_shares_of_their_voxels(partly_known)
     alone = packed_loss(pack(logits), [], target, config, partly_known=partly_known)
     assert loss(wrong) > loss(right) + 1
     assert loss(right) - alone < 0.5
+
+
+def test_each_false_voxel_of_a_sample_without_lesion_counts():
+    target = torch.zeros((1, 8, 8, 8), dtype=torch.uint8)
+
+    def cost(false_voxels, smooth):
+        logits = torch.zeros((1, 4, 8 * 8 * 8))
+        logits[:, 0] = 40.0
+        logits[:, 3, :false_voxels] = 80.0
+        config = LossConfig(lesion_weight=1, empty_smooth_vox=smooth)
+        whole = segmentation_loss(logits.reshape(1, 4, 8, 8, 8), target, config)
+        crossed = functional.cross_entropy(logits.reshape(1, 4, 8, 8, 8), target.long())
+        return float(whole - crossed)
+
+    # Nearly all of Dice is lost with the first few, where nothing is smoothed ...
+    assert cost(400, 1.0) - cost(100, 1.0) < 0.02
+    # ... and each counts where it is.
+    assert cost(400, 500.0) - cost(100, 500.0) > 0.1
+    assert cost(0, 500.0) == pytest.approx(cost(0, 1.0), abs=1e-4)

@@ -89,16 +89,17 @@ def packed_loss(
     numbers = [packed == number for number in range(classes)]
     shares = torch.stack([number.float().mean(1) for number in numbers], dim=1)
     unknown = (packed == UNKNOWN).float().mean(1, keepdim=True) if partly_known else None
-    weight = config.coarse_weight
+    weight, reduction = config.coarse_weight, 64
     for level in coarse:
         shares = functional.avg_pool3d(shares, 2)
         unknown = None if unknown is None else functional.avg_pool3d(unknown, 2)
         log_probability = functional.log_softmax(level.float(), dim=1)
         crossed = _cross_entropy(log_probability, shares, unknown, config.lesion_weight)
         total = total + weight * (
-            crossed + _dice_loss(log_probability.exp(), shares, unknown, config)
+            crossed + _dice_loss(log_probability.exp(), shares, unknown, config, reduction)
         )
         weight /= 2
+        reduction *= 8
     return total
 
 
@@ -133,16 +134,24 @@ def _dice_loss(
     share: torch.Tensor,
     unknown: torch.Tensor | None,
     config: LossConfig,
+    reduction: int = 1,
 ) -> torch.Tensor:
-    """1 - Dice, averaged over classes (the lesion weighed) and samples."""
+    """1 - Dice, averaged over classes (the lesion weighed) and samples.
+
+    `reduction` is how many voxels of the image make one here.
+    """
     hit = (probability * share).sum(SPATIAL)[:, 1:]
     predicted = probability.sum(SPATIAL)[:, 1:]
     true = share.sum(SPATIAL)[:, 1:]
+    smooth = torch.full_like(true, SMOOTH)
+    # Of a sample without lesion the Dice of few voxels says as little as that of many, and teaches
+    # nothing; with more smoothing each false voxel counts.
+    smooth[:, -1] = torch.where(true[:, -1] == 0, config.empty_smooth_vox / reduction, SMOOTH)
     false_positive = torch.full_like(hit[:1], 0.5)
     false_negative = torch.full_like(hit[:1], 0.5)
     false_positive[:, -1], false_negative[:, -1] = config.tversky
-    overlap = (hit + SMOOTH) / (
-        hit + false_positive * (predicted - hit) + false_negative * (true - hit) + SMOOTH
+    overlap = (hit + smooth) / (
+        hit + false_positive * (predicted - hit) + false_negative * (true - hit) + smooth
     )
     importance = torch.ones_like(hit)
     importance[:, -1] = config.lesion_dice_weight
