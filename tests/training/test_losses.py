@@ -130,6 +130,7 @@ def test_each_false_voxel_of_a_sample_without_lesion_counts():
     target = torch.zeros((1, 8, 8, 8), dtype=torch.uint8)
 
     def cost(false_voxels, smooth):
+        """Give the Dice loss of so many voxels called lesion."""
         logits = torch.zeros((1, 4, 8 * 8 * 8))
         logits[:, 0] = 40.0
         logits[:, 3, :false_voxels] = 80.0
@@ -140,6 +141,7 @@ def test_each_false_voxel_of_a_sample_without_lesion_counts():
 
     # Nearly all of Dice is lost with the first few, where nothing is smoothed ...
     assert cost(400, 1.0) - cost(100, 1.0) < 0.02
-    # ... and each counts where it is.
-    assert cost(400, 500.0) - cost(100, 500.0) > 0.1
+    # ... and each counts where it is: half of the Dice loss is the lesion's.
+    counted = (200 / 700 - 50 / 550) / 2
+    assert cost(400, 500.0) - cost(100, 500.0) == pytest.approx(counted, rel=1e-3)
     assert cost(0, 500.0) == pytest.approx(cost(0, 1.0), abs=1e-4)
