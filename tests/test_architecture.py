@@ -89,7 +89,7 @@ ORDERS = {
         ("synthesis",),
         ("validation", "gallery", "demo"),
         ("fitting", "model_card"),
-        ("calibration", "export", "parts"),
+        ("calibration", "export", "parts", "scan_table"),
         ("ablation",),
     ),
     "training.data": (
