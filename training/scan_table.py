@@ -27,7 +27,7 @@ from strokeseg.training.data.real_scans import TISSUE_MAP, ScanRow, write_scan_t
 SEQUENCES = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR", "dwi": "DWI", "adc": "ADC", "pd": "PD"}
 LABELS = {"_muse": "muse", "_labels": "freesurfer"}
 # Share of a scan's variance within the brain that its regions explain. Of 38 scans of old people
-# the labels of four lay off by up to centimetres and explained 0.03 to 0.12, the others 0.36 to 0.80.
+# the labels of four lay off by up to centimetres and explained 0.03 to 0.12, others 0.36 to 0.80.
 LEAST_EXPLAINED = 0.2
 
 
