@@ -7,6 +7,7 @@ What is exported here is loaded when it is first used, so that ``import strokese
 """
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strokeseg._version import __version__
@@ -39,9 +40,20 @@ _HOMES = {
     "predict": "strokeseg.prediction.pipeline",
 }
 
+# Python in a checkout's root finds this package there, before any that is installed: the parts that
+# are installed inside it, training/ and weights/, lie beside it then.
+_BESIDE = Path(__file__).resolve().parent.parent
+if (_BESIDE / "pyproject.toml").is_file() and (_BESIDE / "weights/registry.toml").is_file():
+    __path__.append(str(_BESIDE))
+
 
 def __getattr__(name: str) -> object:
     """Load what is asked for."""
     if name not in _HOMES:
         raise AttributeError(f"module 'strokeseg' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List what is exported, loaded or not."""
+    return sorted(__all__)
