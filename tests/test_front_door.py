@@ -22,9 +22,7 @@ def run(code, folder):
 
 
 def test_a_checkouts_root_has_training_and_weights_without_an_editable_installation():
-    code = (
-        "import strokeseg, strokeseg.weights; from strokeseg.models.registry import read_registry"
-    )
+    code = "import strokeseg, strokeseg.weights, strokeseg.training.export"
     code += "; print(strokeseg.__file__, strokeseg.weights.__file__)"
     ended = run(code, ROOT)
     assert ended.returncode == 0, ended.stderr
