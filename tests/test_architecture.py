@@ -52,7 +52,7 @@ ORDERS = {
     ),
     "models.hub": (("cache", "errors", "guard", "progress"), ("download",)),
     "results": (
-        ("output_names", "case_tables", "sidecars", "page"),
+        ("output_names", "record", "case_tables", "sidecars", "page"),
         ("archive", "anonymous", "picture"),
         ("result",),
     ),

@@ -144,15 +144,18 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
 
 def show_summary(result: "Result", written: tuple[Path, ...], *, place: bool = True) -> None:
     """Write the main figures, the files' names and, if wanted, their folder, to stdout."""
+    from strokeseg.results.record import Record
+
     low, high = result.volume_range_ml
-    spread = f" (single flips: {low:.2f} to {high:.2f} ml)" if result.record["flips"] > 1 else ""
-    models = result.record["models"]
+    record = Record.read(result.record)
+    several = record.flips is not None and record.flips > 1
+    spread = f" (single flips: {low:.2f} to {high:.2f} ml)" if several else ""
+    first = record.models[0]
     show_facts(
         {
             "lesion volume": f"{result.volume_ml:.2f} ml{spread}",
             "lesions": str(len(result.lesions)),
-            "model": " + ".join(m["name"] for m in models)
-            + f" ({models[0]['engine']}, {models[0]['device']}, {models[0]['precision']})",
+            "model": f"{record.model_names} ({first.engine}, {first.device}, {first.precision})",
             "written": ", ".join(path.name for path in written),
             **({"in": str(written[-1].parent.resolve())} if place else {}),
         }

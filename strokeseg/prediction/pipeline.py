@@ -119,11 +119,9 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
             std = resample_image(std, working, grid)
         warnings = (*case_warnings(scans.seen, measures), *run.memory.warnings())
         record = make_record(scans.seen, run.models, options, measures, asdict(rule), run.memory)
-    record |= {
-        "reference": scans.reference_name,
-        "warnings": list(warnings),
-        "seconds": run.clock.seconds,
-    }
+    record = replace(
+        record, reference=scans.reference_name, warnings=warnings, seconds=run.clock.seconds
+    )
     return Result(
         mask=mask,
         probability=answer.probability,
@@ -138,7 +136,7 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
         tissue_volumes_ml=measures.tissue_volumes_ml,
         brain_volume_ml=measures.brain_volume_ml,
         warnings=warnings,
-        record=record,
+        record=record.write(),
         reference=scans.reference,
     )
 

@@ -10,8 +10,8 @@ import os
 import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from strokeseg.errors import StrokesegError
 from strokeseg.files.checksums import sha256
@@ -19,6 +19,7 @@ from strokeseg.images.file_names import is_image_name, other_half_names
 from strokeseg.images.filetype import header_and_voxels
 from strokeseg.images.stream import require_file
 from strokeseg.results.output_names import UNNAMED_PREFIX, prefix_of
+from strokeseg.results.record import Record
 
 DIGITS = 12
 _SHORTEST_HOST = 3
@@ -60,10 +61,10 @@ def usual_prefix(reference: Path | None, *, anonymise: bool) -> str:
     return pseudonym(reference if reference is not None and reference.exists() else None)
 
 
-def without_names(record: Mapping[str, Any]) -> dict[str, Any]:
+def without_names(record: Record) -> Record:
     """Give a record that does not say what its inputs are called and where they lie."""
-    inputs = {name: {**entry, "path": None} for name, entry in record["inputs"].items()}
-    return {**record, "inputs": inputs, "anonymised": True}
+    inputs = {name: replace(entry, path=None) for name, entry in record.inputs.items()}
+    return replace(record, inputs=inputs, anonymised=True)
 
 
 class Veil:

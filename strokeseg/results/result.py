@@ -1,7 +1,7 @@
 """What a prediction gives: arrays, lesions, volumes, warnings, and how to save them."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +26,7 @@ from strokeseg.results.output_names import (
     check_prefix,
 )
 from strokeseg.results.picture import draw, legend
+from strokeseg.results.record import Record
 from strokeseg.results.sidecars import (
     mask_sidecar,
     probability_sidecar,
@@ -131,22 +132,22 @@ class Result:
         ReadWriteError
             If writing fails half-way.
         """
-        record = without_names(self.record) if anonymise else dict(self.record)
+        known = self._record()
+        record = without_names(known) if anonymise else known
         words = _Words.of(record, self.reference, sources or {})
         names = OutputNames.for_prefix(Path(directory), check_prefix(prefix or words.prefix))
         chosen = frozenset(kinds)
         check_outputs(names.chosen(chosen), self._input_paths(), overwrite=overwrite)
         with Staging(names.directory, last=names.record.name) as staging:
             writers = self._writers(words)
-            files = [(n, path.name) for n, path in names.by_field(chosen).items() if n in writers]
-            staged = {name: staging.path_for(name) for _, name in files}
-            for field_name, name in files:
-                writers[field_name](staged[name])
-            vouched = {
-                "kinds": sorted(chosen),
-                "files": {name: sha256(where) for name, where in staged.items()},
-            }
-            write_json(staging.path_for(names.record.name), {**record, **vouched})
+            staged = {}
+            for name, path in names.by_field(chosen).items():
+                if name in writers:
+                    staged[path.name] = staging.path_for(path.name)
+                    writers[name](staged[path.name])
+            files = {name: sha256(where) for name, where in staged.items()}
+            vouched = replace(record, kinds=tuple(sorted(chosen)), files=files)
+            write_json(staging.path_for(names.record.name), vouched.write())
             written = staging.commit()
         if overwrite:
             _remove_stale(names, written)
@@ -159,19 +160,24 @@ class Result:
         if self.lesions:
             spread = f" (single flips: {low:.1f} to {high:.1f} ml)" if high > low else ""
             subtitle = legend(self.volume_ml, len(self.lesions)) + spread
-        clip = partial(as_seen, self.record["reference"])
+        clip = partial(as_seen, self._record().reference or "")
         name = title or _file_name(self.reference)
         return draw(self.reference.data, self.mask, self.grid, name, subtitle, clip)
 
     def _input_paths(self) -> list[Path]:
-        return [Path(i["path"]) for i in self.record["inputs"].values() if i["path"] is not None]
+        return [Path(i.path) for i in self._record().inputs.values() if i.path is not None]
+
+    def _record(self) -> Record:
+        """Give the record with its type; `record` is for those who look things up by name."""
+        return Record.read(self.record)
 
     def _writers(self, words: "_Words") -> Mapping[str, Callable[[Path], None]]:
         """Give what writes each file but the record, by the fields of `OutputNames`."""
-        sources, space = list(words.inputs.values()), words.inputs[self.record["reference"]]
-        model = " + ".join(m["name"] for m in self.record["models"])
+        record = self._record()
+        sources, space = list(words.inputs.values()), words.inputs[record.reference or ""]
+        model = record.model_names
         volumes = [self.tissue_volumes_ml[name] for name in self.class_names]
-        about = uncertainty_sidecar(sources, space, self.record["flips"])
+        about = uncertainty_sidecar(sources, space, record.flips or 1)
         return {
             "mask": lambda path: write(path, self.mask, self.reference),
             "mask_sidecar": lambda path: write_json(path, mask_sidecar(sources, space, model)),
@@ -207,14 +213,14 @@ class _Words:
     prefix: str
 
     @classmethod
-    def of(cls, record: Mapping[str, Any], reference: Volume, given: Mapping[str, str]) -> Self:
+    def of(cls, record: Record, reference: Volume, given: Mapping[str, str]) -> Self:
         """Choose the words for a record; one without names gets none."""
-        inputs = record["inputs"]
-        if record.get("anonymised"):
+        inputs = record.inputs
+        if record.anonymised:
             name = usual_prefix(reference.path, anonymise=True)
             return cls({modality: modality for modality in inputs}, name, name)
         called = {
-            modality: given.get(modality) or (Path(i["path"]).name if i["path"] else "array")
+            modality: given.get(modality) or (Path(i.path).name if i.path else "array")
             for modality, i in inputs.items()
         }
         return cls(called, _file_name(reference), usual_prefix(reference.path, anonymise=False))

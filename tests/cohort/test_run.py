@@ -42,7 +42,7 @@ def check_whole(output, names):
         folder = case.names.directory
         assert case.error is None
         assert {p.name for p in folder.iterdir()} == {*case.record["files"], case.names.record.name}
-        for name, digest in case.record["files"].items():
+        for name, digest in case.record.files.items():
             assert sha256(folder / name) == digest
     assert hidden(output) == []
 
