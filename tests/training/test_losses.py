@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from strokeseg.network.torch_half import pack
-from strokeseg.training.data.pairs import UNKNOWN
+from strokeseg.training.data.pairs import BRAIN, UNKNOWN
 from strokeseg.training.fitting.losses import packed_loss, segmentation_loss
 from strokeseg.training.settings import LossConfig
 
@@ -100,6 +100,7 @@ def test_the_loss_of_packed_logits_is_that_of_the_unpacked(partly_known):
     target = torch.randint(0, 3, (2, 8, 4, 6), generator=generator).to(torch.uint8)
     if partly_known:
         target[0, :3] = UNKNOWN
+        target[1, 5:] = BRAIN
     plain = segmentation_loss(logits, target, LossConfig(), partly_known=partly_known)
     packed = packed_loss(pack(logits), [], target, LossConfig(), partly_known=partly_known)
     torch.testing.assert_close(packed, plain)
@@ -145,3 +146,16 @@ def test_each_false_voxel_of_a_sample_without_lesion_counts():
     counted = (200 / 700 - 50 / 550) / 2
     assert cost(400, 500.0) - cost(100, 500.0) == pytest.approx(counted, rel=1e-3)
     assert cost(0, 500.0) == pytest.approx(cost(0, 1.0), abs=1e-4)
+
+
+def test_a_voxel_of_the_brain_is_no_background_and_of_any_tissue():
+    target = torch.full((1, 2, 2, 2), BRAIN, dtype=torch.uint8)
+
+    def loss(number):
+        logits = torch.zeros((1, 4, 2, 2, 2))
+        logits[:, number] = 20.0
+        return float(segmentation_loss(logits, target, LossConfig(), partly_known=True))
+
+    assert loss(1) == pytest.approx(loss(2), abs=1e-4)
+    assert loss(0) > loss(1) + 15
+    assert loss(3) > loss(1) + 15

@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional
 
 from strokeseg.network.torch_half import pack
-from strokeseg.training.data.pairs import UNKNOWN
+from strokeseg.training.data.pairs import BRAIN, UNKNOWN
 from strokeseg.training.settings import LossConfig
 
 SMOOTH = 1.0
@@ -34,8 +34,8 @@ def segmentation_loss(
     step
         Steps done so far.
     partly_known
-        Whether voxels may be `real.UNKNOWN`: not lesion, of any other class. There the classes
-        but the lesion count together, and a sample that has such voxels says nothing of tissues.
+        Whether voxels may be `UNKNOWN` or `BRAIN`. There the classes that they may be count
+        together, and a sample that has such voxels says nothing of tissues apart.
     """
     logits = logits.float()
     classes = logits.shape[1]
@@ -44,7 +44,7 @@ def segmentation_loss(
     else:
         numbers = torch.arange(classes, device=logits.device).reshape(1, -1, 1, 1, 1)
         share = (target[:, None].long() == numbers).float()
-    unknown = (target == UNKNOWN)[:, None] if partly_known else None
+    unknown = _unknown(target) if partly_known else None
     if step < config.l2_steps:
         return _distance(logits, share, unknown, config.l2_target)
     log_probability = functional.log_softmax(logits, dim=1)
@@ -88,7 +88,7 @@ def packed_loss(
         return total
     numbers = [packed == number for number in range(classes)]
     shares = torch.stack([number.float().mean(1) for number in numbers], dim=1)
-    unknown = (packed == UNKNOWN).float().mean(1, keepdim=True) if partly_known else None
+    unknown = _unknown(packed).mean(2) if partly_known else None
     weight, reduction = config.coarse_weight, 64
     for level in coarse:
         shares = functional.avg_pool3d(shares, 2)
@@ -103,13 +103,19 @@ def packed_loss(
     return total
 
 
+def _unknown(target: torch.Tensor) -> torch.Tensor:
+    """Give where the class is unknown, and where it is some tissue of the brain: (N, 2, ...)."""
+    return torch.stack((target == UNKNOWN, target == BRAIN), dim=1).float()
+
+
 def _distance(
     logits: torch.Tensor, share: torch.Tensor, unknown: torch.Tensor | None, size: float
 ) -> torch.Tensor:
     """Mean squared distance of the logits to +-size."""
     squares = (logits - (2 * share - 1) * size) ** 2
     if unknown is not None:
-        squares = torch.cat((squares[:, :-1] * ~unknown, squares[:, -1:]), dim=1)
+        known = 1 - unknown.sum(1, keepdim=True)
+        squares = torch.cat((squares[:, :-1] * known, squares[:, -1:]), dim=1)
     return squares.mean()
 
 
@@ -123,8 +129,9 @@ def _cross_entropy(
     weighted = torch.cat((share[:, :-1], share[:, -1:] * lesion_weight), dim=1)
     total, weight = -(weighted * log_probability).sum(), weighted.sum()
     if unknown is not None:
-        together = torch.logsumexp(log_probability[:, :-1], dim=1, keepdim=True)
-        total = total - (together * unknown).sum()
+        anything = torch.logsumexp(log_probability[:, :-1], dim=1)
+        tissue = torch.logsumexp(log_probability[:, 1:-1], dim=1)
+        total = total - (anything * unknown[:, 0] + tissue * unknown[:, 1]).sum()
         weight = weight + unknown.sum()
     return total / weight
 
