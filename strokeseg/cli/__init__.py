@@ -1,4 +1,8 @@
-"""The command line: thin commands over the Python API, errors as one line and an exit code."""
+"""The command line: thin commands over the Python API, errors as one line and an exit code.
+
+A file a command; it imports any room, and no room imports it. `arguments` has the options that
+several commands share, `jobs` what they ask for, `show` what a person sees.
+"""
 
 import signal
 import sys

@@ -1,1 +1,4 @@
-"""The U-Net: its architecture from a config, its tensors checked, its graph built without torch."""
+"""A network as data: spec, blueprint, checked tensors, ONNX graph, its twin in torch.
+
+It knows no scan and no file, and imports errors and array types alone. Start with `spec`.
+"""
