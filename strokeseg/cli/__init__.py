@@ -110,9 +110,9 @@ def _fail(code: int, message: str, arguments: list[str]) -> int:
     from strokeseg.cli.show.lines import say_error
 
     if ANONYMISE in arguments:
-        from strokeseg.results.anonymous import Veil
+        from strokeseg.results.anonymous import Redactor
 
-        message = Veil.over_arguments(arguments)(message)
+        message = Redactor.over_arguments(arguments)(message)
     elif "--debug" in arguments:
         traceback.print_exc()
     say_error(message)
