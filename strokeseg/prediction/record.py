@@ -13,12 +13,12 @@ from strokeseg.models.loading import LoadedModel
 from strokeseg.prediction.measures import Measures
 from strokeseg.prediction.memory_plan import MemoryPlan
 from strokeseg.prediction.options import Options
-from strokeseg.prediction.scans import Seen
+from strokeseg.prediction.scans import ScanFacts
 from strokeseg.results.record import SCHEMA, InputRecord, ModelRecord, Record
 
 
 def make_record(
-    scans: Mapping[str, Seen],
+    scans: Mapping[str, ScanFacts],
     models: Sequence[LoadedModel],
     options: Options,
     measures: Measures,
@@ -49,7 +49,7 @@ def make_record(
     )
 
 
-def _describe_input(scan: Seen) -> InputRecord:
+def _describe_input(scan: ScanFacts) -> InputRecord:
     path = scan.path
     return InputRecord(
         path=None if path is None else os.fspath(path),

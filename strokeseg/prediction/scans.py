@@ -21,7 +21,7 @@ from strokeseg.space.resample import resample_image
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class ScanFacts:
     """What is kept of a scan once the network has seen it: all but its voxels."""
 
     grid: Grid
@@ -58,7 +58,7 @@ class Scans:
 
     reference_name: str
     reference: Volume
-    seen: Mapping[str, Seen]
+    seen: Mapping[str, ScanFacts]
     prepared: dict[tuple[int, str], Prepared]
 
 
@@ -67,12 +67,12 @@ def read_scans(
 ) -> Scans:
     """Read one scan after the other and bring it to the working grids; keep only the reference."""
     kept: Volume | None = None
-    seen: dict[str, Seen] = {}
+    seen: dict[str, ScanFacts] = {}
     prepared = {}
     for name in (reference, *(name for name in order if name != reference)):
         with run.clock.stage("read"):
             volume = read(images[name])
-        seen[name] = Seen(volume.grid, volume.path, volume.warnings)
+        seen[name] = ScanFacts(volume.grid, volume.path, volume.warnings)
         kept = kept or volume
         with run.clock.stage("prepare"):
             for number in range(len(run.models)):

@@ -67,7 +67,7 @@ def without_names(record: Record) -> Record:
     return replace(record, inputs=inputs, anonymised=True)
 
 
-class Veil:
+class Redactor:
     """Takes names and paths out of messages.
 
     Parameters
@@ -92,12 +92,12 @@ class Veil:
         self._known = re.compile(listed) if listed else None
 
     @classmethod
-    def over(cls, images: Mapping[str, Path], output: Path) -> "Veil":
+    def over(cls, images: Mapping[str, Path], output: Path) -> "Redactor":
         """Hide the files of one case, each behind its modality, and where its results go."""
         return cls([(output, "OUTPUT"), *((path, name) for name, path in images.items())])
 
     @classmethod
-    def over_arguments(cls, arguments: Sequence[str]) -> "Veil":
+    def over_arguments(cls, arguments: Sequence[str]) -> "Redactor":
         """Hide every file and folder that a command line names."""
         files = []
         for before, word in zip(["", *arguments], arguments, strict=False):

@@ -95,7 +95,7 @@ class Record:
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Self:
         """Read what is of its kind; see the module."""
-        seconds = _numbers(content.get("seconds"))
+        spent = _numbers(content.get("seconds"))
         files = _mapping(content.get("files"))
         return cls(
             schema=whole(content.get("schema")),
@@ -118,9 +118,13 @@ class Record:
             memory=_mapping(content.get("memory")),
             peak_memory_bytes=whole(content.get("peak_memory_bytes")),
             warnings=_texts(content.get("warnings")),
-            seconds=seconds and {name: s for name, s in seconds.items() if s is not None},
+            seconds=None
+            if spent is None
+            else {name: s for name, s in spent.items() if s is not None},
             kinds=_texts(content.get("kinds")),
-            files=files and {name: text(sha) or "" for name, sha in files.items()},
+            files=None
+            if files is None
+            else {str(name): text(sha) or "" for name, sha in files.items()},
             case=text(content.get("case")),
             truth=text(content.get("truth")),
             anonymised=content.get("anonymised") is True,

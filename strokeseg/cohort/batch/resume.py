@@ -25,7 +25,7 @@ _OTHER_KIND = "its record is of another kind"
 
 
 @dataclass(frozen=True)
-class Look:
+class ResumeCheck:
     """What was found of a case: why it has to be done (None: all is there), and its inputs.
 
     `digests` is the sha256 of each input file by modality, as a record has them, taken before the
@@ -37,7 +37,7 @@ class Look:
     pairs: Mapping[str, str]
 
 
-def look_at(case: Case, job: BatchJob) -> Look:
+def look_at(case: Case, job: BatchJob) -> ResumeCheck:
     """Compare a case's record with what would make it now, with its files and with its inputs.
 
     Engine, device, number of threads and limit of memory may differ, as results do not depend on
@@ -57,7 +57,7 @@ def look_at(case: Case, job: BatchJob) -> Look:
         for name, path in case.images.items()
         if (other := _other_half(path)) is not None
     }
-    return Look(_find_reason(case, job, digests, pairs), digests, pairs)
+    return ResumeCheck(_find_reason(case, job, digests, pairs), digests, pairs)
 
 
 def _find_reason(
@@ -124,7 +124,7 @@ def _find_damage(record: Record, names: OutputNames, output: Path) -> str | None
     return None
 
 
-def describe_more(record: Record, case: Case, job: BatchJob, look: Look) -> Record:
+def describe_more(record: Record, case: Case, job: BatchJob, look: ResumeCheck) -> Record:
     """Add to a record what only a batch knows and the next one asks for."""
     inputs = {
         name: replace(i, pair_sha256=look.pairs.get(name)) for name, i in record.inputs.items()

@@ -14,7 +14,7 @@ from strokeseg.cohort.batch.failure import file_failure
 from strokeseg.cohort.batch.job import BatchJob, Listener, Outcome, Silent, print_of
 from strokeseg.cohort.batch.resume import (
     NEW,
-    Look,
+    ResumeCheck,
     amend_truth,
     check_inside,
     describe_more,
@@ -44,7 +44,7 @@ class Ready:
 
     case: Case
     images: Mapping[str, Volume | Path]
-    look: Look
+    look: ResumeCheck
     seconds: float
 
 
@@ -54,7 +54,7 @@ class Segmented:
 
     case: Case
     result: Result
-    look: Look
+    look: ResumeCheck
     seconds: float
 
 
@@ -258,7 +258,7 @@ class _CaseProgress:
             raise Interrupted(f"{self._case}: stopped; nothing of it was written")
 
 
-def _check_unchanged(result: Result, look: Look) -> None:
+def _check_unchanged(result: Result, look: ResumeCheck) -> None:
     """Refuse a result whose inputs are no longer those that were read."""
     for name, found in Record.read(result.record).inputs.items():
         if found.sha256 is None:

@@ -11,7 +11,13 @@ from strokeseg.cohort.cases.case_names import check_name
 from strokeseg.cohort.cases.findings import Findings, cut_short
 from strokeseg.cohort.cases.image_names import case_of_claimed, read_name
 from strokeseg.cohort.cases.patterns import Pattern
-from strokeseg.cohort.cases.sorting import Pile, Sorter, choose_images, choose_truth, sort_files
+from strokeseg.cohort.cases.sorting import (
+    SortedImages,
+    Sorter,
+    choose_images,
+    choose_truth,
+    sort_files,
+)
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.images.listing import list_folders, list_images
 from strokeseg.results.archive import OVERLAP_FOLDER, REPORT_FOLDER
@@ -66,7 +72,7 @@ def find_in_folder(root: Path, sorter: Sorter, findings: Findings) -> tuple[Case
     return tuple(cases)
 
 
-def _piles_of_folders(root: Path, sorter: Sorter, findings: Findings) -> dict[str, Pile]:
+def _piles_of_folders(root: Path, sorter: Sorter, findings: Findings) -> dict[str, SortedImages]:
     """Sort the images of every folder below the root."""
     piles = {}
     for name in list_folders(root):
@@ -88,14 +94,14 @@ def _piles_of_folders(root: Path, sorter: Sorter, findings: Findings) -> dict[st
     return piles
 
 
-def _piles_of_files(root: Path, sorter: Sorter, findings: Findings) -> dict[str, Pile]:
+def _piles_of_files(root: Path, sorter: Sorter, findings: Findings) -> dict[str, SortedImages]:
     """Sort the images that lie in the root itself, by whose they are."""
-    piles: dict[str, Pile] = {}
+    piles: dict[str, SortedImages] = {}
     unknown = []
     for file in list_images(root, deep=False):
-        pile = Pile()
+        pile = SortedImages()
         key = _key(file, sorter.add(pile, root, file))
-        whole = piles.setdefault(key or root.name, Pile())
+        whole = piles.setdefault(key or root.name, SortedImages())
         for modality, files in pile.scans.items():
             whole.scans.setdefault(modality, []).extend(files)
         whole.masks += pile.masks
@@ -122,13 +128,15 @@ def _key(file: str, claim: Pattern | None) -> str:
     return read_name(file).case
 
 
-def _loose_case(root: Path, name: str, pile: Pile, sorter: Sorter, findings: Findings) -> Case:
+def _loose_case(
+    root: Path, name: str, pile: SortedImages, sorter: Sorter, findings: Findings
+) -> Case:
     images = choose_images(name, root, pile, sorter, findings)
     return _case(name, root, images, pile, findings)
 
 
 def _case(
-    name: str, folder: Path, images: Mapping[str, Path], pile: Pile, findings: Findings
+    name: str, folder: Path, images: Mapping[str, Path], pile: SortedImages, findings: Findings
 ) -> Case:
     check_name(name, str(folder))
     truth = choose_truth(name, folder, pile, findings)
@@ -156,7 +164,7 @@ def _is_result(folder: Path) -> bool:
     )
 
 
-def _why(name: str, pile: Pile) -> str:
+def _why(name: str, pile: SortedImages) -> str:
     """Say what a folder without scans does hold."""
     if pile.raw:
         return f"{name} (a raw diffusion series alone)"
@@ -165,9 +173,9 @@ def _why(name: str, pile: Pile) -> str:
     return name
 
 
-def _scans(pile: Pile) -> list[str]:
+def _scans(pile: SortedImages) -> list[str]:
     return [file for files in pile.scans.values() for file in files]
 
 
-def _files_of(piles: Mapping[str, Pile]) -> list[str]:
+def _files_of(piles: Mapping[str, SortedImages]) -> list[str]:
     return [file for pile in piles.values() for file in _scans(pile)]
