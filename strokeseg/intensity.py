@@ -4,22 +4,21 @@ The equalisation is MONAI's ``HistogramNormalize`` (256 bins, 0 to 255) and the 
 ``NormalizeIntensity(nonzero=False)``, to within float error.
 """
 
-from typing import Any, Literal, TypeVar, cast
+from typing import Literal
 
 import numpy as np
 
 from strokeseg.arrays import FloatArray
 from strokeseg.errors import UsageError
+from strokeseg.foreground import zscore_foreground
 
 Normalisation = Literal["zscore", "histogram", "percentile", "foreground"]
-Image = TypeVar("Image")
 
 _BINS = 256
 _TOP = 255.0
 _BLOCK = 1 << 16
 _HOUNSFIELD_RANGE = (0.0, 80.0)
 _PERCENTILES = (1.0, 99.0)
-_FOREGROUND_RANGE = (-5.0, 10.0)
 
 
 def normalise(data: FloatArray, how: Normalisation) -> FloatArray:
@@ -31,7 +30,7 @@ def normalise(data: FloatArray, how: Normalisation) -> FloatArray:
         Finite intensities, any strides.
     how : {"histogram", "percentile", "zscore", "foreground"}
         Equalise the histogram, or clip to the 1st to 99th percentile, or neither, then z-score;
-        or z-score by the foreground alone, see `zscore_foreground`.
+        or z-score by the foreground alone, see `strokeseg.foreground`.
 
     Returns
     -------
@@ -142,36 +141,6 @@ def zscore(data: FloatArray) -> FloatArray:
     if deviation > 0.0:
         flat_out *= np.float32(1.0 / deviation)
     return out
-
-
-def zscore_foreground(data: Image) -> Image:
-    """Z-score by the voxels brighter than the image's mean, clipped to -5 to 10.
-
-    Roughly the head without the air, so that how much air a field of view holds changes nothing.
-
-    Parameters
-    ----------
-    data : float32 NumPy array or torch tensor
-        Finite intensities. Written in what the two have in common: training and inference run
-        these very lines, and on a GPU nothing here waits for the device.
-
-    Returns
-    -------
-    The same kind of array
-        A new one; all 0 if the image is constant.
-    """
-    image = cast(Any, data)
-    # Measured from the darkest voxel, so that a large offset costs no digits.
-    shifted = image - image.min()
-    bright = shifted > shifted.mean()
-    count = bright.sum()
-    count = count + (count == 0)
-    # In place, which keeps NumPy's float32.
-    shifted -= (shifted * bright).sum() / count
-    deviation = (((shifted * bright) ** 2).sum() / count) ** 0.5
-    shifted /= deviation + (deviation == 0)
-    varies = image.max() > image.min()
-    return cast(Image, shifted.clip(*_FOREGROUND_RANGE) * varies)
 
 
 def padding_value(image: FloatArray, how: Normalisation) -> float:

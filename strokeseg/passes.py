@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from strokeseg.arrays import FloatArray
 from strokeseg.ensemble import Member
 from strokeseg.flips import FLIPS
+from strokeseg.foreground import within_limits
 from strokeseg.grid import Grid, working_grid
 from strokeseg.intensity import clip_hounsfield, normalise, padding_value
 from strokeseg.loaded import LoadedModel
@@ -99,6 +100,9 @@ def _prepare(name: str, volume: Volume, number: int, run: Run) -> Prepared:
     config = run.models[number].model.config
     working = working_grid(volume.grid, config.voxel_size_mm)
     data = clip_hounsfield(volume.data) if name == "ct" else volume.data
+    if config.normalisation == "foreground":
+        # Before interpolation makes many voxels of a broken one.
+        data = within_limits(data)
     image = normalise(resample_image(data, volume.grid, working), config.normalisation)
     plan = plan_windows(
         image.shape,

@@ -18,6 +18,7 @@ FLOORS = (
     ("volume",),
     ("axiswise",),
     ("resample",),
+    ("foreground",),
     ("intensity",),
     ("windows", "flips"),
     ("network",),

@@ -11,7 +11,6 @@ from strokeseg.intensity import (
     normalise,
     padding_value,
     zscore,
-    zscore_foreground,
 )
 from tests.factories import KINDS, head
 
@@ -154,12 +153,6 @@ def test_air_around_the_head_does_not_change_the_foreground():
     np.testing.assert_allclose(
         normalise(wide, "foreground")[4:-4, 4:-4, 4:-4], normalise(narrow, "foreground"), atol=1e-4
     )
-
-
-def test_torch_and_numpy_have_the_same_foreground(scan):
-    torch = pytest.importorskip("torch")
-    tensor = zscore_foreground(torch.from_numpy(scan))
-    np.testing.assert_allclose(tensor.numpy(), zscore_foreground(scan), atol=1e-4)
 
 
 def test_outside_a_normalised_image_is_air_for_a_model_trained_so(scan):

@@ -79,7 +79,8 @@ def test_image_and_target_stay_aligned_under_warp_and_flips(sources, make_config
     # Bright lesion alone on dark tissue, no scanner: what is bright must be called lesion.
     config = make_config(
         intensity="bias_strength = 0.0\ngamma_std = 0.0\nblur_share = 0.0\nthick_share = 0.0\n"
-        "snr_minimum = 1e6\nsnr_maximum = 1e6\nstrip_share = 0.0\n",
+        "snr_minimum = 1e6\nsnr_maximum = 1e6\nstrip_share = 0.0\n"
+        'normalisation = "zscore"\n',
         lesion="fade_share = 0.0\ntarget_above_unfaded = 0.5\n",
         spatial="elastic = 0.08\nflip_probability = [0.5, 0.5, 0.5]\n",
     )
