@@ -4,15 +4,21 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import numpy as np
 
 from strokeseg.arrays import FloatArray
+from strokeseg.brain_box import grid_of
 from strokeseg.ensemble import Member
+from strokeseg.field_of_view import Sight, find_brain
 from strokeseg.flips import FLIPS
 from strokeseg.foreground import within_limits
 from strokeseg.grid import Grid, working_grid
 from strokeseg.intensity import clip_hounsfield, normalise, padding_value
 from strokeseg.loaded import LoadedModel
 from strokeseg.memory_plan import MemoryPlan
+from strokeseg.models.config import FieldOfView
 from strokeseg.options import Options, Progress
 from strokeseg.record import Seen
 from strokeseg.resample import resample_image
@@ -52,12 +58,26 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A scan as a network sees it."""
+    """A scan on a network's working grid, and where it came from."""
 
     image: FloatArray
-    plan: WindowPlan
     working: Grid
     native: Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Passed:
+    """What the networks said of the scans, and what they saw of each, by number and name."""
+
+    members: list[Member]
+    sights: Mapping[tuple[int, str], Sight]
+
+    def as_record(self) -> list[dict[str, Any]]:
+        """Give what was seen as plain values."""
+        return [
+            {"modality": name, "model": number} | sight.as_record()
+            for (number, name), sight in self.sights.items()
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,42 +116,61 @@ def read_scans(
 
 
 def _prepare(name: str, volume: Volume, number: int, run: Run) -> Prepared:
-    """Bring one scan to a model's working grid, and lay windows over it."""
+    """Bring one scan to a model's working grid."""
     config = run.models[number].model.config
     working = working_grid(volume.grid, config.voxel_size_mm)
     data = clip_hounsfield(volume.data) if name == "ct" else volume.data
     if config.normalisation == "foreground":
         # Before interpolation makes many voxels of a broken one.
         data = within_limits(data)
-    image = normalise(resample_image(data, volume.grid, working), config.normalisation)
+    return Prepared(resample_image(data, volume.grid, working), working, volume.grid)
+
+
+def see_scans(scans: Scans, run: Run) -> Passed:
+    """Run every network on every scan; what a network sees is let go of as it has been seen."""
+    flips = FLIPS if run.options.tta else FLIPS[:1]
+    settings, progress = run.memory.settings, run.clock.progress
+    members, sights = [], {}
+    for number, loaded in enumerate(run.models):
+        for name in scans.seen:
+            scan, sight = _cut(name, scans.prepared.pop((number, name)), number, run)
+            plan, image = _lay_windows(scan.image, number, run)
+            with run.clock.stage(f"segment {name}", len(flips) * len(plan.starts)):
+                logits = scan_logits(
+                    loaded.engine, image, plan, flips, progress.on_window, settings.kept_bytes
+                )
+            members.append(Member(logits, scan.working, scan.native, name, sight.is_cut))
+            sights[number, name] = sight
+        if settings.releases:
+            loaded.engine.release()
+    return Passed(members, sights)
+
+
+def _cut(name: str, scan: Prepared, number: int, run: Run) -> tuple[Prepared, Sight]:
+    """Cut a scan to its brain, where that is wanted and one is found."""
+    loaded, whole = run.models[number], scan.working
+    wanted = cast(FieldOfView, run.options.field_of_view or loaded.model.config.field_of_view)
+    if wanted == "whole":
+        return scan, Sight(whole, whole, wanted, is_cut=False)
+    window = run.memory.settings.windows[number]
+    with run.clock.stage(f"find the brain in {name}"):
+        box = find_brain(scan.image, whole, loaded, window)
+    if box is None:
+        return scan, Sight(whole, whole, wanted, is_cut=False)
+    kept = grid_of(box, whole)
+    image = np.ascontiguousarray(scan.image[box])
+    return replace(scan, image=image, working=kept), Sight(whole, kept, wanted, is_cut=True)
+
+
+def _lay_windows(image: FloatArray, number: int, run: Run) -> tuple[WindowPlan, FloatArray]:
+    """Normalise what a network sees, and lay windows over it."""
+    config = run.models[number].model.config
+    with run.clock.stage("prepare"):
+        seen = normalise(image, config.normalisation)
     plan = plan_windows(
-        image.shape,
+        seen.shape,
         run.memory.settings.windows[number],
         run.options.overlap,
         config.spec.stride_product,
     )
-    plan = replace(plan, padding=padding_value(image, config.normalisation))
-    return Prepared(image, plan, working, volume.grid)
-
-
-def see_scans(scans: Scans, run: Run) -> list[Member]:
-    """Run every network on every scan; what a network sees is let go of as it has been seen."""
-    flips = FLIPS if run.options.tta else FLIPS[:1]
-    settings, progress = run.memory.settings, run.clock.progress
-    members = []
-    for number, loaded in enumerate(run.models):
-        for name in scans.seen:
-            scan = scans.prepared.pop((number, name))
-            with run.clock.stage(f"segment {name}", len(flips) * len(scan.plan.starts)):
-                logits = scan_logits(
-                    loaded.engine,
-                    scan.image,
-                    scan.plan,
-                    flips,
-                    progress.on_window,
-                    settings.kept_bytes,
-                )
-            members.append(Member(logits, scan.working, scan.native))
-        if settings.releases:
-            loaded.engine.release()
-    return members
+    return replace(plan, padding=padding_value(seen, config.normalisation)), seen

@@ -9,14 +9,14 @@ from strokeseg.arrays import BoolArray, LabelArray
 from strokeseg.brain import brain_volume_ml, find_midline_mm
 from strokeseg.counting import count_labels
 from strokeseg.decision import decide, flip_volumes_ml, make_rule
-from strokeseg.ensemble import Member, Posterior, flip_spread, posterior
+from strokeseg.ensemble import Posterior, flip_spread, posterior
 from strokeseg.errors import DataError
 from strokeseg.grid import Grid
 from strokeseg.lesions import find_lesions, lesion_volume_ml
 from strokeseg.loaded import Hardware, LoadedModel, check_compatible, load_model
 from strokeseg.memory_plan import plan_memory
 from strokeseg.options import Options, Progress, Silence, choose_reference, order_modalities
-from strokeseg.passes import Clock, Run, Scans, read_scans, see_scans
+from strokeseg.passes import Clock, Passed, Run, Scans, read_scans, see_scans
 from strokeseg.record import Measures, case_warnings, make_record
 from strokeseg.resample import resample_image
 from strokeseg.result import Result
@@ -85,14 +85,15 @@ def predict(
             return _conclude(scans, see_scans(scans, run), run)
 
 
-def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
+def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
     """Turn logits into a lesion, and measure it. Each array goes when it is no longer needed."""
     grid, config, options = scans.reference.grid, run.models[0].model.config, run.options
-    names, rule = config.class_names, make_rule(config, options)
+    names, rule, members = config.class_names, make_rule(config, options), passed.members
+    fusion = options.fused(config.fusion)
     with run.clock.stage("compare flips"):
-        working = next(m.working for m in members if m.native is grid)
+        working = passed.sights[0, scans.reference_name].whole
         least = rule.threshold, rule.min_peak
-        spread = flip_spread(members, working, *least, with_std=options.uncertainty)
+        spread = flip_spread(members, working, *least, with_std=options.uncertainty, fusion=fusion)
         members[:] = [replace(m, logits=replace(m.logits, per_flip=[])) for m in members]
     with run.clock.stage("classify"):
         answer = posterior(
@@ -101,6 +102,7 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
             with_entropy=options.uncertainty,
             with_argmax=rule.threshold is None,
             slab_bytes=run.memory.settings.slab_bytes,
+            fusion=fusion,
         )
         members.clear()
         decision = decide(answer, grid, rule)
@@ -122,6 +124,8 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
         record = make_record(scans.seen, run.models, options, measures, asdict(rule), run.memory)
     record |= {
         "reference": scans.reference_name,
+        "fusion": fusion.as_record(),
+        "fields_of_view": passed.as_record(),
         "warnings": list(warnings),
         "seconds": run.clock.seconds,
     }
