@@ -8,7 +8,7 @@ white matter, the lower one unless it is plain that the scan is upside down.
 import numpy as np
 from scipy import ndimage
 
-from strokeseg.arrays import AffineArray, BoolArray, LabelArray, Shape3
+from strokeseg.arrays import AffineArray, BoolArray, LabelArray
 from strokeseg.components import Box, bounding_box
 from strokeseg.grid import Grid
 
@@ -103,5 +103,5 @@ def grid_of(box: Box, grid: Grid) -> Grid:
     """Give the grid of a box of voxels."""
     affine: AffineArray = grid.affine.copy()
     affine[:3, 3] = (grid.affine @ [*(s.start for s in box), 1.0])[:3]
-    shape: Shape3 = tuple(s.stop - s.start for s in box)  # type: ignore[assignment]
-    return Grid(shape, affine)
+    i, j, k = (s.stop - s.start for s in box)
+    return Grid((i, j, k), affine)

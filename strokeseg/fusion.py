@@ -161,7 +161,7 @@ class Voices:
         """Give the log-odds of all."""
         names, fusion = tuple(self._odds), self._fusion
         odds = [
-            said(self._odds[name] / np.maximum(self._reach[name], 1), name, fusion)
+            said(self._odds[name] / np.maximum(self._reach[name], np.float32(1)), name, fusion)
             for name in names
         ]
         counts = [

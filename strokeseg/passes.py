@@ -15,7 +15,7 @@ from strokeseg.field_of_view import Sight, find_brain
 from strokeseg.flips import FLIPS
 from strokeseg.foreground import within_limits
 from strokeseg.grid import Grid, working_grid
-from strokeseg.intensity import clip_hounsfield, normalise, padding_value
+from strokeseg.intensity import clip_hounsfield, normalise, padding_value, range_warning
 from strokeseg.loaded import LoadedModel
 from strokeseg.memory_plan import MemoryPlan
 from strokeseg.models.config import FieldOfView
@@ -72,6 +72,11 @@ class Passed:
     members: list[Member]
     sights: Mapping[tuple[int, str], Sight]
 
+    def frame(self, name: str) -> Grid | None:
+        """Give what the first network saw of a scan, where that is not all of it."""
+        sight = self.sights[0, name]
+        return sight.kept if sight.is_cut else None
+
     def as_record(self) -> list[dict[str, Any]]:
         """Give what was seen as plain values."""
         return [
@@ -103,7 +108,7 @@ def read_scans(
     for name in (reference, *(name for name in order if name != reference)):
         with run.clock.stage("read"):
             volume = read(images[name])
-        seen[name] = Seen(volume.grid, volume.path, volume.warnings)
+        seen[name] = Seen(volume.grid, volume.path, (*volume.warnings, *_doubts(name, volume, run)))
         kept = kept or volume
         with run.clock.stage("prepare"):
             for number in range(len(run.models)):
@@ -113,6 +118,15 @@ def read_scans(
         raise ValueError("no scan was given")
     passes = {(n, name): prepared[n, name] for n in range(len(run.models)) for name in order}
     return Scans(reference, kept, {name: seen[name] for name in order}, passes)
+
+
+def _doubts(name: str, volume: Volume, run: Run) -> tuple[str, ...]:
+    """Say what a model's own normalisation makes of a scan's odd voxels; ours minds none."""
+    hows = {loaded.model.config.normalisation for loaded in run.models}
+    if hows == {"foreground"} or name == "ct":
+        return ()
+    doubt = range_warning(volume.data)
+    return () if doubt is None else (doubt,)
 
 
 def _prepare(name: str, volume: Volume, number: int, run: Run) -> Prepared:

@@ -145,6 +145,7 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         warnings=warnings,
         record=record,
         reference=scans.reference,
+        frame=passed.frame(scans.reference_name),
     )
 
 

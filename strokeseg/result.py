@@ -1,7 +1,7 @@
 """What a prediction gives: arrays, lesions, volumes, warnings, and how to save them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -67,6 +67,8 @@ class Result:
         How it was made: inputs, models, engine, options, seconds, memory.
     reference : Volume
         The scan whose grid this is.
+    frame : Grid or None
+        What the network saw of it, where it was cut to its brain.
     """
 
     mask: BoolArray
@@ -84,6 +86,7 @@ class Result:
     warnings: tuple[str, ...]
     record: Mapping[str, Any] = field(repr=False)
     reference: Volume = field(repr=False)
+    frame: Grid | None = field(default=None, repr=False)
 
     def save(
         self,
@@ -94,6 +97,7 @@ class Result:
         overwrite: bool = False,
         sources: Mapping[str, str] | None = None,
         anonymise: bool = False,
+        framed: bool = False,
     ) -> tuple[Path, ...]:
         """Write the chosen files and the record, all of them or none.
 
@@ -113,6 +117,8 @@ class Result:
         anonymise
             Whether to leave out what the inputs are called and where they lie; see
             `strokeseg.anonymous`.
+        framed
+            Whether the picture frames what the network saw of the scan.
 
         Returns
         -------
@@ -129,7 +135,7 @@ class Result:
             If writing fails half-way.
         """
         record = without_names(self.record) if anonymise else dict(self.record)
-        words = _Words.of(record, self.reference, sources or {})
+        words = replace(_Words.of(record, self.reference, sources or {}), framed=framed)
         names = OutputNames.for_prefix(Path(directory), check_prefix(prefix or words.prefix))
         chosen = frozenset(kinds)
         check_outputs(names.chosen(chosen), self._input_paths(), overwrite=overwrite)
@@ -148,8 +154,11 @@ class Result:
             _remove_stale(names, written)
         return written
 
-    def picture(self, title: str | None = None) -> bytes:
-        """Draw the result over the reference scan, as a PNG; its file name is the usual title."""
+    def picture(self, title: str | None = None, *, framed: bool = False) -> bytes:
+        """Draw the result over the reference scan, as a PNG; its file name is the usual title.
+
+        With `framed`, a frame shows what the network saw, where that was not the whole scan.
+        """
         low, high = self.volume_range_ml
         subtitle = ""
         if self.lesions:
@@ -157,7 +166,8 @@ class Result:
             subtitle = legend(self.volume_ml, len(self.lesions)) + spread
         clip = clip_hounsfield if self.record["reference"] == "ct" else None
         name = title or _file_name(self.reference)
-        return draw(self.reference.data, self.mask, self.grid, name, subtitle, clip)
+        frame = self.frame if framed else None
+        return draw(self.reference.data, self.mask, self.grid, name, subtitle, clip, frame)
 
     def _input_paths(self) -> list[Path]:
         return [Path(i["path"]) for i in self.record["inputs"].values() if i["path"] is not None]
@@ -188,7 +198,7 @@ class Result:
         elif final == names.lesions:
             write_text(where, lesion_table(self.lesions))
         else:
-            write_atomically(where, [self.picture(words.title)])
+            write_atomically(where, [self.picture(words.title, framed=words.framed)])
 
     def _uncertainty(self) -> tuple[FloatArray, FloatArray]:
         """Give entropy and flip deviation."""
@@ -207,6 +217,7 @@ class _Words:
     inputs: Mapping[str, str]
     title: str
     prefix: str
+    framed: bool = False
 
     @classmethod
     def of(cls, record: Mapping[str, Any], reference: Volume, given: Mapping[str, str]) -> Self:

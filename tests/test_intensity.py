@@ -10,6 +10,7 @@ from strokeseg.intensity import (
     equalise_histogram,
     normalise,
     padding_value,
+    range_warning,
     zscore,
 )
 from tests.factories import KINDS, head
@@ -159,3 +160,15 @@ def test_outside_a_normalised_image_is_air_for_a_model_trained_so(scan):
     image = normalise(scan, "foreground")
     assert padding_value(image, "foreground") == image.min() < -0.5
     assert padding_value(normalise(scan, "histogram"), "histogram") == 0
+
+
+def test_a_range_that_few_voxels_set_is_told(scan):
+    assert range_warning(scan) is None
+    spoilt = scan.copy()
+    spoilt[0, 0, 0] = 5 * scan.max()
+    assert "fewer than 1 in 10,000 voxels" in range_warning(spoilt)
+    spoilt[0, 0, 0] = -3 * scan.max()
+    assert "fewer than 1 in 10,000 voxels" in range_warning(spoilt)
+    many = scan.copy()
+    many[:2, :8, :8] = 5 * scan.max()
+    assert range_warning(many) is None

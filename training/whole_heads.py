@@ -230,7 +230,8 @@ def _brain(labels: LabelArray, above: BoolArray) -> BoolArray:
         return matter
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
-    return np.asarray(pieces == sizes.argmax())
+    largest: BoolArray = np.asarray(pieces) == sizes.argmax()
+    return largest
 
 
 def _extent(mask: BoolArray, axis: int) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from strokeseg.cli import arguments as a
+from strokeseg.cli import method
 from strokeseg.cli.damaged import tell_damaged
 from strokeseg.console import say, say_error, say_warning, show_facts, show_table, show_text
 from strokeseg.errors import StrokesegError
@@ -61,6 +62,9 @@ def batch(
     min_volume_ml: a.MinVolume = None,
     min_peak: a.MinPeak = None,
     brain_mask: a.BrainMask = None,
+    field_of_view: method.SeenField = None,
+    fusion: method.FusionName = None,
+    weight: method.Weights = None,
     engine: a.EngineName = "auto",
     device: a.Device = "auto",
     precision: a.Precision = "fp32",
@@ -93,6 +97,9 @@ def batch(
         min_volume_ml=min_volume_ml,
         min_peak=min_peak,
         brain_mask=brain_mask,
+        field_of_view=field_of_view,
+        fusion=fusion,
+        weights=method.weights_of(weight),
         uncertainty="uncertainty" in kinds,
     )
     job = BatchJob(

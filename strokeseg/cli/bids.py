@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from strokeseg.cli import arguments as a
+from strokeseg.cli import method
 from strokeseg.cli.batch import (
     Show,
     choose_shard,
@@ -144,6 +145,9 @@ def bids(
     min_volume_ml: a.MinVolume = None,
     min_peak: a.MinPeak = None,
     brain_mask: a.BrainMask = None,
+    field_of_view: method.SeenField = None,
+    fusion: method.FusionName = None,
+    weight: method.Weights = None,
     engine: a.EngineName = "auto",
     device: a.Device = "auto",
     precision: a.Precision = "fp32",
@@ -184,6 +188,9 @@ def bids(
         min_volume_ml=min_volume_ml,
         min_peak=min_peak,
         brain_mask=brain_mask,
+        field_of_view=field_of_view,
+        fusion=fusion,
+        weights=method.weights_of(weight),
         uncertainty="uncertainty" in kinds,
     )
     job = BatchJob(

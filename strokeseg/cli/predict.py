@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strokeseg.cli import arguments as a
+from strokeseg.cli import method
 from strokeseg.console import Reporter, say_warning, show_facts, show_text
 from strokeseg.errors import UsageError
 
@@ -40,6 +41,9 @@ def predict(
     min_volume_ml: a.MinVolume = None,
     min_peak: a.MinPeak = None,
     brain_mask: a.BrainMask = None,
+    field_of_view: method.SeenField = None,
+    fusion: method.FusionName = None,
+    weight: method.Weights = None,
     engine: a.EngineName = "auto",
     device: a.Device = "auto",
     precision: a.Precision = "fp32",
@@ -70,6 +74,9 @@ def predict(
         min_volume_ml=min_volume_ml,
         min_peak=min_peak,
         brain_mask=brain_mask,
+        field_of_view=field_of_view,
+        fusion=fusion,
+        weights=method.weights_of(weight),
         uncertainty="uncertainty" in kinds,
     )
     job = Job(
@@ -78,7 +85,7 @@ def predict(
         hardware=a.hardware_of(engine, device, precision, threads, max_memory),
         options=options,
         offline=offline,
-        output=Output(output, prefix, kinds, overwrite, anonymise),
+        output=Output(output, prefix, kinds, overwrite, anonymise, framed=debug),
     )
     result, written = run_job(job, quiet=quiet)
     if as_json:
@@ -91,7 +98,8 @@ def predict(
 class Output:
     """Where results go, under which names, which of them, and whether they may replace others.
 
-    `anonymise`: whether they name no file that they were made from.
+    `anonymise`: whether they name no file that they were made from. `framed`: whether the picture
+    shows what the network saw.
     """
 
     directory: Path
@@ -99,6 +107,7 @@ class Output:
     kinds: frozenset[str]
     overwrite: bool
     anonymise: bool = False
+    framed: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,6 +156,7 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
             kinds=output.kinds,
             overwrite=output.overwrite,
             anonymise=output.anonymise,
+            framed=output.framed,
         )
     for warning in result.warnings:
         say_warning(warning)

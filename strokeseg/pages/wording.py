@@ -133,9 +133,8 @@ def _method(case: CaseFacts) -> list[tuple[str, str]]:
 
 def _named(case: CaseFacts) -> set[str]:
     """Give the options that the rule states already."""
-    return {"threshold", "min_volume_ml", "min_peak", "brain_mask", "tta"} & {
-        *_mapping(case.record.get("options"))
-    }
+    stated = {"threshold", "min_volume_ml", "min_peak", "brain_mask", "tta", "fusion", "weights"}
+    return stated & {*_mapping(case.record.get("options"))}
 
 
 def _run(record: Mapping[str, Any]) -> list[tuple[str, str]]:
