@@ -13,7 +13,7 @@ from strokeseg.brain import (
 from strokeseg.components import label_components
 from strokeseg.ensemble import FlipSpread, Posterior
 from strokeseg.grid import Grid
-from strokeseg.hull import brain_hull
+from strokeseg.hull import find_hull
 from strokeseg.lesions import large_enough, lesion_volume_ml, threshold_probability
 from strokeseg.models.config import ModelConfig
 from strokeseg.options import Options
@@ -97,7 +97,7 @@ def decide(answer: Posterior, grid: Grid, rule: Rule) -> Decision:
         tissues = tuple(range(1, lesion))
         brain = brain_mask(labels, grid, tissues, lesion)
         if rule.hull_margin_mm is not None and _is_judge(brain, grid, rule):
-            hull = brain_hull(labels, grid, tissues, rule.hull_margin_mm)
+            hull = find_hull(labels, grid, tissues).within(rule.hull_margin_mm)
             found = found & hull
             # What was cut off is no part of the brain either, however it hung on to it.
             brain &= hull

@@ -147,33 +147,33 @@ def see_scans(scans: Scans, run: Run) -> Passed:
     members, sights = [], {}
     for number, loaded in enumerate(run.models):
         for name in scans.seen:
-            scan, sight = _cut(name, scans.prepared.pop((number, name)), number, run)
-            plan, image = _lay_windows(scan.image, number, run)
+            image, sight, native = _cut(name, scans.prepared.pop((number, name)), number, run)
+            # What a network sees takes the place of the scan.
+            plan, image = _lay_windows(image, number, run)
             with run.clock.stage(f"segment {name}", len(flips) * len(plan.starts)):
                 logits = scan_logits(
                     loaded.engine, image, plan, flips, progress.on_window, settings.kept_bytes
                 )
-            members.append(Member(logits, scan.working, scan.native, name, sight.is_cut))
+            members.append(Member(logits, sight.kept, native, name, sight.is_cut))
             sights[number, name] = sight
         if settings.releases:
             loaded.engine.release()
     return Passed(members, sights)
 
 
-def _cut(name: str, scan: Prepared, number: int, run: Run) -> tuple[Prepared, Sight]:
-    """Cut a scan to its brain, where that is wanted and one is found."""
+def _cut(name: str, scan: Prepared, number: int, run: Run) -> tuple[FloatArray, Sight, Grid]:
+    """Cut a scan to its brain, where that is wanted and one is found; its own grid comes along."""
     loaded, whole = run.models[number], scan.working
     wanted = cast(FieldOfView, run.options.field_of_view or loaded.model.config.field_of_view)
-    if wanted == "whole":
-        return scan, Sight(whole, whole, wanted, is_cut=False)
-    window = run.memory.settings.windows[number]
-    with run.clock.stage(f"find the brain in {name}"):
-        box = find_brain(scan.image, whole, loaded, window)
+    box = None
+    if wanted == "brain":
+        window = run.memory.settings.windows[number]
+        with run.clock.stage(f"find the brain in {name}"):
+            box = find_brain(scan.image, whole, loaded, window)
     if box is None:
-        return scan, Sight(whole, whole, wanted, is_cut=False)
-    kept = grid_of(box, whole)
-    image = np.ascontiguousarray(scan.image[box])
-    return replace(scan, image=image, working=kept), Sight(whole, kept, wanted, is_cut=True)
+        return scan.image, Sight(whole, whole, wanted, is_cut=False), scan.native
+    sight = Sight(whole, grid_of(box, whole), wanted, is_cut=True)
+    return np.ascontiguousarray(scan.image[box]), sight, scan.native
 
 
 def _lay_windows(image: FloatArray, number: int, run: Run) -> tuple[WindowPlan, FloatArray]:

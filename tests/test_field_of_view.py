@@ -220,7 +220,8 @@ def test_the_command_line_takes_what_is_seen_and_how_scans_become_one(tmp_path):
         ["--fusion", "vote"],
         ["--weight", "flair"],
         ["--weight", "flair=heavy"],
-        ["--weight", "flair=-1"],
+        ["--weight", "t1=-1"],
+        ["--weight", "flair=2"],
         ["--weight", "flair=1", "--weight", "flair=2"],
     ],
 )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from strokeseg.grid import Grid
-from strokeseg.hull import brain_hull
+from strokeseg.hull import find_hull
 
 GRID = Grid((70, 70, 70), np.diag([3.0, 3.0, 3.0, 1.0]))
 
@@ -16,7 +16,7 @@ BRAIN = ball((35, 35, 35), 20)
 
 
 def hull(tissue, margin_mm=0.0, **changes):
-    return brain_hull(tissue.astype(np.uint8), GRID, (1, 2, 3, 4), margin_mm, **changes)
+    return find_hull(tissue.astype(np.uint8), GRID, (1, 2, 3, 4), **changes).within(margin_mm)
 
 
 def test_a_brain_that_is_whole_is_its_own_hull():

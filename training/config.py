@@ -23,6 +23,7 @@ SHARES = (
     *("intensity.thick_share", "intensity.strip_share", "real.equalise_share", "real.shift_share"),
     *("optimiser.dropout", "optimiser.average", "ageing.share"),
     "intensity.rim_share",
+    "intensity.spoil_share",
 )
 AT_LEAST_ONE = (
     *("optimiser.steps", "optimiser.batch", "checkpoint_steps", "contrast.texture_bank"),

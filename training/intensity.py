@@ -16,6 +16,7 @@ from strokeseg.training.filters import (
     smooth_field,
 )
 from strokeseg.training.settings import IntensityConfig
+from strokeseg.training.spoiling import Spoil, apply_spoil, draw_spoil
 from strokeseg.training.susceptibility import brighten_rims, draw_rims
 
 CLOSING_VOX = 3
@@ -38,6 +39,7 @@ class Scanner:
     strip: bool
     strip_dilation_vox: int
     rims: FloatArray | None = None
+    spoil: Spoil | None = None
 
 
 def draw_scanner(rng: np.random.Generator, config: IntensityConfig) -> Scanner:
@@ -58,6 +60,7 @@ def draw_scanner(rng: np.random.Generator, config: IntensityConfig) -> Scanner:
         strip=bool(rng.random() < config.strip_share),
         strip_dilation_vox=int(rng.integers(-config.strip_erode_vox, config.strip_dilate_vox + 1)),
         rims=draw_rims(rng, config),
+        spoil=draw_spoil(rng, config),
     )
 
 
@@ -79,7 +82,7 @@ def apply_scanner(
     image = clip_to_percentiles(image, config.clip_percentiles)
     if scanner.strip:
         image = image * strip_mask(brain, scanner.strip_dilation_vox)
-    return image
+    return apply_spoil(image, scanner.spoil)
 
 
 def apply_gamma(image: torch.Tensor, gamma: float) -> torch.Tensor:

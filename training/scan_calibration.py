@@ -167,8 +167,8 @@ def tables(stages: Sequence[Sequence[Trial]], gained: dict[str, tuple[float, flo
     for trials in stages:
         chosen = best(trials)
         lines += ["", "| rule | Dice + LF1 | false ml |", "|---|---|---|"]
-        shown = sorted(trials, key=lambda trial: -trial.worth)[:24]
-        for trial in dict.fromkeys([chosen, *shown]):
+        others = [trial for trial in trials if trial is not chosen]
+        for trial in (chosen, *sorted(others, key=lambda trial: -trial.worth)[:24]):
             mark = " (chosen)" if trial is chosen else ""
             lines.append(f"| {trial.name}{mark} | {trial.worth:.3f} | {trial.false_ml:.2f} |")
     return "\n".join(lines) + "\n"

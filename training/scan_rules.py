@@ -10,7 +10,7 @@ from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.components import Components, label_components
 from strokeseg.ensemble import posterior
 from strokeseg.fusion import Fusion
-from strokeseg.hull import brain_hull
+from strokeseg.hull import Hull, find_hull
 from strokeseg.lesions import large_enough
 from strokeseg.overlap import dice
 from strokeseg.training.scores import count_lesions
@@ -58,7 +58,7 @@ class Judge:
 
     def __init__(self, case: SeenCase) -> None:
         self._case = case
-        self._hulls: dict[float, BoolArray] = {}
+        self._found: Hull | None = None
         self._answers: dict[str, FloatArray] = {}
         self._marks: dict[tuple[Any, ...], tuple[Mark, ...]] = {}
         plain = posterior(case.members, case.grid, with_entropy=False)
@@ -111,7 +111,7 @@ class Judge:
         return str(fusion) if len(set(self._case.modalities)) > 1 else ""
 
     def _hull(self, margin_mm: float) -> BoolArray:
-        if margin_mm not in self._hulls:
+        if self._found is None:
             labels = self._labels.astype(np.uint8)
-            self._hulls[margin_mm] = brain_hull(labels, self._case.grid, self._tissues, margin_mm)
-        return self._hulls[margin_mm]
+            self._found = find_hull(labels, self._case.grid, self._tissues)
+        return self._found.within(margin_mm)

@@ -128,6 +128,7 @@ class IntensityConfig:
 
     `rim_share` of images have 1 to `rim_count` bright rims, `rim_depth_vox` deep, up to `rim_gain`
     times brighter in addition.
+    `spoil_share` of images have a hot voxel, a hot stripe, or padding far below 0.
     `clip_percentiles` of (0, 100) clips nothing; `normalisation` is one of `strokeseg.intensity`.
     """
 
@@ -150,6 +151,7 @@ class IntensityConfig:
     rim_count: int = 5
     rim_gain: float = 2.0
     rim_depth_vox: float = 4.0
+    spoil_share: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def draw_whole_head(
     images, target = {}, None
     shown = STAGES.get(stage, {})
     for family in families:
-        params, sees = _in_sequence(rng, centre, family, shown.get(family, ()), sources, settings)
+        params, sees = in_sequence(rng, centre, family, shown.get(family, ()), sources, settings)
         image, found = build_synthetic(params, sources, settings, heads)
         images[family] = image.numpy()
         target = found if sees or target is None else target
@@ -154,7 +154,7 @@ def _recentred(params: SampleParams, sources: Sources, settings: TrainConfig) ->
     return replace(params, warp=replace(params.warp, matrix=matrix))
 
 
-def _in_sequence(
+def in_sequence(
     rng: np.random.Generator,
     params: SampleParams,
     family: str,

@@ -79,8 +79,12 @@ def predict(
         weights=method.weights_of(weight),
         uncertainty="uncertainty" in kinds,
     )
+    images |= _named_images(image or [], images)
+    unheard = [name for name, _ in options.weights if name not in images]
+    if unheard:
+        raise UsageError(f"--weight {unheard[0]}: no such scan was given ({', '.join(images)})")
     job = Job(
-        images=images | _named_images(image or [], images),
+        images=images,
         models=tuple(model or ()),
         hardware=a.hardware_of(engine, device, precision, threads, max_memory),
         options=options,
