@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from strokeseg.cli import arguments as a
+from strokeseg.cli import method
 from strokeseg.cli.jobs import check_anonymity, job_of
 from strokeseg.cli.show.lines import (
     say,
@@ -69,6 +70,9 @@ def batch(
     min_volume_ml: a.MinVolume = None,
     min_peak: a.MinPeak = None,
     brain_mask: a.BrainMask = None,
+    field_of_view: method.SeenField = None,
+    fusion: method.FusionName = None,
+    weight: method.Weights = None,
     engine: a.EngineName = "auto",
     device: a.Device = "auto",
     precision: a.Precision = "fp32",

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from strokeseg.cli import arguments as a
+from strokeseg.cli import method
 from strokeseg.cli.batch import (
     Show,
     choose_shard,
@@ -145,6 +146,9 @@ def bids(
     min_volume_ml: a.MinVolume = None,
     min_peak: a.MinPeak = None,
     brain_mask: a.BrainMask = None,
+    field_of_view: method.SeenField = None,
+    fusion: method.FusionName = None,
+    weight: method.Weights = None,
     engine: a.EngineName = "auto",
     device: a.Device = "auto",
     precision: a.Precision = "fp32",

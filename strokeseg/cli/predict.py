@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strokeseg.cli import arguments as a
+from strokeseg.cli import method
 from strokeseg.cli.jobs import check_anonymity, hardware_of, options_of
 from strokeseg.cli.show.lines import Reporter, say_warning, show_facts, show_text
 from strokeseg.errors import UsageError
@@ -41,6 +42,9 @@ def predict(
     min_volume_ml: a.MinVolume = None,
     min_peak: a.MinPeak = None,
     brain_mask: a.BrainMask = None,
+    field_of_view: method.SeenField = None,
+    fusion: method.FusionName = None,
+    weight: method.Weights = None,
     engine: a.EngineName = "auto",
     device: a.Device = "auto",
     precision: a.Precision = "fp32",
@@ -62,13 +66,18 @@ def predict(
     images = {name: path for name, path in scans.items() if path is not None}
     kinds = parse_kinds(save)
     check_anonymity(anonymise=anonymise, debug=debug)
+    options = options_of(given, kinds)
+    images |= _named_images(image or [], images)
+    unheard = [name for name, _ in options.weights if name not in images]
+    if unheard:
+        raise UsageError(f"--weight {unheard[0]}: no such scan was given ({', '.join(images)})")
     job = Job(
-        images=images | _named_images(image or [], images),
+        images=images,
         models=tuple(model or ()),
         hardware=hardware_of(given),
-        options=options_of(given, kinds),
+        options=options,
         offline=offline,
-        output=Output(output, prefix, kinds, overwrite, anonymise),
+        output=Output(output, prefix, kinds, overwrite, anonymise, framed=debug),
     )
     result, written = run_job(job, quiet=quiet)
     if as_json:
@@ -81,7 +90,8 @@ def predict(
 class Output:
     """Where results go, under which names, which of them, and whether they may replace others.
 
-    `anonymise`: whether they name no file that they were made from.
+    `anonymise`: whether they name no file that they were made from. `framed`: whether the picture
+    shows what the network saw.
     """
 
     directory: Path
@@ -89,6 +99,7 @@ class Output:
     kinds: frozenset[str]
     overwrite: bool
     anonymise: bool = False
+    framed: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,6 +147,7 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
             kinds=output.kinds,
             overwrite=output.overwrite,
             anonymise=output.anonymise,
+            framed=output.framed,
         )
     for warning in result.warnings:
         say_warning(warning)

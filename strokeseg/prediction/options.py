@@ -1,9 +1,11 @@
 """What a user can choose about a prediction, checked before any work is done."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, cast, get_args
 
 from strokeseg.errors import UsageError
+from strokeseg.models.config import FieldOfView
+from strokeseg.models.fusion import Fusion, FusionRule
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,12 @@ class Options:
         Whether a lesion must touch the model's own brain.
     uncertainty
         Whether entropy and the standard deviation over the flips are wanted.
+    field_of_view
+        "brain" looks for the brain and sees that alone, "whole" sees all that a scan shows.
+    fusion
+        How several scans become one answer; see `strokeseg.models.fusion.Fusion`.
+    weights
+        How much a modality counts beside the others, as pairs of name and weight; 1 for the rest.
 
     Raises
     ------
@@ -47,6 +55,9 @@ class Options:
     min_peak: float | None = None
     brain_mask: bool | None = None
     uncertainty: bool = False
+    field_of_view: str | None = None
+    fusion: str | None = None
+    weights: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -60,7 +71,22 @@ class Options:
             raise UsageError(f"--min-volume-ml is {self.min_volume_ml:g}: give 0 or more")
         if self.min_peak is not None and not 0 <= self.min_peak < 1:
             raise UsageError(f"--min-peak is {self.min_peak:g}: give 0 to below 1, such as 0.5")
+        if self.field_of_view not in (None, *get_args(FieldOfView)):
+            raise UsageError(f"--field-of-view is {self.field_of_view!r}: give brain or whole")
+        # Refuses what no fusion has.
+        self.fused(Fusion())
+
+    def fused(self, own: Fusion) -> Fusion:
+        """Give the fusion of a model, changed as these options ask for.
+
+        Raises
+        ------
+        UsageError
+            If there is no such fusion, or a weight is out of range.
+        """
+        rule = own.rule if self.fusion is None else cast(FusionRule, self.fusion)
+        return replace(own, rule=rule, weights={**own.weights, **dict(self.weights)})
 
     def as_record(self) -> dict[str, Any]:
         """Give the options as plain values."""
-        return asdict(self)
+        return asdict(self) | {"weights": dict(self.weights)}

@@ -12,13 +12,13 @@ from strokeseg.images.reading import Source, outline
 from strokeseg.machine import at_most
 from strokeseg.models.loading import Hardware, LoadedModel, check_compatible, load_model
 from strokeseg.prediction.decision import decide, flip_volumes_ml, make_rule
-from strokeseg.prediction.ensemble import Member, flip_spread, posterior
+from strokeseg.prediction.ensemble import flip_spread, posterior
 from strokeseg.prediction.measures import case_warnings, measure_brain, measure_case
 from strokeseg.prediction.memory_plan import plan_memory
 from strokeseg.prediction.options import Options
 from strokeseg.prediction.progress import Clock, Progress, Silence
 from strokeseg.prediction.record import make_record
-from strokeseg.prediction.scans import Run, Scans, read_scans, see_scans
+from strokeseg.prediction.scans import Passed, Run, Scans, read_scans, see_scans
 from strokeseg.results.result import Result
 from strokeseg.space.resample import resample_image
 
@@ -84,14 +84,15 @@ def predict(
             return _conclude(scans, see_scans(scans, run), run)
 
 
-def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
+def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
     """Turn logits into a lesion, and measure it. Each array goes when it is no longer needed."""
     grid, config, options = scans.reference.grid, run.models[0].model.config, run.options
-    names, rule = config.class_names, make_rule(config, options)
+    names, rule, members = config.class_names, make_rule(config, options), passed.members
+    fusion = options.fused(config.fusion)
     with run.clock.stage("compare flips"):
-        working = next(m.working for m in members if m.native is grid)
+        working = passed.sights[0, scans.reference_name].whole
         least = rule.threshold, rule.min_peak
-        spread = flip_spread(members, working, *least, with_std=options.uncertainty)
+        spread = flip_spread(members, working, *least, with_std=options.uncertainty, fusion=fusion)
         members[:] = [replace(m, logits=replace(m.logits, per_flip=[])) for m in members]
     with run.clock.stage("classify"):
         answer = posterior(
@@ -100,6 +101,7 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
             with_entropy=options.uncertainty,
             with_argmax=rule.threshold is None,
             slab_bytes=run.memory.settings.slab_bytes,
+            fusion=fusion,
         )
         members.clear()
         decision = decide(answer, grid, rule)
@@ -120,7 +122,12 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
         warnings = (*case_warnings(scans.seen, measures), *run.memory.warnings())
         record = make_record(scans.seen, run.models, options, measures, asdict(rule), run.memory)
     record = replace(
-        record, reference=scans.reference_name, warnings=warnings, seconds=run.clock.seconds
+        record,
+        reference=scans.reference_name,
+        fusion=fusion.as_record(),
+        fields_of_view=tuple(passed.as_record()),
+        warnings=warnings,
+        seconds=run.clock.seconds,
     )
     return Result(
         mask=mask,
@@ -138,6 +145,7 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
         warnings=warnings,
         record=record.write(),
         reference=scans.reference,
+        frame=passed.frame(scans.reference_name),
     )
 
 

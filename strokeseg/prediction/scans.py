@@ -3,16 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
 
 from strokeseg.arrays import FloatArray
 from strokeseg.engines.flips import FLIPS
 from strokeseg.engines.scan import scan_logits
 from strokeseg.engines.windows import WindowPlan, plan_windows
 from strokeseg.images.foreground import within_limits
-from strokeseg.images.intensity import as_seen, normalise, padding_value
+from strokeseg.images.intensity import as_seen, normalise, padding_value, range_warning
 from strokeseg.images.reading import Source, Volume, read
+from strokeseg.measure.brain_box import grid_of
+from strokeseg.models.config import FieldOfView
 from strokeseg.models.loading import LoadedModel
 from strokeseg.prediction.ensemble import Member
+from strokeseg.prediction.field_of_view import Sight, find_brain
 from strokeseg.prediction.memory_plan import MemoryPlan
 from strokeseg.prediction.options import Options
 from strokeseg.prediction.progress import Clock
@@ -41,12 +47,31 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A scan as a network sees it."""
+    """A scan on a network's working grid, and where it came from."""
 
     image: FloatArray
-    plan: WindowPlan
     working: Grid
     native: Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Passed:
+    """What the networks said of the scans, and what they saw of each, by number and name."""
+
+    members: list[Member]
+    sights: Mapping[tuple[int, str], Sight]
+
+    def frame(self, name: str) -> Grid | None:
+        """Give what the first network saw of a scan, where that is not all of it."""
+        sight = self.sights[0, name]
+        return sight.kept if sight.is_cut else None
+
+    def as_record(self) -> list[dict[str, Any]]:
+        """Give what was seen as plain values."""
+        return [
+            {"modality": name, "model": number} | sight.as_record()
+            for (number, name), sight in self.sights.items()
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +97,8 @@ def read_scans(
     for name in (reference, *(name for name in order if name != reference)):
         with run.clock.stage("read"):
             volume = read(images[name])
-        seen[name] = ScanFacts(volume.grid, volume.path, volume.warnings)
+        warnings = (*volume.warnings, *_doubts(name, volume, run))
+        seen[name] = ScanFacts(volume.grid, volume.path, warnings)
         kept = kept or volume
         with run.clock.stage("prepare"):
             for number in range(len(run.models)):
@@ -84,43 +110,71 @@ def read_scans(
     return Scans(reference, kept, {name: seen[name] for name in order}, passes)
 
 
+def _doubts(name: str, volume: Volume, run: Run) -> tuple[str, ...]:
+    """Say what a model's own normalisation makes of a scan's odd voxels; ours minds none."""
+    hows = {loaded.model.config.normalisation for loaded in run.models}
+    if hows == {"foreground"} or name == "ct":
+        return ()
+    doubt = range_warning(volume.data)
+    return () if doubt is None else (doubt,)
+
+
 def _prepare(name: str, volume: Volume, number: int, run: Run) -> Prepared:
-    """Bring one scan to a model's working grid, and lay windows over it."""
+    """Bring one scan to a model's working grid."""
     config = run.models[number].model.config
     working = working_grid(volume.grid, config.voxel_size_mm)
     data = as_seen(name, volume.data)
     if config.normalisation == "foreground":
         # Before interpolation makes many voxels of a broken one.
         data = within_limits(data)
-    image = normalise(resample_image(data, volume.grid, working), config.normalisation)
+    return Prepared(resample_image(data, volume.grid, working), working, volume.grid)
+
+
+def see_scans(scans: Scans, run: Run) -> Passed:
+    """Run every network on every scan; what a network sees is let go of as it has been seen."""
+    flips = FLIPS if run.options.tta else FLIPS[:1]
+    settings, progress = run.memory.settings, run.clock.progress
+    members, sights = [], {}
+    for number, loaded in enumerate(run.models):
+        for name in scans.seen:
+            image, sight, native = _cut(name, scans.prepared.pop((number, name)), number, run)
+            # What a network sees takes the place of the scan.
+            plan, image = _lay_windows(image, number, run)
+            with run.clock.stage(f"segment {name}", len(flips) * len(plan.starts)):
+                logits = scan_logits(
+                    loaded.engine, image, plan, flips, progress.on_window, settings.kept_bytes
+                )
+            members.append(Member(logits, sight.kept, native, name, sight.is_cut))
+            sights[number, name] = sight
+        if settings.releases:
+            loaded.engine.release()
+    return Passed(members, sights)
+
+
+def _cut(name: str, scan: Prepared, number: int, run: Run) -> tuple[FloatArray, Sight, Grid]:
+    """Cut a scan to its brain, where that is wanted and one is found; its own grid comes along."""
+    loaded, whole = run.models[number], scan.working
+    wanted = cast(FieldOfView, run.options.field_of_view or loaded.model.config.field_of_view)
+    box = None
+    if wanted == "brain":
+        window = run.memory.settings.windows[number]
+        with run.clock.stage(f"find the brain in {name}"):
+            box = find_brain(scan.image, whole, loaded, window)
+    if box is None:
+        return scan.image, Sight(whole, whole, wanted, is_cut=False), scan.native
+    sight = Sight(whole, grid_of(box, whole), wanted, is_cut=True)
+    return np.ascontiguousarray(scan.image[box]), sight, scan.native
+
+
+def _lay_windows(image: FloatArray, number: int, run: Run) -> tuple[WindowPlan, FloatArray]:
+    """Normalise what a network sees, and lay windows over it."""
+    config = run.models[number].model.config
+    with run.clock.stage("prepare"):
+        seen = normalise(image, config.normalisation)
     plan = plan_windows(
-        image.shape,
+        seen.shape,
         run.memory.settings.windows[number],
         run.options.overlap,
         config.spec.stride_product,
     )
-    plan = replace(plan, padding=padding_value(image, config.normalisation))
-    return Prepared(image, plan, working, volume.grid)
-
-
-def see_scans(scans: Scans, run: Run) -> list[Member]:
-    """Run every network on every scan; what a network sees is let go of as it has been seen."""
-    flips = FLIPS if run.options.tta else FLIPS[:1]
-    settings, progress = run.memory.settings, run.clock.progress
-    members = []
-    for number, loaded in enumerate(run.models):
-        for name in scans.seen:
-            scan = scans.prepared.pop((number, name))
-            with run.clock.stage(f"segment {name}", len(flips) * len(scan.plan.starts)):
-                logits = scan_logits(
-                    loaded.engine,
-                    scan.image,
-                    scan.plan,
-                    flips,
-                    progress.on_window,
-                    settings.kept_bytes,
-                )
-            members.append(Member(logits, scan.working, scan.native))
-        if settings.releases:
-            loaded.engine.release()
-    return members
+    return replace(plan, padding=padding_value(seen, config.normalisation)), seen

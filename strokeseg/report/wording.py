@@ -120,7 +120,8 @@ def _method(case: CaseFacts) -> list[tuple[str, str]]:
     if flips is not None:
         rows.append(("flips", "none, one pass" if flips <= 1 else f"{flips:.0f}, averaged"))
     rule, options = case.record.rule or {}, case.record.options or {}
-    ruled = {"threshold", "min_volume_ml", "min_peak", "brain_mask", "tta"}  # the rule states them
+    # The rule states them.
+    ruled = {"threshold", "min_volume_ml", "min_peak", "brain_mask", "tta", "fusion", "weights"}
     for title, value in (*rule.items(), *((k, v) for k, v in options.items() if k not in ruled)):
         if value is not None:
             rows.append((str(title).replace("_", " "), _plain(value)))

@@ -84,6 +84,8 @@ class Record:
     brain_volume_ml: float | None = None
     memory: Mapping[str, Any] | None = None
     peak_memory_bytes: int | None = None
+    fusion: Mapping[str, Any] | None = None
+    fields_of_view: tuple[Mapping[str, Any], ...] | None = None
     warnings: tuple[str, ...] | None = None
     seconds: Mapping[str, float] | None = None
     kinds: tuple[str, ...] | None = None
@@ -117,6 +119,8 @@ class Record:
             brain_volume_ml=number(content.get("brain_volume_ml")),
             memory=_mapping(content.get("memory")),
             peak_memory_bytes=whole(content.get("peak_memory_bytes")),
+            fusion=_mapping(content.get("fusion")),
+            fields_of_view=_mappings(content.get("fields_of_view")),
             warnings=_texts(content.get("warnings")),
             seconds=None
             if spent is None
@@ -195,6 +199,12 @@ def _numbers(value: object) -> dict[str, float | None] | None:
 
 def _texts(value: object) -> tuple[str, ...] | None:
     return tuple(map(str, value)) if isinstance(value, list | tuple) else None
+
+
+def _mappings(value: object) -> tuple[Mapping[str, Any], ...] | None:
+    if not isinstance(value, list | tuple):
+        return None
+    return tuple(item for item in value if isinstance(item, Mapping))
 
 
 def _mapping(value: object) -> Mapping[str, Any] | None:

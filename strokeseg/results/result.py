@@ -71,6 +71,8 @@ class Result:
         How it was made: inputs, models, engine, options, seconds, memory.
     reference : Volume
         The scan whose grid this is.
+    frame : Grid or None
+        What the network saw of it, where it was cut to its brain.
     """
 
     mask: BoolArray
@@ -88,6 +90,7 @@ class Result:
     warnings: tuple[str, ...]
     record: Mapping[str, Any] = field(repr=False)
     reference: Volume = field(repr=False)
+    frame: Grid | None = field(default=None, repr=False)
 
     def save(
         self,
@@ -98,6 +101,7 @@ class Result:
         overwrite: bool = False,
         sources: Mapping[str, str] | None = None,
         anonymise: bool = False,
+        framed: bool = False,
     ) -> tuple[Path, ...]:
         """Write the chosen files and the record, all of them or none.
 
@@ -117,6 +121,8 @@ class Result:
         anonymise
             Whether to leave out what the inputs are called and where they lie; see
             `strokeseg.results.anonymous`.
+        framed
+            Whether the picture frames what the network saw of the scan.
 
         Returns
         -------
@@ -134,7 +140,7 @@ class Result:
         """
         known = self._record()
         record = without_names(known) if anonymise else known
-        words = _Words.of(record, self.reference, sources or {})
+        words = replace(_Words.of(record, self.reference, sources or {}), framed=framed)
         names = OutputNames.for_prefix(Path(directory), check_prefix(prefix or words.prefix))
         chosen = frozenset(kinds)
         check_outputs(names.chosen(chosen), self._input_paths(), overwrite=overwrite)
@@ -153,8 +159,11 @@ class Result:
             _remove_stale(names, written)
         return written
 
-    def picture(self, title: str | None = None) -> bytes:
-        """Draw the result over the reference scan, as a PNG; its file name is the usual title."""
+    def picture(self, title: str | None = None, *, framed: bool = False) -> bytes:
+        """Draw the result over the reference scan, as a PNG; its file name is the usual title.
+
+        With `framed`, a frame shows what the network saw, where that was not the whole scan.
+        """
         low, high = self.volume_range_ml
         subtitle = ""
         if self.lesions:
@@ -162,7 +171,8 @@ class Result:
             subtitle = legend(self.volume_ml, len(self.lesions)) + spread
         clip = partial(as_seen, self._record().reference or "")
         name = title or _file_name(self.reference)
-        return draw(self.reference.data, self.mask, self.grid, name, subtitle, clip)
+        frame = self.frame if framed else None
+        return draw(self.reference.data, self.mask, self.grid, name, subtitle, clip, frame)
 
     def _input_paths(self) -> list[Path]:
         return [Path(i.path) for i in self._record().inputs.values() if i.path is not None]
@@ -191,7 +201,9 @@ class Result:
             "uncertainty": lambda path: write(path, self._uncertainty(), self.reference),
             "uncertainty_sidecar": lambda path: write_json(path, about),
             "lesions": lambda path: write_text(path, lesion_table(self.lesions)),
-            "qc": lambda path: write_atomically(path, [self.picture(words.title)]),
+            "qc": lambda path: write_atomically(
+                path, [self.picture(words.title, framed=words.framed)]
+            ),
         }
 
     def _uncertainty(self) -> tuple[FloatArray, FloatArray]:
@@ -211,6 +223,7 @@ class _Words:
     inputs: Mapping[str, str]
     title: str
     prefix: str
+    framed: bool = False
 
     @classmethod
     def of(cls, record: Record, reference: Volume, given: Mapping[str, str]) -> Self:
