@@ -14,6 +14,7 @@ from strokeseg.ensemble import Member
 from strokeseg.field_of_view import Sight, find_brain
 from strokeseg.flips import FLIPS
 from strokeseg.foreground import within_limits
+from strokeseg.fusion import Fusion
 from strokeseg.grid import Grid, working_grid
 from strokeseg.intensity import clip_hounsfield, normalise, padding_value, range_warning
 from strokeseg.loaded import LoadedModel
@@ -77,12 +78,13 @@ class Passed:
         sight = self.sights[0, name]
         return sight.kept if sight.is_cut else None
 
-    def as_record(self) -> list[dict[str, Any]]:
-        """Give what was seen as plain values."""
-        return [
+    def as_record(self, fusion: Fusion) -> dict[str, Any]:
+        """Give what was seen, and how it becomes one answer, as plain values."""
+        views = [
             {"modality": name, "model": number} | sight.as_record()
             for (number, name), sight in self.sights.items()
         ]
+        return {"fusion": fusion.as_record(), "fields_of_view": views}
 
 
 @dataclass(frozen=True, eq=False)

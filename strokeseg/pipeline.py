@@ -124,8 +124,7 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         record = make_record(scans.seen, run.models, options, measures, asdict(rule), run.memory)
     record |= {
         "reference": scans.reference_name,
-        "fusion": fusion.as_record(),
-        "fields_of_view": passed.as_record(),
+        **passed.as_record(fusion),
         "warnings": list(warnings),
         "seconds": run.clock.seconds,
     }

@@ -224,13 +224,13 @@ def cut_box(
 
 def _brain(labels: LabelArray, above: BoolArray) -> BoolArray:
     """Grey and white matter and lesion, the largest piece, without CSF and the spinal cord."""
-    matter = (labels > 0) & (labels <= LESION) & (labels != CSF) & above
+    matter: BoolArray = (labels > 0) & (labels <= LESION) & (labels != CSF) & above
     pieces, count = ndimage.label(matter)
     if count == 0:
         return matter
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
-    largest: BoolArray = np.asarray(pieces) == sizes.argmax()
+    largest: BoolArray = np.asarray(pieces == sizes.argmax(), np.bool_)
     return largest
 
 

@@ -1,6 +1,6 @@
 """The options of what is seen of scans, and how several become one answer."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -58,3 +58,18 @@ def weights_of(pairs: list[str] | None) -> tuple[tuple[str, float], ...]:
             raise UsageError(f"--weight {pair}: give NAME=NUMBER once a scan, such as flair=2")
         weights[name] = number
     return tuple(weights.items())
+
+
+def chosen(
+    brain_mask: bool | None,
+    field_of_view: str | None,
+    fusion: str | None,
+    weight: list[str] | None,
+) -> dict[str, Any]:
+    """Give the options of a prediction that are chosen here, by name."""
+    return {
+        "brain_mask": brain_mask,
+        "field_of_view": field_of_view,
+        "fusion": fusion,
+        "weights": weights_of(weight),
+    }

@@ -73,10 +73,7 @@ def predict(
         threshold=threshold,
         min_volume_ml=min_volume_ml,
         min_peak=min_peak,
-        brain_mask=brain_mask,
-        field_of_view=field_of_view,
-        fusion=fusion,
-        weights=method.weights_of(weight),
+        **method.chosen(brain_mask, field_of_view, fusion, weight),
         uncertainty="uncertainty" in kinds,
     )
     images |= _named_images(image or [], images)

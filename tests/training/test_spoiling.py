@@ -43,4 +43,4 @@ def test_the_normalisation_minds_what_is_broken_in_its_own_voxels_alone():
     expected = zscore_foreground(IMAGE.numpy())
     spoilt = apply_spoil(IMAGE, Spoil("voxel", (0.5, 0.5, 0.5), 0, 100.0)).numpy()
     rest = spoilt == IMAGE.numpy()
-    np.testing.assert_allclose(zscore_foreground(spoilt)[rest], expected[rest], atol=0.02)
+    np.testing.assert_allclose(zscore_foreground(spoilt)[rest], expected[rest], atol=0.06)
