@@ -42,7 +42,7 @@ ORDERS = {
     ),
     "cohort.batch.cluster": (("slurm", "task"), ("connection",), ("drive",)),
     "models": (
-        ("classes", "hub_settings", "tensors"),
+        ("classes", "fusion", "hub_settings", "tensors"),
         ("config", "registry"),
         ("folder",),
         ("golden", "store"),
@@ -58,7 +58,7 @@ ORDERS = {
     ),
     "prediction": (
         ("options", "progress", "ensemble"),
-        ("decision", "memory_forecast"),
+        ("decision", "field_of_view", "memory_forecast"),
         ("memory_plan",),
         ("scans",),
         ("measures",),
@@ -90,6 +90,8 @@ ORDERS = {
         ("validation", "gallery", "demo"),
         ("fitting", "model_card"),
         ("calibration", "export", "parts", "scan_table"),
+        ("calibrated_model",),
+        ("scan_calibration",),
         ("ablation",),
     ),
     "training.data": (
@@ -106,7 +108,13 @@ ORDERS = {
         ("pasting", "real_pairs", "slices"),
         ("sample",),
     ),
-    "training.validation": (("cases",), ("scoring",), ("groups", "scaling"), ("parity",)),
+    "training.validation": (
+        ("cases",),
+        ("scoring", "whole_heads"),
+        ("groups", "scaling", "whole_scans"),
+        ("parity", "seen_scans"),
+        ("scan_rules",),
+    ),
     "training.fitting": (
         ("batches", "checkpoint", "curves", "devices", "losses", "stopping"),
         ("run",),

@@ -161,7 +161,11 @@ class Voices:
         """Give the log-odds of all."""
         names, fusion = tuple(self._odds), self._fusion
         odds = [
-            said(self._odds[name] / np.maximum(self._reach[name], np.float32(1)), name, fusion)
+            said(
+                np.asarray(self._odds[name] / np.maximum(self._reach[name], 1), np.float32),
+                name,
+                fusion,
+            )
             for name in names
         ]
         counts = [

@@ -10,9 +10,10 @@ from strokeseg.images.modalities import choose_reference, order_modalities
 from strokeseg.images.outline import Outline
 from strokeseg.images.reading import Source, outline
 from strokeseg.machine import at_most
+from strokeseg.models.fusion import Fusion
 from strokeseg.models.loading import Hardware, LoadedModel, check_compatible, load_model
-from strokeseg.prediction.decision import decide, flip_volumes_ml, make_rule
-from strokeseg.prediction.ensemble import flip_spread, posterior
+from strokeseg.prediction.decision import Rule, decide, flip_volumes_ml, make_rule
+from strokeseg.prediction.ensemble import FlipSpread, Member, flip_spread, posterior
 from strokeseg.prediction.measures import case_warnings, measure_brain, measure_case
 from strokeseg.prediction.memory_plan import plan_memory
 from strokeseg.prediction.options import Options
@@ -20,6 +21,7 @@ from strokeseg.prediction.progress import Clock, Progress, Silence
 from strokeseg.prediction.record import make_record
 from strokeseg.prediction.scans import Passed, Run, Scans, read_scans, see_scans
 from strokeseg.results.result import Result
+from strokeseg.space.grid import Grid
 from strokeseg.space.resample import resample_image
 
 ModelChoice = str | LoadedModel
@@ -87,12 +89,11 @@ def predict(
 def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
     """Turn logits into a lesion, and measure it. Each array goes when it is no longer needed."""
     grid, config, options = scans.reference.grid, run.models[0].model.config, run.options
-    names, rule, members = config.class_names, make_rule(config, options), passed.members
-    fusion = options.fused(config.fusion)
+    names, members, fusion = config.class_names, passed.members, options.fused(config.fusion)
+    rule = make_rule(config, options)
     with run.clock.stage("compare flips"):
         working = passed.sights[0, scans.reference_name].whole
-        least = rule.threshold, rule.min_peak
-        spread = flip_spread(members, working, *least, with_std=options.uncertainty, fusion=fusion)
+        spread = _spread(members, working, rule, options, fusion)
         members[:] = [replace(m, logits=replace(m.logits, per_flip=[])) for m in members]
     with run.clock.stage("classify"):
         answer = posterior(
@@ -108,15 +109,14 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         answer = replace(answer, is_argmax=None)
     with run.clock.stage("compare flips"):
         range_ml = flip_volumes_ml(spread, working, decision, grid, rule)
-        flips = len(spread.levels)
-        std = spread.std
+        flips, std = len(spread.levels), spread.std
         del spread
     with run.clock.stage("measure"):
-        brain = None if decision.brain is None else measure_brain(decision.brain, grid)
-        mask = decision.mask
-        del decision
+        mask, brain = decision.mask, decision.brain
+        measured = None if brain is None else measure_brain(brain, grid)
+        del decision, brain
         np.copyto(answer.tissue, np.uint8(len(names) - 1), where=mask)
-        measures = measure_case(mask, answer, grid, names, brain, (range_ml, flips))
+        measures = measure_case(mask, answer, grid, names, measured, (range_ml, flips))
         if std is not None:
             std = resample_image(std, working, grid)
         warnings = (*case_warnings(scans.seen, measures), *run.memory.warnings())
@@ -125,7 +125,7 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         record,
         reference=scans.reference_name,
         fusion=fusion.as_record(),
-        fields_of_view=tuple(passed.as_record()),
+        fields_of_view=passed.as_record(),
         warnings=warnings,
         seconds=run.clock.seconds,
     )
@@ -147,6 +147,14 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         reference=scans.reference,
         frame=passed.frame(scans.reference_name),
     )
+
+
+def _spread(
+    members: list[Member], working: Grid, rule: Rule, options: Options, fusion: Fusion
+) -> FlipSpread:
+    """Compare the flips by what makes a voxel lesion."""
+    least = rule.threshold, rule.min_peak
+    return flip_spread(members, working, *least, with_std=options.uncertainty, fusion=fusion)
 
 
 def _threads_of(

@@ -66,12 +66,12 @@ class Passed:
         sight = self.sights[0, name]
         return sight.kept if sight.is_cut else None
 
-    def as_record(self) -> list[dict[str, Any]]:
+    def as_record(self) -> tuple[dict[str, Any], ...]:
         """Give what was seen as plain values."""
-        return [
+        return tuple(
             {"modality": name, "model": number} | sight.as_record()
             for (number, name), sight in self.sights.items()
-        ]
+        )
 
 
 @dataclass(frozen=True, eq=False)

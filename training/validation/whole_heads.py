@@ -27,7 +27,7 @@ from strokeseg.training.synthesis.sample import (
 )
 from strokeseg.training.synthesis.scanner import draw_scanner
 from strokeseg.training.synthesis.warp import sample_nearest, sampling_grid
-from strokeseg.training.validation.scoring import DRAWN_ML, case_config
+from strokeseg.training.validation.cases import DRAWN_ML, case_config
 
 CSF = TISSUES.index("CSF")
 # The brain stem ends this far below the cerebellum at most.
@@ -224,13 +224,13 @@ def cut_box(
 
 def _brain(labels: LabelArray, above: BoolArray) -> BoolArray:
     """Grey and white matter and lesion, the largest piece, without CSF and the spinal cord."""
-    matter = (labels > 0) & (labels <= LESION) & (labels != CSF) & above
+    matter: BoolArray = (labels > 0) & (labels <= LESION) & (labels != CSF) & above
     pieces, count = ndimage.label(matter)
     if count == 0:
         return matter
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
-    largest: BoolArray = np.asarray(pieces) == sizes.argmax()
+    largest: BoolArray = np.asarray(pieces == sizes.argmax(), np.bool_)
     return largest
 
 
