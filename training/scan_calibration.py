@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from strokeseg.files.json_files import write_json, write_text
+from strokeseg.files.atomic import write_text
+from strokeseg.files.json_files import write_json
 from strokeseg.models.fusion import Fusion
 from strokeseg.prediction.options import Options
 from strokeseg.training.calibrated_model import open_calibrated, write_decision

@@ -12,7 +12,7 @@ from strokeseg.engines.windows import plan_windows
 from strokeseg.images.intensity import normalise
 from strokeseg.images.reading import read
 from strokeseg.measure.brain_box import brain_box, grid_of, moved, tissue_piece, widened
-from strokeseg.models import ModelConfig
+from strokeseg.models.config import ModelConfig
 from strokeseg.models.folder import Model
 from strokeseg.models.loading import LoadedModel
 from strokeseg.prediction.ensemble import Member, posterior

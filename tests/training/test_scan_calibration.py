@@ -8,7 +8,7 @@ pytest.importorskip("torch")
 from strokeseg.engines.base import ScanLogits
 from strokeseg.errors import DataError
 from strokeseg.images.reading import read
-from strokeseg.models import load_model_files
+from strokeseg.models.finding import load_model_files
 from strokeseg.models.fusion import Fusion
 from strokeseg.models.loading import load_model
 from strokeseg.prediction.ensemble import Member

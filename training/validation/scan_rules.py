@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from strokeseg.arrays import BoolArray, FloatArray
-from strokeseg.evaluation.metrics.matching import count_lesions
+from strokeseg.evaluation.metrics.matching import match_lesions
 from strokeseg.evaluation.metrics.voxels import dice
 from strokeseg.measure.components import Components, label_components
 from strokeseg.measure.hull import Hull, find_hull
@@ -97,7 +97,7 @@ class Judge:
         false_ml = float((mask & ~truth).sum()) * case.grid.voxel_volume_ml
         if case.truth is None:
             return Mark(case.group, None, None, false_ml)
-        return Mark(case.group, dice(mask, truth), count_lesions(mask, truth).f1, false_ml)
+        return Mark(case.group, dice(mask, truth), match_lesions(mask, truth).lf1, false_ml)
 
     def _probability(self, fusion: Fusion) -> FloatArray:
         key = self._key(fusion)

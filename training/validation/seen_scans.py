@@ -13,8 +13,9 @@ from strokeseg.images.reading import outline
 from strokeseg.models.loading import LoadedModel
 from strokeseg.prediction.ensemble import Member
 from strokeseg.prediction.memory_plan import plan_memory
-from strokeseg.prediction.options import Options, Silence
-from strokeseg.prediction.scans import Clock, Run, read_scans, see_scans
+from strokeseg.prediction.options import Options
+from strokeseg.prediction.progress import Clock, Silence
+from strokeseg.prediction.scans import Run, read_scans, see_scans
 from strokeseg.space.grid import Grid
 from strokeseg.training.validation.whole_scans import ScanCase
 
