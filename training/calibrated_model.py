@@ -16,6 +16,7 @@ from strokeseg.files.checksums import sha256
 from strokeseg.models.config import ModelConfig
 from strokeseg.models.folder import CONFIG_FILE, Model
 from strokeseg.models.loading import Hardware, LoadedModel, load_model
+from strokeseg.network.state import parameter_shapes
 from strokeseg.training.config import from_document, read_config
 from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.export import ExportSettings, model_document
@@ -85,8 +86,9 @@ def open_calibrated(
     state = load_checkpoint(path)
     run = from_document(state.config)
     held_out = load_sources(run.data, held_out=True)
-    weights = {name: value.float().numpy() for name, value in state.average.items()}
-    opened = open_engine(network_spec(run), weights, engine=engine, threads=threads)
+    spec = network_spec(run)
+    weights = {name: state.average[name].float().numpy() for name in parameter_shapes(spec)}
+    opened = open_engine(spec, weights, engine=engine, threads=threads)
     scaling = fit_scaling(over_flips(_logits_of(opened)), held_out, run)
     write_scaling(scaling, output / "scaling.json")
     document = model_document(state, run, ExportSettings())
