@@ -150,14 +150,13 @@ def _row(case: FiledCase, output: Path) -> dict[str, str]:
             "modalities": ",".join(order_modalities(inputs)) if isinstance(inputs, dict) else "",
             "error": str(error.get("message", "")),
         }
-    lacking = _lacking(case.record)
-    if lacking:
+    absent, lacking = _absent(case.record, case.names), _lacking(case.record)
+    if lacking and absent is None:
         raise DataError(
             f"{case.names.record}: is no whole record, it has no {', no '.join(lacking)} as it "
             "should; run this case again"
         )
-    row = _figures(case.record)
-    absent = _absent(case.record, case.names)
+    row = {} if lacking else _figures(case.record)
     status = {"status": "failed", "error": f"{absent} is missing; run the batch again"}
     record = os.path.relpath(case.names.record, output)
     return row | {

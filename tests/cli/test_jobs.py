@@ -21,6 +21,9 @@ GIVEN = {
     "min_volume_ml": 0.2,
     "min_peak": 0.4,
     "brain_mask": False,
+    "field_of_view": "whole",
+    "fusion": "noisy_or",
+    "weight": ["flair=2"],
     "engine": "torch",
     "device": "cpu",
     "precision": "bf16",
@@ -37,7 +40,9 @@ GIVEN = {
 @pytest.mark.parametrize("command", [predict, batch, bids])
 def test_every_command_has_an_argument_for_every_option(command):
     names = set(inspect.signature(command).parameters)
-    assert {one.name for one in fields(Options)} - names == {"uncertainty"}
+    # One follows from what is saved; the other is read from pairs, --weight NAME=NUMBER.
+    assert {one.name for one in fields(Options)} - names == {"uncertainty", "weights"}
+    assert "weight" in names
     assert {"engine", "device", "precision", "threads", "max_memory"} <= names
 
 
@@ -50,6 +55,9 @@ def test_options_are_gathered_by_their_names():
         min_volume_ml=0.2,
         min_peak=0.4,
         brain_mask=False,
+        field_of_view="whole",
+        fusion="noisy_or",
+        weights=(("flair", 2.0),),
         uncertainty=True,
     )
 
