@@ -106,6 +106,7 @@ def choose(judges: Sequence[Judge]) -> tuple[Choice, list[list[Trial]]]:
         )
         for name, fusion in fusions().items()
         for threshold in THRESHOLDS
+        if _can_be_silent(fusion, threshold)
     ]
     start = best(first).choice
     second = [
@@ -119,7 +120,7 @@ def choose(judges: Sequence[Judge]) -> tuple[Choice, list[list[Trial]]]:
     start = best(second).choice
     rules = [(peak, volume) for peak in PEAKS for volume in VOLUMES_ML]
     third = []
-    for threshold in THRESHOLDS:
+    for threshold in (t for t in THRESHOLDS if _can_be_silent(start.fusion, t)):
         asked = [rule for rule in rules if rule[0] == 0 or rule[0] > threshold]
         base = replace(start, threshold=threshold)
         rows = [judge.marks(base, asked) for judge in judges]
@@ -128,6 +129,14 @@ def choose(judges: Sequence[Judge]) -> tuple[Choice, list[list[Trial]]]:
             name = f"{threshold:g}, peak {peak:g}, {volume:g} ml"
             third.append(Trial(name, choice, tuple(row[column] for row in rows)))
     return best(third).choice, [first, second, third]
+
+
+def _can_be_silent(fusion: Fusion, threshold: float) -> bool:
+    """Tell whether sequences at their floors leave a voxel below the threshold.
+
+    Else all of every brain is lesion, which touches every true one.
+    """
+    return all(2 * floor < threshold for floor in fusion.floors.values())
 
 
 def _trial(name: str, choice: Choice, judges: Sequence[Judge]) -> Trial:
