@@ -52,8 +52,9 @@ ORDERS = {
     ),
     "models.hub": (("cache", "errors", "guard", "progress"), ("download",)),
     "results": (
-        ("output_names", "record", "case_tables", "sidecars", "page"),
-        ("archive", "anonymous", "picture"),
+        ("output_names", "record", "case_tables", "sidecars", "page", "outlining"),
+        ("archive", "anonymous", "lesion_numbers"),
+        ("picture",),
         ("result",),
     ),
     "prediction": (
@@ -84,10 +85,10 @@ ORDERS = {
         ("building",),
     ),
     "training": (
-        ("settings",),
+        ("settings", "command_line"),
         ("config", "data"),
         ("synthesis",),
-        ("validation", "gallery", "demo"),
+        ("validation", "gallery", "demo", "made_heads"),
         ("fitting", "model_card"),
         ("calibration", "export", "parts", "scan_table"),
         ("calibrated_model",),
@@ -95,7 +96,7 @@ ORDERS = {
         ("ablation",),
     ),
     "training.data": (
-        ("contrast_table", "inputs", "label_table", "lesion_bank"),
+        ("contrast_table", "inputs", "label_table", "layout", "lesion_bank"),
         ("label_maps", "pairs", "slices"),
         ("real_scans", "soft_maps"),
         ("sources",),

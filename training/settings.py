@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where heads, lesions and real images come from.
+    """Where heads, lesions and real images come from; `read_config` makes the paths absolute.
 
     `label_maps`, `soft_maps` and `pairs` are each a folder or a table (CSV or TSV); empty for
     none. `lesions` are folders of masks in MNI space. `held_out_*` are names (without extension)
@@ -20,11 +20,11 @@ class DataConfig:
     Label maps in that table are heads to draw, too. What is held out may be named with `*`.
     """
 
-    label_maps: str = "../shared/data/label_maps"
-    lesions: tuple[str, ...] = ("../shared/data/lesions/lesymap", "../shared/data/lesions/soop")
+    label_maps: str = ""
+    lesions: tuple[str, ...] = ()
     held_out_maps: tuple[str, ...] = ("synthseg-15", "synthseg-16", "synthseg-17")
     held_out_lesions: tuple[str, ...] = ()
-    held_out_every: tuple[int, ...] = (0, 10)
+    held_out_every: tuple[int, ...] = ()
     voxel_size_mm: float = 2.0
     label_table: str = ""
     contrast_table: str = ""
