@@ -160,11 +160,44 @@ def test_another_option_redoes_every_case_once(done, changes):
     assert set(statuses(cases, with_prints(other)).values()) == {"skipped"}
 
 
-def test_other_kinds_redo_every_case_and_remove_what_is_not_wanted(done):
+def test_fewer_kinds_leave_what_is_there_and_do_nothing(done):
     cases, job = done
-    fewer = with_prints(job, kinds=frozenset({"mask"}))
+    before = sorted(job.output.rglob("*"))
+    plain = replace(job.options, uncertainty=False)
+    fewer = with_prints(job, kinds=frozenset({"mask"}), options=plain)
+    assert set(statuses(cases, fewer).values()) == {"skipped"}
+    assert sorted(job.output.rglob("*")) == before
+
+
+def test_a_case_that_is_done_again_with_fewer_kinds_gets_all_that_it_had(done):
+    cases, job = done
+    before = sorted(path for path in job.output.rglob("*") if path.is_file())
+    options = replace(job.options, uncertainty=False, threshold=0.4)
+    fewer = with_prints(job, kinds=frozenset({"mask"}), options=options)
     assert set(statuses(cases, fewer).values()) == {"done"}
-    assert not list(job.output.rglob("*_qc.png"))
+    assert sorted(path for path in job.output.rglob("*") if path.is_file()) == before
+    for path in job.output.rglob("*_strokeseg.json"):
+        record = json.loads(path.read_text())
+        assert set(record["kinds"]) == set(KINDS)
+        assert record["options"]["threshold"] == 0.4
+    assert set(statuses(cases, with_prints(fewer)).values()) == {"skipped"}
+
+
+def test_more_kinds_come_beside_those_that_are_there(done):
+    cases, job = done
+    for path in job.output.rglob("*"):
+        if path.name.endswith(("_qc.png", "_dseg.nii.gz", "_dseg.json", "_dseg.tsv")):
+            path.unlink()
+    for path in job.output.rglob("*_strokeseg.json"):
+        record = json.loads(path.read_text())
+        record["kinds"] = [kind for kind in record["kinds"] if kind not in ("qc", "tissue")]
+        path.write_text(json.dumps(record))
+    more = with_prints(job, kinds=frozenset({"qc"}))
+    messages = {outcome.message for outcome in run_all(cases, more).values()}
+    assert messages == {"again: other results were asked for"}
+    assert len(list(job.output.rglob("*_qc.png"))) == len(cases)
+    assert len(list(job.output.rglob("*_probseg.nii.gz"))) == len(cases)
+    assert not list(job.output.rglob("*_dseg.nii.gz"))
 
 
 def test_names_in_a_record_are_wanted_or_not(done):
