@@ -6,7 +6,7 @@ orange with a dark seam, which tells itself from any grey for any colour vision.
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,9 @@ from PIL import Image, ImageDraw
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray
 from strokeseg.errors import DataError
 from strokeseg.measure.components import Box, bounding_box
+from strokeseg.measure.lesions import Lesion
+from strokeseg.results.lesion_numbers import number_lesions, shown_of, write_numbers
+from strokeseg.results.outlining import SEAM, outline_of
 from strokeseg.results.page import (
     CONVENTION,
     HEAD_LEVEL,
@@ -40,12 +43,10 @@ CAPTION_PX = 30
 HEADER_PX = 66
 FOOTER_PX = 20
 OUTLINE = (255, 150, 20)
-SEAM = (20, 8, 0)
 FRAME = (90, 170, 255)
 
 _SAMPLES = 400_000
 _HEAD_MARGIN_MM = 4.0
-_SUPERSAMPLING = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +75,7 @@ def draw(
     subtitle: str,
     clip: Callable[[FloatArray], FloatArray] | None = None,
     frame: Grid | None = None,
+    lesions: Sequence[Lesion] = (),
 ) -> bytes:
     """Draw the slices of a scan that show most of a lesion, with its outline.
 
@@ -91,6 +93,9 @@ def draw(
         Holds intensities within a range, where the scan itself is not held yet.
     frame
         A field of view to draw a frame around, its axes along the scan's.
+    lesions
+        Rows of the lesion table, whose numbers are written beside the outlines; the second line
+        then says how many of them the slices show, if it is not all.
 
     Returns
     -------
@@ -118,12 +123,19 @@ def draw(
     top = MARGIN_PX + HEADER_PX
     height = top + sum(heights) + len(heights) * CAPTION_PX + FOOTER_PX + MARGIN_PX
     page = Image.new("RGB", (width, height), PAGE)
-    _draw_text(page, title, subtitle, bool(scene.mask.any()))
+    numbered = number_lesions(scene.mask, scene.affine, lesions, grid)
+    shown: set[int] = set()
     for plane, row_height in zip(PLANES, heights, strict=True):
         for column, index in enumerate(_pick_slices(scene, plane.normal)):
             left = MARGIN_PX + column * pitch
-            _draw_cell(page, (left, top), scene, plane, index)
+            corner = _draw_cell(page, (left, top), scene, plane, index)
+            places = numbered.on_slice(plane, index)
+            size = (scene.size_px(plane.across), scene.size_px(plane.up))
+            write_numbers(page, (*corner, *size), scene.mask.shape, plane, places)
+            shown.update(places)
         top += row_height + CAPTION_PX
+    told = subtitle + shown_of(len(shown), len(lesions))
+    _draw_text(page, title, told, bool(scene.mask.any()))
     stream = io.BytesIO()
     page.save(stream, format="PNG", compress_level=4)
     return stream.getvalue()
@@ -212,7 +224,7 @@ def _pick_slices(scene: _Scene, axis: int) -> list[int]:
 
 def _draw_cell(
     page: Image.Image, corner: tuple[int, int], scene: _Scene, plane: Plane, index: int
-) -> None:
+) -> tuple[int, int]:
     size = (scene.size_px(plane.across), scene.size_px(plane.up))
     left, top = corner[0] + (CELL_PX - size[0]) // 2, corner[1]
     low, high = scene.window
@@ -221,12 +233,13 @@ def _draw_cell(
     page.paste(image.resize(size, Image.Resampling.BICUBIC).convert("RGB"), (left, top))
     lesion = flat(scene.mask, plane, index)
     if lesion.any():
-        line, seam = _outline(lesion, size)
+        line, seam = outline_of(lesion, size)
         page.paste(SEAM, (left, top), seam)
         page.paste(OUTLINE, (left, top), line)
     _draw_frame(page, (left, top), scene, plane, index)
     position = place_mm(scene.scan.shape, scene.affine, plane, index)
     draw_labels(ImageDraw.Draw(page), (left, top), size, plane, position)
+    return left, top
 
 
 def _draw_frame(
@@ -242,33 +255,6 @@ def _draw_frame(
         spans.append([start + round(min(max(end, 0), pixels - 1)) for end in ends])
     (left, right), (top, bottom) = spans
     ImageDraw.Draw(page).rectangle((left, top, right, bottom), outline=FRAME, width=2)
-
-
-def _outline(lesion: BoolArray, size: tuple[int, int]) -> tuple[Image.Image, ...]:
-    # Just outside the lesion, so that it hides none of it; drawn larger and shrunk, for smooth
-    # edges.
-    fine = (size[0] * _SUPERSAMPLING, size[1] * _SUPERSAMPLING)
-    image = Image.fromarray(lesion.astype(np.uint8) * 255).resize(fine, Image.Resampling.BILINEAR)
-    inside = np.asarray(image) >= 128
-    line = _grow(inside, 3)
-    seam = _grow(line, 2)
-    return tuple(
-        Image.fromarray((band * level).astype(np.uint8)).reduce(_SUPERSAMPLING)
-        for band, level in ((line & ~inside, 255), (seam & ~inside, 170))
-    )
-
-
-def _grow(mask: BoolArray, steps: int) -> BoolArray:
-    padded = np.pad(mask, steps)
-    out = mask.copy()
-    rows, columns = mask.shape
-    for down in range(-steps, steps + 1):
-        for right in range(-steps, steps + 1):
-            if down * down + right * right <= steps * steps:
-                out |= padded[
-                    steps + down : steps + down + rows, steps + right : steps + right + columns
-                ]
-    return out
 
 
 def _draw_text(page: Image.Image, title: str, subtitle: str, found: bool) -> None:
