@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from strokeseg.errors import DataError
-from strokeseg.images.modalities import choose_reference, order_modalities
+from strokeseg.images.modalities import check_named, choose_reference, order_modalities
 from strokeseg.images.outline import Outline
 from strokeseg.images.reading import Source, outline
 from strokeseg.machine import at_most
@@ -68,6 +68,7 @@ def predict(
     options = options or Options()
     clock = Clock(progress or Silence())
     with at_most(_threads_of(model, hardware)):
+        check_named(images)
         order = order_modalities(images)
         reference = choose_reference(order, options.reference)
         with clock.stage("read"):
