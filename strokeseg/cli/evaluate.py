@@ -214,6 +214,7 @@ def _show(
 
     from strokeseg.cli.show.evaluation import case_rows, comparison_rows, size_rows, summary_rows
     from strokeseg.evaluation.comparison import STARS_MEAN, TEST
+    from strokeseg.evaluation.statistics import FEW, FEW_NOTE
     from strokeseg.evaluation.tables import INTERVAL
 
     for evaluation in evaluations:
@@ -231,6 +232,9 @@ def _show(
         show_text(f"{STARS_MEAN}, ns otherwise; {TEST}")
     if any(len(evaluation.metrics) > 1 for evaluation in evaluations):
         show_text(f"{INTERVAL}; infinite and undefined values are left out of it and of the mean")
+    few = max((len(evaluation.metrics) for evaluation in evaluations), default=0)
+    if 1 < few < FEW:
+        show_text(FEW_NOTE)
     if left_out:
         names = ", ".join(dict.fromkeys(left_out))
         say(f"no room for {names}: --wide shows them, and -o writes them to tables")
