@@ -20,6 +20,7 @@ FLOORS = (
     ("prediction", "lesion_map", "evaluation", "report"),
     ("cohort", "training"),
     ("cli",),
+    ("__main__",),
 )
 # The same inside a room, for what a newcomer has to know the order of.
 ORDERS = {

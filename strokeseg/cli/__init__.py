@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from strokeseg._version import __version__
 from strokeseg.cli import (
     batch,
     bids,
@@ -28,13 +29,14 @@ from strokeseg.cli import (
 )
 from strokeseg.errors import Interrupted, StrokesegError, UsageError
 
+NAME = "strokeseg"
 ANONYMISE = "--anonymise"
 
 app = typer.Typer(
     help="Find and measure stroke lesions in brain MRI. Research software, not a medical device.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("predict", no_args_is_help=True)(predict.predict)
 app.command("batch", no_args_is_help=True)(batch.batch)
@@ -48,16 +50,17 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(weights.app, name="weights")
 app.command("train", no_args_is_help=True)(train.train)
 app.command("synthesise", no_args_is_help=True)(train.synthesise)
+app.command("synthesize", no_args_is_help=True, hidden=True)(train.synthesise)
 
 
 @app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", "-v", help="Print name and version.")
+    ] = False,
 ) -> None:
     if version:
-        from strokeseg import __version__
-
-        typer.echo(__version__)
+        typer.echo(f"{NAME} {__version__}")
         raise typer.Exit
 
 
@@ -81,7 +84,7 @@ def run(arguments: list[str]) -> int:
         0, or the exit code of `strokeseg.errors`.
     """
     try:
-        code = app(arguments, prog_name="strokeseg", standalone_mode=False)
+        code = app(arguments, prog_name=NAME, standalone_mode=False)
     except StrokesegError as error:
         return _fail(error.exit_code, str(error), arguments)
     except TyperException as error:
