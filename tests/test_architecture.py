@@ -36,7 +36,7 @@ ORDERS = {
     "cohort.batch": (
         ("claims", "job", "shard"),
         ("agenda", "resume"),
-        ("failure",),
+        ("failure", "plan"),
         ("worker",),
         ("processes", "cluster"),
         ("run",),

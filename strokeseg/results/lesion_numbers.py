@@ -13,7 +13,7 @@ from strokeseg.results.outlining import SEAM
 from strokeseg.results.page import Plane, font
 from strokeseg.space.grid import Grid
 
-# More would hide the scan.
+# Larger ones are not written: they would hide the scan.
 MOST_NUMBERS = 30
 NUMBER = (255, 215, 150)
 _SAME_PLACE_MM = 1e-2
@@ -67,7 +67,7 @@ def number_lesions(
     middles = [_middle_mm(affine, [(s.start, s.stop - 1) for s in b]) for b in components.boxes]
     known = np.asarray(middles)
     numbers = []
-    for lesion in lesions[:MOST_NUMBERS]:
+    for lesion in lesions:
         ends = list(zip(lesion.start_vox, lesion.stop_vox, strict=True))
         gaps = np.linalg.norm(known - _middle_mm(grid.affine, ends), axis=1)
         near = np.flatnonzero(gaps < _SAME_PLACE_MM)
@@ -103,6 +103,8 @@ def write_numbers(
     left, top, width, height = frame
     pen = ImageDraw.Draw(page)
     for number, (across, up) in places.items():
+        if number > MOST_NUMBERS:
+            continue
         x = left + width * (1 - (across + 0.5) / shape[plane.across])
         y = max(top + height * (1 - (up + 1) / shape[plane.up]) - 5, top + 14)
         where = (round(x), round(y))

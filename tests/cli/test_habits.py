@@ -40,9 +40,7 @@ def test_python_m_strokeseg_is_strokeseg():
 
 
 def test_the_shell_completes_commands():
-    ended = started(
-        _STROKESEG_COMPLETE="complete_bash", COMP_WORDS="strokeseg pre", COMP_CWORD="1"
-    )
+    ended = started(_STROKESEG_COMPLETE="complete_bash", COMP_WORDS="strokeseg pre", COMP_CWORD="1")
     assert ended.stdout.split() == ["predict"]
 
 

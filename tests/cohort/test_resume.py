@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from strokeseg._version import __version__
+from strokeseg.cohort.batch.plan import states_of
 from strokeseg.cohort.batch.resume import look_at, remove_leftovers
 from strokeseg.cohort.cases.case import Case
 from strokeseg.engines.choice import open_engine
@@ -378,3 +379,27 @@ def test_the_engine_that_resume_does_without_is_the_one_that_is_used(done, monke
     (job.output / "s2" / "s2_qc.png").unlink()
     only_second(run_all(cases, job))
     assert opened == [1]
+
+
+def test_the_plan_tells_done_from_to_do_and_why(done):
+    cases, job = done
+    asked = replace(job, prints=())  # as the command line has it, before models are looked for
+    new = Case("s9", dict(cases[0].images), "s9", "s9")
+    (job.output / "s2" / "s2_qc.png").unlink()
+    before = sorted(job.output.rglob("*"))
+    assert states_of((*cases, new), asked) == (
+        "done",
+        "to do again: s2_qc.png was missing",
+        "done",
+        "to do",
+    )
+    assert sorted(job.output.rglob("*")) == before
+    other = replace(asked, options=replace(job.options, threshold=0.9))
+    assert states_of(cases[:1], other) == ("to do again: the options were others",)
+    assert states_of(cases[:1], replace(asked, kinds=frozenset({"mask"}))) == ("done",)
+
+
+def test_a_plan_with_a_model_that_is_not_here_fetches_nothing(done):
+    cases, job = done
+    absent = replace(job, prints=(), models=("synthstroke-baseline",))
+    assert states_of(cases[:1], absent) == ("to do again: the model was another",)

@@ -106,8 +106,7 @@ def test_an_empty_mask_with_another_label_is_noted(tmp_path):
 def test_a_truth_without_lesion_may_be_a_word_in_the_table(cohort, word):
     table = cohort / "truths.tsv"
     table.write_text(
-        "case\ttruth\n"
-        f"sub-01\ttruth/sub-01_label-L_mask.nii.gz\nsub-02\t{word}\nsub-03\t{word}\n"
+        f"case\ttruth\nsub-01\ttruth/sub-01_label-L_mask.nii.gz\nsub-02\t{word}\nsub-03\t{word}\n"
     )
     found = evaluate(cohort / "out", table)
     first, second, third = found.cases

@@ -251,6 +251,15 @@ def test_the_convention_puts_the_patients_right_on_either_side(browser, cohort):
     assert browser.find("#convention").get_attribute("value") == "neurological"
 
 
+def test_the_nose_is_on_the_left_as_in_the_picture(browser, cohort):
+    browser.open_viewer(page_of(cohort, "sub-02"))  # its lesion lies behind the middle
+    browser.click("#crosshair")
+    browser.choose("#view", "sagittal")
+    picture = browser.drawn()
+    seen = np.argwhere(np.ptp(picture, axis=2) + picture.mean(axis=2) > 60)
+    assert orange(picture)[:, 1].mean() > seen[:, 1].mean()
+
+
 def test_a_click_on_a_slice_tells_where_it_is(browser, cohort):
     from selenium.webdriver import ActionChains
 

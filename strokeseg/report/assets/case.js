@@ -44,6 +44,7 @@
     const kept = find("kept");
     if (!review || (!review.mark && !review.comment)) {
       kept.textContent = "Not reviewed yet.";
+      reviewer.classList.remove("wanted");
     } else {
       const when = review.time ? new Date(review.time).toLocaleString() : "";
       const who = review.reviewer ? ` by ${review.reviewer}` : "";

@@ -34,6 +34,7 @@
     isRadiologicalConvention: true,
     loadingText: "",
     logLevel: "error",
+    sagittalNoseLeft: true, // as in the picture
     multiplanarShowRender: SHOW_RENDER.NEVER,
     multiplanarPadPixels: 6,
     show3Dcrosshair: true,
