@@ -28,7 +28,7 @@ ORDERS = {
     "cohort.cases": (
         ("case", "diffusion", "lexicon", "patterns"),
         ("case_names", "findings", "image_names", "pseudonyms"),
-        ("sorting", "table"),
+        ("sorting", "table", "told_scans"),
         ("bids",),
         ("folder",),
         ("find",),

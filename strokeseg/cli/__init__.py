@@ -30,7 +30,7 @@ from strokeseg.cli import (
 from strokeseg.errors import Interrupted, StrokesegError, UsageError
 
 NAME = "strokeseg"
-ANONYMISE = "--anonymise"
+ANONYMISE = ("--anonymise", "--anonymize")
 
 app = typer.Typer(
     help="Find and measure stroke lesions in brain MRI. Research software, not a medical device.",
@@ -100,7 +100,7 @@ def run(arguments: list[str]) -> int:
         return _fail(1, "out of memory; close other programs, or try --max-memory", arguments)
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for users
         kind = type(error).__name__
-        what = kind if ANONYMISE in arguments else f"{kind}: {error}"
+        what = kind if _is_anonymous(arguments) else f"{kind}: {error}"
         told = f"a fault of ours: {what}; please report it with --debug's output"
         return _fail(1, told, arguments)
     if code == Interrupted.exit_code:  # what typer makes of Ctrl-C
@@ -112,7 +112,7 @@ def _fail(code: int, message: str, arguments: list[str]) -> int:
     """Say what went wrong: with a traceback if that was asked for, without names if that was."""
     from strokeseg.cli.show.lines import say_error
 
-    if ANONYMISE in arguments:
+    if _is_anonymous(arguments):
         from strokeseg.results.anonymous import Redactor
 
         message = Redactor.over_arguments(arguments)(message)
@@ -120,6 +120,10 @@ def _fail(code: int, message: str, arguments: list[str]) -> int:
         traceback.print_exc()
     say_error(message)
     return code
+
+
+def _is_anonymous(arguments: list[str]) -> bool:
+    return any(spelling in arguments for spelling in ANONYMISE)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

@@ -141,7 +141,10 @@ def _show_layout(config: str) -> None:
 def _require_torch() -> None:
     missing = [name for name in ("torch", "matplotlib") if importlib.util.find_spec(name) is None]
     if missing:
-        raise EngineError(f"training needs {missing[0]}: pip install 'strokeseg[train]'")
+        raise EngineError(
+            f"training needs {missing[0]}: pip install 'strokeseg[train]'; without a GPU take "
+            "torch's CPU wheel first, as docs/install.md has it, or it brings 6 GB of CUDA"
+        )
 
 
 class _Lines:

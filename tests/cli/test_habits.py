@@ -8,6 +8,7 @@ import pytest
 
 from strokeseg import __version__
 from strokeseg.cli import run
+from strokeseg.engines.choice import plain_device
 
 
 @pytest.mark.parametrize("option", ["-V", "-v", "--version"])
@@ -54,3 +55,16 @@ def test_the_other_spelling_of_synthesise_works_and_is_not_listed_twice(capsys):
     assert "synthesize" in capsys.readouterr().out
     assert run(["--help"]) == 0
     assert "synthesize" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("gpu", "cuda"), ("gpu:1", "cuda:1"), ("cuda", "cuda"), ("cpu", "cpu"), ("gpus", "gpus")],
+)
+def test_gpu_is_cuda(given, meant):
+    assert plain_device(given) == meant
+
+
+def test_a_gpu_that_is_not_here_is_an_error_by_either_name(capsys):
+    assert run(["demo", "-o", "nowhere", "--device", "gpu:63"]) == 70
+    assert "cuda:63" in capsys.readouterr().err

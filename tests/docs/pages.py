@@ -22,7 +22,8 @@ def blocks(page, language):
 
 def lines_of(page, language):
     """Their commands, without comments."""
-    lines = (line.strip() for body in blocks(page, language) for line in body.splitlines())
+    whole = (body.replace("\\\n", " ") for body in blocks(page, language))
+    lines = (line.strip() for body in whole for line in body.splitlines())
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
