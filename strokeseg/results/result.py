@@ -16,7 +16,7 @@ from strokeseg.files.targets import check_outputs
 from strokeseg.images.intensity import as_seen
 from strokeseg.images.reading import Volume
 from strokeseg.images.writing import write
-from strokeseg.measure.lesions import Lesion
+from strokeseg.measure.lesions import Lesion, label_lesions
 from strokeseg.results.anonymous import usual_prefix, without_names
 from strokeseg.results.case_tables import lesion_table, tissue_table
 from strokeseg.results.output_names import (
@@ -221,6 +221,7 @@ class Result:
             "uncertainty": lambda path: write(path, self._uncertainty(), self.reference),
             "uncertainty_sidecar": lambda path: write_json(path, about),
             "lesions": lambda path: write_text(path, lesion_table(self.lesions)),
+            "lesion_labels": lambda path: write(path, label_lesions(self.mask), self.reference),
             "qc": lambda path: write_atomically(
                 path, [self.picture(words.title, framed=words.framed)]
             ),

@@ -85,6 +85,7 @@ ENDINGS = [
     "_dseg.tsv",
     "_desc-uncertainty_map.nii.gz",
     "_label-L_lesions.tsv",
+    "_desc-lesions_dseg.nii.gz",
     "_qc.png",
     "_strokeseg.json",
 ]
@@ -187,9 +188,9 @@ def test_a_case_that_is_done_again_with_fewer_kinds_gets_all_that_it_had(done):
 
 def test_more_kinds_come_beside_those_that_are_there(done):
     cases, job = done
-    for path in job.output.rglob("*"):
-        if path.name.endswith(("_qc.png", "_dseg.nii.gz", "_dseg.json", "_dseg.tsv")):
-            path.unlink()
+    for case in cases:
+        for ending in ("_qc.png", "_dseg.nii.gz", "_dseg.json", "_dseg.tsv"):
+            (job.output / case.folder / f"{case.prefix}{ending}").unlink()
     for path in job.output.rglob("*_strokeseg.json"):
         record = json.loads(path.read_text())
         record["kinds"] = [kind for kind in record["kinds"] if kind not in ("qc", "tissue")]
@@ -199,7 +200,8 @@ def test_more_kinds_come_beside_those_that_are_there(done):
     assert messages == {"again: other results were asked for"}
     assert len(list(job.output.rglob("*_qc.png"))) == len(cases)
     assert len(list(job.output.rglob("*_probseg.nii.gz"))) == len(cases)
-    assert not list(job.output.rglob("*_dseg.nii.gz"))
+    assert len(list(job.output.rglob("*_desc-lesions_dseg.nii.gz"))) == len(cases)
+    assert not list(job.output.rglob("*_dseg.tsv"))
 
 
 def test_names_in_a_record_are_wanted_or_not(done):
