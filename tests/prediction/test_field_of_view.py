@@ -106,7 +106,9 @@ def test_a_thin_slab_is_kept_whole():
     slab[10:80, 10:90] = True
     grid = Grid(slab.shape, np.diag([2.0, 2.0, 6.0, 1.0]))
     assert brain_box(slab * np.uint8(WHITE), grid, WHITE) == (
-        slice(10, 80), slice(10, 90), slice(0, 4)
+        slice(10, 80),
+        slice(10, 90),
+        slice(0, 4),
     )
 
 
