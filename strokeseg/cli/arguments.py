@@ -1,14 +1,9 @@
 """The options of a prediction, each said once, for every command that predicts."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-from strokeseg.errors import UsageError
-
-if TYPE_CHECKING:
-    from strokeseg.models.loading import Hardware
 
 SCANS = "Scans (any number, any contrast)"
 RESULTS = "Results"
@@ -255,33 +250,3 @@ ShardOption = Annotated[
         help="Do the I-th of N parts; else what SLURM_ARRAY_TASK_ID says, where it is set.",
     ),
 ]
-
-
-def hardware_of(
-    engine: str, device: str, precision: str, threads: int | None, max_memory: str | None
-) -> "Hardware":
-    """Gather where to run.
-
-    Raises
-    ------
-    UsageError
-        If `max_memory` is no size.
-    """
-    from strokeseg.machine import parse_memory
-    from strokeseg.models.loading import Hardware
-
-    limit = None if max_memory is None else parse_memory(max_memory)
-    return Hardware(engine, device, precision, threads, limit)
-
-
-def check_anonymity(*, anonymise: bool, debug: bool = False, dry_run: bool = False) -> None:
-    """Refuse to be anonymous and to show what has names.
-
-    Raises
-    ------
-    UsageError
-        If both were asked for.
-    """
-    for name, given in (("--debug", debug), ("--dry-run", dry_run)):
-        if anonymise and given:
-            raise UsageError(f"{name} shows names of files: leave it or --anonymise out")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from strokeseg.cli import arguments as a
+from strokeseg.cli.jobs import check_anonymity, job_of
 from strokeseg.cli.show.lines import (
     say,
     say_error,
@@ -82,36 +83,15 @@ def batch(
     The same command again goes on where it was, and does again what has changed. OUTPUT gets a
     folder per case, cohort.tsv with a row per case, and lesions.tsv with a row per lesion.
     """
+    given = dict(locals())
     from strokeseg.cohort.batch.cluster.slurm import parse_slurm
-    from strokeseg.cohort.batch.job import BatchJob
     from strokeseg.cohort.batch.run import Place
     from strokeseg.cohort.cases.patterns import parse_patterns
-    from strokeseg.prediction.options import Options
     from strokeseg.results.output_names import parse_kinds
 
     kinds = parse_kinds(save)
-    a.check_anonymity(anonymise=anonymise, debug=debug, dry_run=dry_run)
-    options = Options(
-        reference=reference,
-        window=window,
-        overlap=overlap,
-        tta=tta and not fast,
-        threshold=threshold,
-        min_volume_ml=min_volume_ml,
-        min_peak=min_peak,
-        brain_mask=brain_mask,
-        uncertainty="uncertainty" in kinds,
-    )
-    job = BatchJob(
-        output=output.absolute(),
-        models=tuple(model or ()),
-        hardware=a.hardware_of(engine, device, precision, threads, max_memory),
-        options=options,
-        kinds=kinds,
-        offline=offline,
-        anonymise=anonymise,
-        resume=resume,
-    )
+    check_anonymity(anonymise=anonymise, debug=debug, dry_run=dry_run)
+    job = job_of(given, output, kinds)
     place = Place(jobs, dask, None if slurm is None else parse_slurm(slurm))
     wanted = {"patterns": parse_patterns(pattern or ()), "reference": reference}
     cohort = find_cohort(source, wanted, anonymise=anonymise)

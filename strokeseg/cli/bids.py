@@ -1,6 +1,5 @@
 """`strokeseg bids`: a batch as BIDS Apps are called, with derivatives as BIDS has them."""
 
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +17,9 @@ from strokeseg.cli.batch import (
     show_plan,
     veil_of,
 )
-from strokeseg.cli.show.lines import say, say_error, say_warning, show_facts
+from strokeseg.cli.collect import write_and_show
+from strokeseg.cli.jobs import check_anonymity, job_of
+from strokeseg.cli.show.lines import say, say_error, say_warning
 from strokeseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -157,45 +158,24 @@ def bids(
 
     Does what strokeseg batch does, and makes OUT_DIR a dataset of BIDS derivatives.
     """
+    given = dict(locals())
     from strokeseg.cohort.batch.cluster.slurm import parse_slurm
-    from strokeseg.cohort.batch.job import BatchJob
     from strokeseg.cohort.batch.run import Place
     from strokeseg.cohort.bids_derivative import check_folders
     from strokeseg.cohort.cases.patterns import parse_patterns
-    from strokeseg.prediction.options import Options
     from strokeseg.results.output_names import parse_kinds
 
-    a.check_anonymity(anonymise=anonymise, debug=debug, dry_run=dry_run)
+    check_anonymity(anonymise=anonymise, debug=debug, dry_run=dry_run)
     check_folders(bids_dir, out_dir)
     if level not in LEVELS:
         raise UsageError(f"{level} is no level of analysis: give participant or group")
     if level == "group":
-        _collect(out_dir, quiet=quiet, anonymise=anonymise)
+        write_and_show(out_dir, quiet=quiet, anonymise=anonymise)
         return
     kinds = parse_kinds(save)
     if fmriprep_roi and "mask" not in kinds:
         raise UsageError(f"--fmriprep-roi needs the mask, which --save {save} leaves out")
-    options = Options(
-        reference=reference,
-        window=window,
-        overlap=overlap,
-        tta=tta and not fast,
-        threshold=threshold,
-        min_volume_ml=min_volume_ml,
-        min_peak=min_peak,
-        brain_mask=brain_mask,
-        uncertainty="uncertainty" in kinds,
-    )
-    job = BatchJob(
-        output=out_dir.absolute(),
-        models=tuple(model or ()),
-        hardware=a.hardware_of(engine, device, precision, threads, max_memory),
-        options=options,
-        kinds=kinds,
-        offline=offline,
-        anonymise=anonymise,
-        resume=resume,
-    )
+    job = job_of(given, out_dir, kinds)
     place = Place(jobs, dask, None if slurm is None else parse_slurm(slurm))
     wanted = {
         "patterns": parse_patterns(pattern or ()),
@@ -249,22 +229,3 @@ def _run_with_masks(cohort: "Cohort", job: "BatchJob", place: "Place", show: Sho
         raise typer.Exit(1)
     if end is not None:
         raise end
-
-
-def _collect(out_dir: Path, *, quiet: bool, anonymise: bool) -> None:
-    """Write the tables of a whole dataset."""
-    from strokeseg.cohort.collect import collect
-
-    tables = collect(out_dir, secrets.token_hex(8), anonymous=anonymise)
-    cohort, lesions = tables.cohort, tables.lesions
-    if anonymise:
-        cohort, lesions = Path(cohort.name), Path(lesions.name)
-    if not quiet:
-        show_facts(
-            {
-                "done": str(tables.done),
-                "failed": str(tables.failed),
-                "table": str(cohort),
-                "lesions": f"{lesions} ({tables.lesion_count} lesions)",
-            }
-        )

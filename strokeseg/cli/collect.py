@@ -25,19 +25,33 @@ def collect(
     For batches that ran in parts (--shard) or were stopped; every other batch does so at its end. A
     case whose record is damaged counts as failed and is named; the exit code is 1 then.
     """
+    write_and_show(output, quiet=quiet)
+
+
+def write_and_show(output: Path, *, quiet: bool, anonymise: bool = False) -> None:
+    """Write the tables of a cohort and say what is in them.
+
+    Raises
+    ------
+    typer.Exit
+        With 1, if records are damaged.
+    """
     import secrets
 
     from strokeseg.cohort.collect import collect as collect_tables
 
-    tables = collect_tables(output, secrets.token_hex(8))
+    tables = collect_tables(output, secrets.token_hex(8), anonymous=anonymise)
+    cohort, lesions = tables.cohort, tables.lesions
+    if anonymise:
+        cohort, lesions = Path(cohort.name), Path(lesions.name)
     if not quiet:
         show_facts(
             {
                 "done": str(tables.done),
                 "failed": str(tables.failed),
                 "with warnings": str(tables.warned),
-                "table": str(tables.cohort),
-                "lesions": f"{tables.lesions} ({tables.lesion_count} lesions)",
+                "table": str(cohort),
+                "lesions": f"{lesions} ({tables.lesion_count} lesions)",
             }
         )
     tell_damaged(tables.damaged.items())

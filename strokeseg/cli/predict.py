@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strokeseg.cli import arguments as a
+from strokeseg.cli.jobs import check_anonymity, hardware_of, options_of
 from strokeseg.cli.show.lines import Reporter, say_warning, show_facts, show_text
 from strokeseg.errors import UsageError
 
@@ -54,29 +55,18 @@ def predict(
     Give every scan of the session that shows the brain: strokeseg predict --t1 a.nii --flair b.nii.
     The mask comes out on the grid of the first.
     """
-    from strokeseg.prediction.options import Options
+    given = dict(locals())
     from strokeseg.results.output_names import parse_kinds
 
-    given = {"t1": t1, "flair": flair, "t2": t2, "dwi": dwi, "adc": adc, "pd": pd, "ct": ct}
-    images = {name: path for name, path in given.items() if path is not None}
+    scans = {"t1": t1, "flair": flair, "t2": t2, "dwi": dwi, "adc": adc, "pd": pd, "ct": ct}
+    images = {name: path for name, path in scans.items() if path is not None}
     kinds = parse_kinds(save)
-    a.check_anonymity(anonymise=anonymise, debug=debug)
-    options = Options(
-        reference=reference,
-        window=window,
-        overlap=overlap,
-        tta=tta and not fast,
-        threshold=threshold,
-        min_volume_ml=min_volume_ml,
-        min_peak=min_peak,
-        brain_mask=brain_mask,
-        uncertainty="uncertainty" in kinds,
-    )
+    check_anonymity(anonymise=anonymise, debug=debug)
     job = Job(
         images=images | _named_images(image or [], images),
         models=tuple(model or ()),
-        hardware=a.hardware_of(engine, device, precision, threads, max_memory),
-        options=options,
+        hardware=hardware_of(given),
+        options=options_of(given, kinds),
         offline=offline,
         output=Output(output, prefix, kinds, overwrite, anonymise),
     )
@@ -119,16 +109,14 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     from strokeseg.images.modalities import choose_reference, order_modalities
     from strokeseg.machine import at_most
     from strokeseg.prediction.pipeline import predict as predict_case
-    from strokeseg.results.anonymous import pseudonym
-    from strokeseg.results.output_names import OutputNames, check_prefix, prefix_of
+    from strokeseg.results.anonymous import usual_prefix
+    from strokeseg.results.output_names import OutputNames, check_prefix
 
     output = job.output
     reference = choose_reference(order_modalities(job.images), job.options.reference)
     prefix = output.prefix
-    if prefix is None and output.anonymise:
-        prefix = pseudonym(job.images[reference])
-    elif prefix is None:
-        prefix = prefix_of(job.images[reference])
+    if prefix is None:
+        prefix = usual_prefix(job.images[reference], anonymise=output.anonymise)
     check_prefix(prefix)
     names = OutputNames.for_prefix(output.directory, prefix)
     check_outputs(names.chosen(output.kinds), job.images.values(), overwrite=output.overwrite)

@@ -18,7 +18,7 @@ from strokeseg.files.checksums import sha256
 from strokeseg.images.file_names import is_image_name, other_half_names
 from strokeseg.images.filetype import header_and_voxels
 from strokeseg.images.stream import require_file
-from strokeseg.results.output_names import UNNAMED_PREFIX
+from strokeseg.results.output_names import UNNAMED_PREFIX, prefix_of
 
 DIGITS = 12
 _SHORTEST_HOST = 3
@@ -45,6 +45,19 @@ def pseudonym(scan: Path | None) -> str:
         return UNNAMED_PREFIX
     require_file(scan)
     return f"sub-{sha256(header_and_voxels(scan)[1])[:DIGITS]}"
+
+
+def usual_prefix(reference: Path | None, *, anonymise: bool) -> str:
+    """Name the outputs of a case after its reference scan: its file's name, or its pseudonym.
+
+    Raises
+    ------
+    StrokesegError
+        The file is there and cannot be read for its pseudonym.
+    """
+    if not anonymise:
+        return prefix_of(reference)
+    return pseudonym(reference if reference is not None and reference.exists() else None)
 
 
 def without_names(record: Mapping[str, Any]) -> dict[str, Any]:

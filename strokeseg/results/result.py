@@ -16,7 +16,7 @@ from strokeseg.images.intensity import as_seen
 from strokeseg.images.reading import Volume
 from strokeseg.images.writing import write
 from strokeseg.measure.lesions import Lesion
-from strokeseg.results.anonymous import pseudonym, without_names
+from strokeseg.results.anonymous import usual_prefix, without_names
 from strokeseg.results.case_tables import lesion_table, tissue_table
 from strokeseg.results.output_names import (
     DEFAULT_KINDS,
@@ -24,7 +24,6 @@ from strokeseg.results.output_names import (
     UNNAMED_PREFIX,
     OutputNames,
     check_prefix,
-    prefix_of,
 )
 from strokeseg.results.picture import draw, legend
 from strokeseg.results.sidecars import (
@@ -212,14 +211,13 @@ class _Words:
         """Choose the words for a record; one without names gets none."""
         inputs = record["inputs"]
         if record.get("anonymised"):
-            path = reference.path
-            name = pseudonym(path if path is not None and path.exists() else None)
+            name = usual_prefix(reference.path, anonymise=True)
             return cls({modality: modality for modality in inputs}, name, name)
         called = {
             modality: given.get(modality) or (Path(i["path"]).name if i["path"] else "array")
             for modality, i in inputs.items()
         }
-        return cls(called, _file_name(reference), prefix_of(reference.path))
+        return cls(called, _file_name(reference), usual_prefix(reference.path, anonymise=False))
 
 
 def _file_name(reference: Volume) -> str:

@@ -1,0 +1,83 @@
+"""What a command's arguments ask for: options, where to run, the job of a batch.
+
+A command hands its arguments on as one mapping by the names of its parameters, ``dict(locals())``
+in its first line, so that an option that several commands have is gathered in one place.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from strokeseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from strokeseg.cohort.batch.job import BatchJob
+    from strokeseg.models.loading import Hardware
+    from strokeseg.prediction.options import Options
+
+
+def options_of(given: Mapping[str, Any], kinds: frozenset[str]) -> "Options":
+    """Gather how to predict; `kinds` are the results to save.
+
+    Raises
+    ------
+    UsageError
+        If a value is out of range.
+    """
+    from strokeseg.prediction.options import Options
+
+    named = {one.name: given[one.name] for one in fields(Options) if one.name in given}
+    tta = given["tta"] and not given["fast"]
+    return Options(**{**named, "tta": tta, "uncertainty": "uncertainty" in kinds})
+
+
+def hardware_of(given: Mapping[str, Any]) -> "Hardware":
+    """Gather where to run.
+
+    Raises
+    ------
+    UsageError
+        If ``--max-memory`` is no size.
+    """
+    from strokeseg.machine import parse_memory
+    from strokeseg.models.loading import Hardware
+
+    named = {name: given[name] for name in ("engine", "device", "precision", "threads")}
+    memory = given["max_memory"]
+    return Hardware(**named, max_memory_bytes=None if memory is None else parse_memory(memory))
+
+
+def job_of(given: Mapping[str, Any], output: Path, kinds: frozenset[str]) -> "BatchJob":
+    """Gather what a batch is to do with each case; its results go into `output`.
+
+    Raises
+    ------
+    UsageError
+        If a value is out of range.
+    """
+    from strokeseg.cohort.batch.job import BatchJob
+
+    return BatchJob(
+        output=output.absolute(),
+        models=tuple(given["model"] or ()),
+        hardware=hardware_of(given),
+        options=options_of(given, kinds),
+        kinds=kinds,
+        offline=given["offline"],
+        anonymise=given["anonymise"],
+        resume=given["resume"],
+    )
+
+
+def check_anonymity(*, anonymise: bool, debug: bool = False, dry_run: bool = False) -> None:
+    """Refuse to be anonymous and to show what has names.
+
+    Raises
+    ------
+    UsageError
+        If both were asked for.
+    """
+    for name, given in (("--debug", debug), ("--dry-run", dry_run)):
+        if anonymise and given:
+            raise UsageError(f"{name} shows names of files: leave it or --anonymise out")

@@ -1,0 +1,72 @@
+import inspect
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from strokeseg.cli.batch import batch
+from strokeseg.cli.bids import bids
+from strokeseg.cli.jobs import hardware_of, job_of, options_of
+from strokeseg.cli.predict import predict
+from strokeseg.models.loading import Hardware
+from strokeseg.prediction.options import Options
+
+GIVEN = {
+    "reference": "flair",
+    "window": 64,
+    "overlap": 0.25,
+    "tta": True,
+    "fast": False,
+    "threshold": 0.3,
+    "min_volume_ml": 0.2,
+    "min_peak": 0.4,
+    "brain_mask": False,
+    "engine": "torch",
+    "device": "cpu",
+    "precision": "bf16",
+    "threads": 3,
+    "max_memory": "4G",
+    "model": ["a", "b"],
+    "offline": True,
+    "anonymise": True,
+    "resume": False,
+    "other": "of the command alone",
+}
+
+
+@pytest.mark.parametrize("command", [predict, batch, bids])
+def test_every_command_has_an_argument_for_every_option(command):
+    names = set(inspect.signature(command).parameters)
+    assert {one.name for one in fields(Options)} - names == {"uncertainty"}
+    assert {"engine", "device", "precision", "threads", "max_memory"} <= names
+
+
+def test_options_are_gathered_by_their_names():
+    assert options_of(GIVEN, frozenset({"mask", "uncertainty"})) == Options(
+        reference="flair",
+        window=64,
+        overlap=0.25,
+        threshold=0.3,
+        min_volume_ml=0.2,
+        min_peak=0.4,
+        brain_mask=False,
+        uncertainty=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("tta", "fast", "flips"), [(1, 0, True), (1, 1, False), (0, 0, False), (0, 1, False)]
+)
+def test_fast_means_no_flips(tta, fast, flips):
+    given = {**GIVEN, "tta": bool(tta), "fast": bool(fast)}
+    assert options_of(given, frozenset({"mask"})).tta is flips
+
+
+def test_a_job_holds_all_that_was_given():
+    job = job_of(GIVEN, Path("out"), frozenset({"mask"}))
+    assert job.output == Path("out").absolute()
+    assert job.models == ("a", "b")
+    assert job.hardware == hardware_of(GIVEN) == Hardware("torch", "cpu", "bf16", 3, 4_000_000_000)
+    assert (job.offline, job.anonymise, job.resume) == (True, True, False)
+    assert job.kinds == {"mask"}
+    assert not job.options.uncertainty
