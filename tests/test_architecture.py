@@ -57,8 +57,8 @@ ORDERS = {
         ("result",),
     ),
     "prediction": (
-        ("options", "progress", "ensemble"),
-        ("decision", "memory_forecast"),
+        ("options", "progress", "ensemble", "leaving_out", "plausibility"),
+        ("alignment", "decision", "memory_forecast"),
         ("memory_plan",),
         ("scans",),
         ("measures",),

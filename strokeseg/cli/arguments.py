@@ -19,13 +19,13 @@ def _scan(name: str, about: str | None = None) -> object:
     )
 
 
-T1 = Annotated[Path | None, _scan("t1")]
-Flair = Annotated[Path | None, _scan("flair")]
-T2 = Annotated[Path | None, _scan("t2")]
-Dwi = Annotated[Path | None, _scan("dwi")]
-Adc = Annotated[Path | None, _scan("adc")]
-Pd = Annotated[Path | None, _scan("pd")]
-Ct = Annotated[Path | None, _scan("ct", "Clipped to 0 to 80 HU first.")]
+T1 = Annotated[list[str] | None, _scan("t1")]
+Flair = Annotated[list[str] | None, _scan("flair")]
+T2 = Annotated[list[str] | None, _scan("t2")]
+Dwi = Annotated[list[str] | None, _scan("dwi")]
+Adc = Annotated[list[str] | None, _scan("adc")]
+Pd = Annotated[list[str] | None, _scan("pd")]
+Ct = Annotated[list[str] | None, _scan("ct", "Clipped to 0 to 80 HU first.")]
 Image = Annotated[
     list[str] | None,
     typer.Option(
@@ -205,6 +205,15 @@ CaseReference = Annotated[
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", rich_help_panel=CASES, help="Show what would run, and stop."),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        rich_help_panel=CASES,
+        help="Fail a case with a scan that cannot be used; else that scan is left out with a "
+        "warning, unless it is the one whose grid results have.",
+    ),
 ]
 Resume = Annotated[
     bool,

@@ -51,6 +51,7 @@ def batch(
     *,
     pattern: a.Patterns = None,
     reference: a.CaseReference = None,
+    strict: a.Strict = False,
     dry_run: a.DryRun = False,
     save: a.Save = "mask,lesions,qc",
     resume: a.Resume = True,

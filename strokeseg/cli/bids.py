@@ -126,6 +126,7 @@ def bids(
     session_label: Sessions = None,
     pattern: a.Patterns = None,
     reference: a.CaseReference = None,
+    strict: a.Strict = False,
     dry_run: a.DryRun = False,
     save: a.Save = "mask,lesions,qc",
     fmriprep_roi: FmriprepRoi = False,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from strokeseg.cli import arguments as a
 from strokeseg.cli.jobs import check_anonymity, hardware_of, options_of
+from strokeseg.cli.scans import scans_of
 from strokeseg.cli.show.lines import Reporter, say_warning, show_facts, show_text
-from strokeseg.errors import UsageError
 
 if TYPE_CHECKING:
     from strokeseg.models.loading import Hardware
@@ -59,11 +59,10 @@ def predict(
     from strokeseg.results.output_names import parse_kinds
 
     scans = {"t1": t1, "flair": flair, "t2": t2, "dwi": dwi, "adc": adc, "pd": pd, "ct": ct}
-    images = {name: path for name, path in scans.items() if path is not None}
     kinds = parse_kinds(save)
     check_anonymity(anonymise=anonymise, debug=debug)
     job = Job(
-        images=images | _named_images(image or [], images),
+        images=scans_of(scans, image or ()),
         models=tuple(model or ()),
         hardware=hardware_of(given),
         options=options_of(given, kinds),
@@ -157,16 +156,3 @@ def show_summary(result: "Result", written: tuple[Path, ...], *, place: bool = T
             **({"in": str(written[-1].parent.resolve())} if place else {}),
         }
     )
-
-
-def _named_images(pairs: list[str], given: dict[str, Path]) -> dict[str, Path]:
-    """Read NAME=FILE pairs."""
-    images: dict[str, Path] = {}
-    for pair in pairs:
-        name, separator, file = pair.partition("=")
-        if not separator or not name or not file:
-            raise UsageError(f"--image {pair}: give NAME=FILE, such as --image swi=swi.nii.gz")
-        if name in given or name in images:
-            raise UsageError(f"--image {pair}: {name} was given already")
-        images[name] = Path(file)
-    return images

@@ -34,7 +34,9 @@ _BEFORE_TISSUES = (
     "volume_high_ml",
     "lesion_count",
 )
-_AFTER_TISSUES = ("brain_ml", "warnings", "seconds", "model", "error", "record")
+# The furthest of a case's scans.
+_ALIGNMENT = ("apart_mm", "turned_degrees")
+_AFTER_TISSUES = ("brain_ml", *_ALIGNMENT, "warnings", "seconds", "model", "error", "record")
 
 
 @dataclass(frozen=True)
@@ -183,10 +185,17 @@ def _figures(record: Mapping[str, Any]) -> dict[str, str]:
         "volume_high_ml": _ml(high),
         "lesion_count": str(record["lesion_count"]),
         "brain_ml": "" if brain is None else _ml(brain),
+        **{name: _furthest(record, name) for name in _ALIGNMENT},
         "warnings": " | ".join(record["warnings"]),
         "seconds": f"{sum(record['seconds'].values()):.1f}",
         "model": " + ".join(model["name"] for model in record["models"]),
     } | tissues
+
+
+def _furthest(record: Mapping[str, Any], name: str) -> str:
+    """Give the largest of a figure of alignment; empty where no brains were compared."""
+    values = [float(one[name]) for one in record.get("alignment", {}).values()]
+    return f"{max(values):.1f}" if values else ""
 
 
 def _ml(volume: float) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from strokeseg.arrays import FloatArray
 from strokeseg.errors import UsageError
 from strokeseg.images.foreground import zscore_foreground
+from strokeseg.images.hounsfield import hounsfield_offset
 
 Normalisation = Literal["zscore", "histogram", "percentile", "foreground"]
 
@@ -71,8 +72,14 @@ def clip_hounsfield(data: FloatArray) -> FloatArray:
 
 
 def as_seen(modality: str, data: FloatArray) -> FloatArray:
-    """Give a scan (I, J, K) as networks and people see it: a CT in the brain window."""
-    return clip_hounsfield(data) if modality == "ct" else data
+    """Give a scan (I, J, K) as networks and people see it: a CT in the brain window.
+
+    A CT that lies 1024 above Hounsfield units has that taken off.
+    """
+    if modality != "ct":
+        return data
+    offset = hounsfield_offset(data)
+    return clip_hounsfield(data - np.float32(offset) if offset else data)
 
 
 def equalise_histogram(data: FloatArray) -> FloatArray:

@@ -51,7 +51,8 @@ def read(source: Source, *, scan: bool = True) -> Volume:
 
     Headers are checked before voxels are read, and nothing is unpacked or allocated that the file
     does not have. ``scl_slope`` and ``scl_inter`` are applied in float32. A fourth axis of one
-    volume is dropped. NaN and infinite voxels become the smallest finite value, with a warning.
+    volume is dropped. NaN and infinite voxels become the smallest finite value, in what is no scan
+    0, with a warning.
 
     Parameters
     ----------

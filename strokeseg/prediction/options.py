@@ -31,6 +31,9 @@ class Options:
         Whether a lesion must touch the model's own brain.
     uncertainty
         Whether entropy and the standard deviation over the flips are wanted.
+    strict
+        Whether a scan that cannot be used ends the prediction. Else it is left out with a warning,
+        unless it is the reference.
 
     Raises
     ------
@@ -47,6 +50,7 @@ class Options:
     min_peak: float | None = None
     brain_mask: bool | None = None
     uncertainty: bool = False
+    strict: bool = True
 
     def __post_init__(self) -> None:
         """Check every value."""

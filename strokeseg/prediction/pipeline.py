@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -11,11 +13,14 @@ from strokeseg.images.outline import Outline
 from strokeseg.images.reading import Source, outline
 from strokeseg.machine import at_most
 from strokeseg.models.loading import Hardware, LoadedModel, check_compatible, load_model
+from strokeseg.prediction.alignment import Alignment, alignment_warnings, compare_brains
 from strokeseg.prediction.decision import decide, flip_volumes_ml, make_rule
 from strokeseg.prediction.ensemble import Member, flip_spread, posterior
+from strokeseg.prediction.leaving_out import LeftOut
 from strokeseg.prediction.measures import case_warnings, measure_brain, measure_case
 from strokeseg.prediction.memory_plan import plan_memory
 from strokeseg.prediction.options import Options
+from strokeseg.prediction.plausibility import doubts_about
 from strokeseg.prediction.progress import Clock, Progress, Silence
 from strokeseg.prediction.record import make_record
 from strokeseg.prediction.scans import Run, Scans, read_scans, see_scans
@@ -69,18 +74,17 @@ def predict(
         order = order_modalities(images)
         reference = choose_reference(order, options.reference)
         with clock.stage("read"):
-            outlines = {name: outline(images[name]) for name in order}
-            _check_overlap(reference, outlines)
+            left_out = LeftOut(images, reference, options.strict)
+            outlines = _outlines(images, order, left_out)
         with clock.stage("load model"):
             models = _loaded(model, hardware, offline, clock.progress)
         asked_bytes = hardware.max_memory_bytes if hardware else None
         memory = plan_memory(outlines, reference, models, options, asked_bytes)
         if memory.limit_bytes is not None:
             clock.progress.on_note(memory.note())
-        del outlines
         with at_most(memory.settings.threads):
             run = Run(models, options, memory, clock)
-            scans = read_scans(images, order, reference, run)
+            scans = read_scans(images, tuple(outlines), left_out, run)
             return _conclude(scans, see_scans(scans, run), run)
 
 
@@ -88,6 +92,8 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
     """Turn logits into a lesion, and measure it. Each array goes when it is no longer needed."""
     grid, config, options = scans.reference.grid, run.models[0].model.config, run.options
     names, rule = config.class_names, make_rule(config, options)
+    with run.clock.stage("compare scans"):
+        alignment = compare_brains(scans.seen, members, scans.reference_name, names)
     with run.clock.stage("compare flips"):
         working = next(m.working for m in members if m.native is grid)
         least = rule.threshold, rule.min_peak
@@ -111,19 +117,21 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
         del spread
     with run.clock.stage("measure"):
         brain = None if decision.brain is None else measure_brain(decision.brain, grid)
+        doubts = doubts_about(decision.brain, scans.reference, scans.reference_name)
         mask = decision.mask
         del decision
         np.copyto(answer.tissue, np.uint8(len(names) - 1), where=mask)
         measures = measure_case(mask, answer, grid, names, brain, (range_ml, flips))
         if std is not None:
             std = resample_image(std, working, grid)
-        warnings = (*case_warnings(scans.seen, measures), *run.memory.warnings())
+        warnings = (
+            *case_warnings(scans, measures),
+            *doubts.with_lesions(mask, measures.lesions, scans.reference.data),
+            *alignment_warnings(alignment, scans.reference_name),
+            *run.memory.warnings(),
+        )
         record = make_record(scans.seen, run.models, options, measures, asdict(rule), run.memory)
-    record |= {
-        "reference": scans.reference_name,
-        "warnings": list(warnings),
-        "seconds": run.clock.seconds,
-    }
+    record |= _about(scans, alignment, warnings) | {"seconds": run.clock.seconds}
     return Result(
         mask=mask,
         probability=answer.probability,
@@ -143,6 +151,18 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
     )
 
 
+def _about(
+    scans: Scans, alignment: Mapping[str, Alignment], warnings: Sequence[str]
+) -> dict[str, Any]:
+    """Describe how the scans of a case stand to each other, and what to mind, for its record."""
+    return {
+        "reference": scans.reference_name,
+        "left_out": scans.left_out.as_record(),
+        "alignment": {name: one.as_record() for name, one in alignment.items()},
+        "warnings": list(warnings),
+    }
+
+
 def _threads_of(
     model: ModelChoice | Sequence[ModelChoice] | None, hardware: Hardware | None
 ) -> int | None:
@@ -154,15 +174,28 @@ def _threads_of(
     return min(limits, default=None)
 
 
-def _check_overlap(reference_name: str, scans: Mapping[str, Outline]) -> None:
-    """Refuse scans that share no space with the reference."""
-    reference = scans[reference_name]
-    for name, scan in scans.items():
+def _outlines(
+    images: Mapping[str, Source], order: Sequence[str], left_out: LeftOut
+) -> dict[str, Outline]:
+    """Read the headers of all scans; those that share no space with the reference are refused."""
+    name_of = left_out.reference
+    reference = outline(images[name_of])
+
+    def checked(name: str) -> Outline:
+        scan = reference if name == name_of else outline(images[name])
         if not reference.grid.overlaps(scan.grid):
             raise DataError(
-                f"{name} ({scan.path}) and {reference_name} ({reference.path}) share no space: "
-                "they are not of one session, or one of them has a wrong header; align them first"
+                f"{name} ({scan.path}) and {name_of} ({reference.path}) share no space: they are "
+                "not of one session, or one of them has a wrong header; align them first"
             )
+        return scan
+
+    found = {}
+    for name in order:
+        scan = left_out.attempt(name, partial(checked, name))
+        if scan is not None:
+            found[name] = scan
+    return found
 
 
 def _loaded(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from strokeseg.arrays import FloatArray
@@ -11,8 +12,10 @@ from strokeseg.engines.windows import WindowPlan, plan_windows
 from strokeseg.images.foreground import within_limits
 from strokeseg.images.intensity import as_seen, normalise, padding_value
 from strokeseg.images.reading import Source, Volume, read
+from strokeseg.images.suitability import suited
 from strokeseg.models.loading import LoadedModel
 from strokeseg.prediction.ensemble import Member
+from strokeseg.prediction.leaving_out import LeftOut
 from strokeseg.prediction.memory_plan import MemoryPlan
 from strokeseg.prediction.options import Options
 from strokeseg.prediction.progress import Clock
@@ -58,20 +61,24 @@ class Scans:
 
     reference_name: str
     reference: Volume
+    left_out: LeftOut
     seen: Mapping[str, Seen]
     prepared: dict[tuple[int, str], Prepared]
 
 
 def read_scans(
-    images: Mapping[str, Source], order: Sequence[str], reference: str, run: Run
+    images: Mapping[str, Source], order: Sequence[str], left_out: LeftOut, run: Run
 ) -> Scans:
     """Read one scan after the other and bring it to the working grids; keep only the reference."""
+    reference = left_out.reference
     kept: Volume | None = None
     seen: dict[str, Seen] = {}
     prepared = {}
     for name in (reference, *(name for name in order if name != reference)):
         with run.clock.stage("read"):
-            volume = read(images[name])
+            volume = left_out.attempt(name, partial(_read, name, images[name]))
+        if volume is None:
+            continue
         seen[name] = Seen(volume.grid, volume.path, volume.warnings)
         kept = kept or volume
         with run.clock.stage("prepare"):
@@ -80,8 +87,14 @@ def read_scans(
         del volume
     if kept is None:
         raise ValueError("no scan was given")
-    passes = {(n, name): prepared[n, name] for n in range(len(run.models)) for name in order}
-    return Scans(reference, kept, {name: seen[name] for name in order}, passes)
+    used = [name for name in order if name in seen]
+    passes = {(n, name): prepared[n, name] for n in range(len(run.models)) for name in used}
+    return Scans(reference, kept, left_out, {name: seen[name] for name in used}, passes)
+
+
+def _read(name: str, source: Source) -> Volume:
+    """Read a scan, and check that it is what it is said to be."""
+    return suited(name, read(source))
 
 
 def _prepare(name: str, volume: Volume, number: int, run: Run) -> Prepared:

@@ -62,8 +62,12 @@ def usual_prefix(reference: Path | None, *, anonymise: bool) -> str:
 
 def without_names(record: Mapping[str, Any]) -> dict[str, Any]:
     """Give a record that does not say what its inputs are called and where they lie."""
-    inputs = {name: {**entry, "path": None} for name, entry in record["inputs"].items()}
-    return {**record, "inputs": inputs, "anonymised": True}
+    nameless = {
+        key: {name: {**entry, "path": None} for name, entry in record[key].items()}
+        for key in ("inputs", "left_out")
+        if key in record
+    }
+    return {**record, **nameless, "anonymised": True}
 
 
 class Veil:

@@ -205,7 +205,7 @@ def test_values_beyond_float32_count_as_infinite(tmp_path):
     data = head(RAS)[0].astype(np.float64)
     data[0, 0, 0] = 1e300
     volume = read(saved(tmp_path, data))
-    assert volume.warnings[0].startswith("1 voxels are NaN or infinite")
+    assert volume.warnings[0].startswith("1 voxel is NaN or infinite")
     assert volume.data[0, 0, 0] == volume.data.min()
 
 

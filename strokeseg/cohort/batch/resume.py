@@ -101,7 +101,7 @@ def _find_difference(
         return "its window was smaller, to hold another --max-memory"
     if record["options"] != job.options.as_record() or record["kinds"] != sorted(job.kinds):
         return "the options were others"
-    found = record["inputs"]
+    found = {**record["inputs"], **record.get("left_out", {})}
     seen = ({n: i["sha256"] for n, i in found.items()}, _pairs_of(found))
     return None if seen == inputs else "the inputs were others"
 

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from strokeseg.engines.base import ScanLogits
+from strokeseg.prediction.alignment import Alignment, alignment_warnings, compare_brains
+from strokeseg.prediction.ensemble import Member
+from strokeseg.space.grid import Grid
+from tests.factories import rotation
+
+NAMES = ("background", "GM", "GM/WM", "WM", "CSF", "lesion")
+STEP = 3.0
+SHAPE = (70, 80, 70)
+
+
+def labels_at(points):
+    """A brain of two hemispheres with ventricles, a cerebellum and a rim of CSF, by RAS mm."""
+    x, y, z = np.moveaxis(points, -1, 0)
+    cerebrum = np.sqrt((x / 68) ** 2 + (y / 85) ** 2 + ((z - 8) / 58) ** 2)
+    low = np.sqrt((x / 45) ** 2 + ((y + 45) / 35) ** 2 + ((z + 48) / 25) ** 2)
+    inside = np.minimum(cerebrum, low)
+    ventricle = ((np.abs(x) - 14) / 8) ** 2 + (y / 35) ** 2 + ((z - 15) / 12) ** 2 < 1
+    labels = np.select([inside < 0.75, inside < 0.93, inside < 1.0], [3, 1, 4], 0)
+    return np.where(ventricle, 4, labels)
+
+
+def member(shift_mm=(0, 0, 0), degrees=(0, 0, 0), keep=slice(None)):
+    """What a network would see of that brain, moved."""
+    affine = np.diag([STEP, STEP, STEP, 1.0])
+    affine[:3, 3] = -(np.array(SHAPE) - 1) * STEP / 2
+    shape = (SHAPE[0], SHAPE[1], len(range(SHAPE[2])[keep]))
+    affine[2, 3] += STEP * (keep.start or 0)
+    points = np.stack(np.indices(shape), axis=-1) * STEP + affine[:3, 3]
+    labels = labels_at((points - np.array(shift_mm)) @ rotation(degrees))
+    logits = np.stack([labels == index for index in range(6)]).astype(np.float32)
+    grid = Grid(shape, affine)
+    return Member(ScanLogits(logits, []), grid, grid)
+
+
+def compared(**how):
+    return compare_brains(("t1", "t2"), [member(), member(**how)], "t1", NAMES)["t2"]
+
+
+def test_scans_that_lie_on_each_other_are_not_told():
+    found = compared()
+    assert found.overlap == pytest.approx(1.0)
+    assert found.apart_mm == found.turned_degrees == 0
+    assert alignment_warnings({"t2": found}, "t1") == []
+
+
+@pytest.mark.parametrize("shift_mm", [(30, 0, 0), (0, -28, 10), (0, 0, 26)])
+def test_a_shift_is_told_in_mm(shift_mm):
+    found = compared(shift_mm=shift_mm)
+    assert found.apart_mm == pytest.approx(np.linalg.norm(shift_mm), abs=1.5)
+    assert found.turned_degrees < 3
+    (told,) = alignment_warnings({"t2": found}, "t1")
+    assert told.startswith("t2 and t1 do not lie on each other: the brain in t2 is ")
+    assert f"{found.apart_mm:.0f} mm" in told
+
+
+@pytest.mark.parametrize("degrees", [(24, 0, 0), (0, 24, 0), (0, 0, -24)])
+def test_a_turn_is_told_in_degrees(degrees):
+    found = compared(degrees=degrees)
+    assert found.turned_degrees == pytest.approx(24, abs=2)
+    assert found.is_far
+
+
+def test_a_small_shift_is_recorded_and_not_told():
+    found = compared(shift_mm=(4, 3, 0))
+    assert found.apart_mm == pytest.approx(5, abs=0.5)
+    assert alignment_warnings({"t2": found}, "t1") == []
+    assert found.as_record().keys() == {"overlap", "apart_mm", "turned_degrees"}
+
+
+def test_a_slab_is_compared_where_it_reaches():
+    found = compared(keep=slice(30, 50))
+    assert found.overlap > 0.95
+    assert found.apart_mm < 2
+
+
+def test_a_brain_that_is_hardly_seen_is_not_compared():
+    empty = member()
+    empty.logits.mean[:] = 0
+    assert compare_brains(("t1", "t2"), [member(), empty], "t1", NAMES) == {}
+
+
+def test_one_scan_or_a_model_without_tissues_has_nothing_to_compare():
+    assert compare_brains(("t1",), [member()], "t1", NAMES) == {}
+    both = [member(), member()]
+    assert compare_brains(("t1", "t2"), both, "t1", ("background", "lesion")) == {}
+
+
+def test_far_is_25_mm_or_20_degrees():
+    assert Alignment(0.9, 25.0, 0.0).is_far
+    assert Alignment(0.9, 0.0, 20.0).is_far
+    assert not Alignment(0.1, 24.9, 19.9).is_far
