@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from strokeseg._version import __version__
 
 if TYPE_CHECKING:
+    from strokeseg.errors import StrokesegError
     from strokeseg.measure.lesions import Lesion
     from strokeseg.models.loading import Hardware, LoadedModel, load_model
     from strokeseg.prediction.options import Options
@@ -24,6 +25,7 @@ __all__ = [
     "LoadedModel",
     "Options",
     "Result",
+    "StrokesegError",
     "__version__",
     "load_model",
     "predict",
@@ -35,6 +37,7 @@ _HOMES = {
     "LoadedModel": "strokeseg.models.loading",
     "Options": "strokeseg.prediction.options",
     "Result": "strokeseg.results.result",
+    "StrokesegError": "strokeseg.errors",
     "load_model": "strokeseg.models.loading",
     "predict": "strokeseg.prediction.pipeline",
 }

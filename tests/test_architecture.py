@@ -25,8 +25,9 @@ FLOORS = (
 ORDERS = {
     "cohort": (("cases", "bids_derivative"), ("batch", "fmriprep"), ("collect",)),
     "cohort.cases": (
-        ("case", "diffusion", "lexicon", "patterns"),
-        ("case_names", "findings", "image_names", "pseudonyms"),
+        ("case", "diffusion", "lexicon", "patterns", "twins"),
+        ("case_names", "hints", "image_names", "pseudonyms"),
+        ("findings",),
         ("sorting", "table"),
         ("bids",),
         ("folder",),

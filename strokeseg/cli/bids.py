@@ -193,7 +193,7 @@ def bids(
     cohort = choose_shard(cohort, shard, from_environment=place.is_here)
     cohort = hide_names(cohort, job, keep_labels=True)
     if dry_run:
-        show_plan(cohort)
+        show_plan(cohort, job)
         return
     run = _run_with_masks if fmriprep_roi else run_cohort
     run(cohort, job, place, Show(quiet=quiet, as_json=as_json))

@@ -8,6 +8,7 @@ from strokeseg.cli import arguments as a
 from strokeseg.cli.jobs import check_anonymity, hardware_of, options_of
 from strokeseg.cli.scans import scans_of
 from strokeseg.cli.show.lines import Reporter, say_warning, show_facts, show_text
+from strokeseg.errors import UsageError
 
 if TYPE_CHECKING:
     from strokeseg.models.loading import Hardware
@@ -112,6 +113,7 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     from strokeseg.results.output_names import OutputNames, check_prefix
 
     output = job.output
+    _check_is_folder(output.directory)
     reference = choose_reference(order_modalities(job.images), job.options.reference)
     prefix = output.prefix
     if prefix is None:
@@ -143,8 +145,7 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
 
 def show_summary(result: "Result", written: tuple[Path, ...], *, place: bool = True) -> None:
     """Write the main figures, the files' names and, if wanted, their folder, to stdout."""
-    low, high = result.volume_range_ml
-    spread = f" (single flips: {low:.2f} to {high:.2f} ml)" if result.record["flips"] > 1 else ""
+    spread = f" ({flips_range(result)})" if result.record["flips"] > 1 else ""
     models = result.record["models"]
     show_facts(
         {
@@ -156,3 +157,30 @@ def show_summary(result: "Result", written: tuple[Path, ...], *, place: bool = T
             **({"in": str(written[-1].parent.resolve())} if place else {}),
         }
     )
+
+
+def flips_range(result: "Result") -> str:
+    """Say what single flips give; where their mean lies outside of that, say how it can."""
+    low, high = result.volume_range_ml
+    line = f"single flips: {low:.2f} to {high:.2f} ml"
+    if low <= result.volume_ml <= high:
+        return line
+    return f"{line}; averaged first and cut then, so it can lie outside"
+
+
+def _check_is_folder(output: Path) -> None:
+    """Refuse a folder for results that is called as an image is.
+
+    Raises
+    ------
+    UsageError
+        If it is.
+    """
+    from strokeseg.images.file_names import without_ending
+
+    stem = without_ending(output.name)
+    if stem != output.name and not output.is_dir():
+        raise UsageError(
+            f"-o {output}: -o is a folder; for other names give -o "
+            f"{output.parent if output.parent.name else '.'} --prefix {stem}"
+        )

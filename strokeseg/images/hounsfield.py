@@ -115,4 +115,4 @@ def _is_brain_alone(sample: FloatArray) -> bool:
         return False
     low, middle, high = np.percentile(inside, (0.5, 50, 99.5)).tolist()
     in_place = _BRAIN_MEDIAN[0] <= middle <= _BRAIN_MEDIAN[1]
-    return in_place and low > _BODY[0] and high < _LARGEST_OF_BRAIN
+    return bool(in_place) and low > _BODY[0] and high < _LARGEST_OF_BRAIN

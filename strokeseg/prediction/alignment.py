@@ -150,7 +150,7 @@ def _compare(fixed: _Brain, moving: _Brain) -> Alignment | None:
     both = np.ones_like(a.reach) if not (a.is_cut or b.is_cut) else a.reach & b.reach
     one, other = a.brain & both, b.brain & both
     total = np.count_nonzero(one) + np.count_nonzero(other)
-    overlap = float(2 * np.count_nonzero(one & other) / max(total, 1))
+    overlap = float(2 * np.count_nonzero(one & other)) / max(float(total), 1.0)
     fit = _fit(a, b)
     apart_mm, turned = float(np.linalg.norm(fit[:3])) * _STEP_MM, float(np.linalg.norm(fit[3:]))
     return Alignment(overlap, apart_mm, float(np.degrees(turned)))
@@ -175,7 +175,7 @@ def _coarse(seen: _Brain, grid: Grid) -> _Coarse:
 
 
 def _centre(mask: BoolArray) -> FloatArray:
-    return np.argwhere(mask).mean(axis=0).astype(np.float32)
+    return np.asarray(np.argwhere(mask).mean(axis=0), dtype=np.float32)
 
 
 def _fit(fixed: _Coarse, moving: _Coarse) -> FloatArray:
@@ -206,9 +206,12 @@ def _fit(fixed: _Coarse, moving: _Coarse) -> FloatArray:
         ]
     best = min(starts, key=cost)
     best = starts[0] if cost(starts[0]) < cost(best) + _LEAST_GAIN else best
-    scale = np.diag([2.0, 2.0, 2.0, 0.15, 0.15, 0.15])
+    directions = np.diag([2.0, 2.0, 2.0, 0.15, 0.15, 0.15])
     found = optimize.minimize(
-        cost, best, method="Powell", options={"direc": scale, "maxfev": 600, "xtol": 1e-2}
+        cost,
+        best,
+        method="Powell",
+        options={"direc": directions, "maxfev": 600, "xtol": 1e-2},  # type: ignore[typeddict-item]
     )
     is_better = found.fun < cost(starts[0]) - _LEAST_GAIN
     return np.asarray(found.x if is_better else starts[0], dtype=np.float32)

@@ -7,17 +7,21 @@ from pathlib import Path
 
 from strokeseg.cohort.cases.bids import is_subject
 from strokeseg.cohort.cases.case import Case
-from strokeseg.cohort.cases.case_names import check_name
+from strokeseg.cohort.cases.case_names import check_name, space_of
 from strokeseg.cohort.cases.findings import Findings, cut_short
 from strokeseg.cohort.cases.image_names import case_of_claimed, read_name
 from strokeseg.cohort.cases.patterns import Pattern
 from strokeseg.cohort.cases.sorting import Pile, Sorter, choose_images, choose_truth, sort_files
+from strokeseg.cohort.cases.twins import TWINS, plain_name, without_twins
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.images.listing import list_folders, list_images
+from strokeseg.images.modalities import order_modalities
 from strokeseg.results.archive import OVERLAP_FOLDER, REPORT_FOLDER
 from strokeseg.results.output_names import ERROR_ENDING, RECORD_ENDING
 
 _BIDS_BELOW = re.compile(r"sub-[^/]+/(?:ses-[^/]+/)?(?:anat|dwi)/")
+# A patient and the number of a series, as dcm2niix writes them: P01_5.
+_SERIES = re.compile(r"(.*(?:[A-Za-z]\d+|\d[A-Za-z]+).*)[_-]s?(\d{1,4})")
 _NOTHING = "folders without a scan that was recognised were left out"
 
 
@@ -83,6 +87,7 @@ def _piles_of_folders(root: Path, sorter: Sorter, findings: Findings) -> dict[st
                 "folder as INPUT"
             )
         piles[name] = pile
+        findings.raw += [f"{name}/{file}" for file in pile.raw if not pile.scans]
         if not pile.scans and not _is_result(root / name):
             findings.note(_NOTHING, _why(name, pile))
     return piles
@@ -92,7 +97,10 @@ def _piles_of_files(root: Path, sorter: Sorter, findings: Findings) -> dict[str,
     """Sort the images that lie in the root itself, by whose they are."""
     piles: dict[str, Pile] = {}
     unknown = []
-    for file in list_images(root, deep=False):
+    files, twins = without_twins(list_images(root, deep=False))
+    for left, taken in twins.items():
+        findings.note(TWINS, f"{left} (taken: {taken})")
+    for file in files:
         pile = Pile()
         key = _key(file, sorter.add(pile, root, file))
         whole = piles.setdefault(key or root.name, Pile())
@@ -107,19 +115,33 @@ def _piles_of_files(root: Path, sorter: Sorter, findings: Findings) -> dict[str,
     for name, pile in piles.items():
         if pile.scans:
             continue
+        findings.raw += pile.raw
         if pile.raw or pile.passed:
             what = "a raw diffusion series" if pile.raw else "scans that no --pattern fits"
             findings.note(f"left out, as there is nothing but {what}", name)
         elif pile.masks:
             findings.note("masks without a scan of the same name were left out", pile.masks[0])
-    return {name: pile for name, pile in sorted(piles.items()) if pile.scans}
+    found = {name: pile for name, pile in sorted(piles.items()) if pile.scans}
+    for names in _series_of_one(found):
+        findings.note("cases that may be several series of one patient", " and ".join(names))
+    return found
+
+
+def _series_of_one(piles: Mapping[str, Pile]) -> list[list[str]]:
+    """Find loose cases whose names differ in a last number alone, and that share a modality."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for name, pile in piles.items():
+        match = _SERIES.fullmatch(name)
+        for modality in pile.scans if match else ():
+            alike.setdefault((match[1] if match else "", modality), []).append(name)
+    return [names for names in alike.values() if len(names) > 1]
 
 
 def _key(file: str, claim: Pattern | None) -> str:
     """Tell whose a file is that lies beside those of others."""
     if claim:
         return case_of_claimed(file, claim.modality, claim.wild(file))
-    return read_name(file).case
+    return read_name(plain_name(file)).case
 
 
 def _loose_case(root: Path, name: str, pile: Pile, sorter: Sorter, findings: Findings) -> Case:
@@ -132,7 +154,8 @@ def _case(
 ) -> Case:
     check_name(name, str(folder))
     truth = choose_truth(name, folder, pile, findings)
-    return Case(name=name, images=images, folder=name, prefix=name, truth=truth)
+    prefix = name + space_of(images[order_modalities(images)[0]].name, name)
+    return Case(name=name, images=images, folder=name, prefix=prefix, truth=truth)
 
 
 def _check_no_subject(root: Path) -> None:

@@ -41,13 +41,14 @@ def anonymise_cohort(cohort: Cohort, reference: str | None, *, keep_labels: bool
         unreadable, known = names.count(None), [name for name in names if name is not None]
         if unreadable:
             raise InputNotFoundError(
-                f"{unreadable} of {len(cases)} cases have a scan that cannot be read, and so no "
-                "pseudonym; the same without --anonymise says which"
+                f"cases with a scan that cannot be read, and so no pseudonym: {unreadable} of "
+                f"{len(cases)}; the same without --anonymise says which"
             )
         twice = [name for name, count in Counter(known).items() if count > 1]
         if twice:
             raise DataError(
-                f"{len(twice)} scans are in more than one case ({twice[0]}): give each one once; "
+                f"{len(twice)} {'scan is' if len(twice) == 1 else 'scans are'} in more than one "
+                f"case ({twice[0]}): give each one once; "
                 "sha256sum tells which they are"
             )
         below = "/anat" if cohort.kind == "bids" else ""

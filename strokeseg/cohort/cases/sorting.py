@@ -9,6 +9,7 @@ from strokeseg.cohort.cases.diffusion import Diffusion, diffusion_of
 from strokeseg.cohort.cases.findings import Ambiguity, Findings, cut_short
 from strokeseg.cohort.cases.image_names import read_name
 from strokeseg.cohort.cases.patterns import Pattern
+from strokeseg.cohort.cases.twins import TWINS, without_twins
 from strokeseg.errors import UsageError
 from strokeseg.images.file_names import image_stem
 from strokeseg.images.modalities import order_modalities
@@ -34,6 +35,8 @@ class Pile:
         Images whose names say nothing that could be used.
     passed : set
         Modalities that names tell, but for which the user's pattern decides.
+    twins : mapping
+        Copies that a converter left beside a file, and which of them was taken.
     """
 
     scans: dict[str, list[str]] = field(default_factory=dict)
@@ -41,6 +44,7 @@ class Pile:
     raw: list[str] = field(default_factory=list)
     rest: list[str] = field(default_factory=list)
     passed: set[str] = field(default_factory=set)
+    twins: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -143,6 +147,7 @@ def sort_files(folder: Path, files: Sequence[str], sorter: Sorter) -> Pile:
         What the user says about names.
     """
     pile = Pile()
+    files, pile.twins = without_twins(files)
     beside = Counter(file.rpartition("/")[0] for file in files)
     for file in files:
         sorter.add(pile, folder, file, alone=beside[file.rpartition("/")[0]] == 1)
@@ -156,6 +161,8 @@ def choose_images(
 
     Raw diffusion series beside other scans are noted, and patterns that fit nothing of this case.
     """
+    for left, taken in pile.twins.items():
+        findings.note(TWINS, f"{left} (taken: {taken})")
     globs = {pattern.modality: pattern.glob for pattern in sorter.patterns}
     for file in pile.raw if pile.scans else ():
         findings.note(RAW_DIFFUSION, file.rpartition("/")[2])
@@ -170,6 +177,8 @@ def choose_images(
             findings.ambiguities.append(
                 Ambiguity(case, modality, tuple(files), globs.get(modality))
             )
+        else:
+            findings.settled.setdefault(modality, []).append(files[0])
         images[modality] = folder / files[0]
     return images
 
