@@ -25,7 +25,7 @@ FLOORS = (
 ORDERS = {
     "cohort": (("cases", "bids_derivative"), ("batch", "fmriprep"), ("collect",)),
     "cohort.cases": (
-        ("case", "diffusion", "lexicon", "patterns", "twins"),
+        ("case", "diffusion", "lexicon", "patterns"),
         ("case_names", "hints", "image_names", "pseudonyms"),
         ("findings",),
         ("sorting", "table"),
@@ -117,6 +117,7 @@ ORDERS = {
 # Where a library may be imported: a module, or a room and all below it.
 LIBRARIES = {
     "PIL": ("results", "lesion_map", "report", "training.gallery", "training.data.slices"),
+    "dcm2niix": ("images.dicom",),
     "dask": ("cohort.batch.cluster",),
     "dask_jobqueue": ("cohort.batch.cluster",),
     "distributed": ("cohort.batch.cluster",),

@@ -206,6 +206,23 @@ DryRun = Annotated[
     bool,
     typer.Option("--dry-run", rich_help_panel=CASES, help="Show what would run, and stop."),
 ]
+BValue = Annotated[
+    float,
+    typer.Option(
+        "--b-value",
+        rich_help_panel=SCANS,
+        help="Of a diffusion series, the shell that the trace image is made of, in s/mm2.",
+    ),
+]
+SeriesNumbers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--series",
+        metavar="NAME=NUMBER",
+        rich_help_panel=SCANS,
+        help="Which series is meant, where DICOM of a contrast holds several; may be repeated.",
+    ),
+]
 Strict = Annotated[
     bool,
     typer.Option(

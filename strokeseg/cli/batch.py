@@ -52,6 +52,7 @@ def batch(
     *,
     pattern: a.Patterns = None,
     reference: a.CaseReference = None,
+    b_value: a.BValue = 1000.0,
     strict: a.Strict = False,
     dry_run: a.DryRun = False,
     save: a.Save = "mask,lesions,qc",

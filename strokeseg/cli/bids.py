@@ -126,6 +126,7 @@ def bids(
     session_label: Sessions = None,
     pattern: a.Patterns = None,
     reference: a.CaseReference = None,
+    b_value: a.BValue = 1000.0,
     strict: a.Strict = False,
     dry_run: a.DryRun = False,
     save: a.Save = "mask,lesions,qc",

@@ -1,16 +1,20 @@
 """`strokeseg predict`: one case, from scans to results."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strokeseg.cli import arguments as a
 from strokeseg.cli.jobs import check_anonymity, hardware_of, options_of
-from strokeseg.cli.scans import scans_of
+from strokeseg.cli.scans import WantedScans
 from strokeseg.cli.show.lines import Reporter, say_warning, show_facts, show_text
 from strokeseg.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from strokeseg.images.reading import Source
     from strokeseg.models.loading import Hardware
     from strokeseg.prediction.options import Options
     from strokeseg.results.result import Result
@@ -26,6 +30,8 @@ def predict(
     pd: a.Pd = None,
     ct: a.Ct = None,
     image: a.Image = None,
+    series: a.SeriesNumbers = None,
+    b_value: a.BValue = 1000.0,
     reference: a.Reference = None,
     output: a.Output = Path(),
     prefix: a.Prefix = None,
@@ -62,13 +68,15 @@ def predict(
     scans = {"t1": t1, "flair": flair, "t2": t2, "dwi": dwi, "adc": adc, "pd": pd, "ct": ct}
     kinds = parse_kinds(save)
     check_anonymity(anonymise=anonymise, debug=debug)
+    wanted = WantedScans.of(scans, image or (), series or ())
     job = Job(
-        images=scans_of(scans, image or ()),
+        images=wanted.images,
         models=tuple(model or ()),
         hardware=hardware_of(given),
         options=options_of(given, kinds),
         offline=offline,
         output=Output(output, prefix, kinds, overwrite, anonymise),
+        opened=partial(wanted.opened, b_value),
     )
     result, written = run_job(job, quiet=quiet)
     if as_json:
@@ -93,7 +101,10 @@ class Output:
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that one prediction needs to know."""
+    """Everything that one prediction needs to know.
+
+    `opened` gives the scans where some are more than their files: a chosen series, ADC computed.
+    """
 
     images: dict[str, Path]
     models: tuple[str, ...]
@@ -101,6 +112,7 @@ class Job:
     options: "Options"
     offline: bool
     output: Output
+    opened: "Callable[[], Mapping[str, Source]] | None" = None
 
 
 def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
@@ -123,7 +135,7 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     check_outputs(names.chosen(output.kinds), job.images.values(), overwrite=output.overwrite)
     with at_most(job.hardware.threads), Reporter(quiet=quiet) as progress:
         result = predict_case(
-            job.images,
+            job.opened() if job.opened else job.images,
             model=job.models or None,
             hardware=job.hardware,
             options=job.options,

@@ -2,9 +2,84 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 from strokeseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from strokeseg.images.reading import Source
+
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class WantedScans:
+    """The scans of a case as a command line names them.
+
+    Parameters
+    ----------
+    images : mapping
+        File or DICOM folder by contrast.
+    series : mapping
+        Which series of DICOM is meant, by contrast.
+    computes_adc : bool
+        Whether ADC is to be computed from the diffusion series.
+    """
+
+    images: dict[str, Path]
+    series: Mapping[str, int]
+    computes_adc: bool
+
+    @classmethod
+    def of(
+        cls,
+        given: Mapping[str, Sequence[str] | None],
+        others: Sequence[str],
+        series: Sequence[str],
+    ) -> Self:
+        """Read options; see `scans_of`.
+
+        Raises
+        ------
+        UsageError
+            If they contradict each other.
+        """
+        computes_adc = list(given.get("adc") or ()) == [AUTO] and not Path(AUTO).exists()
+        if computes_adc:
+            given = {name: files for name, files in given.items() if name != "adc"}
+            if not given.get("dwi"):
+                raise UsageError("--adc auto computes ADC from --dwi, which was not given")
+        images = scans_of(given, others)
+        numbers = {}
+        for pair in series:
+            name, _, number = pair.partition("=")
+            if name not in images or not number.isdecimal():
+                raise UsageError(f"--series {pair}: give NAME=NUMBER of a scan, such as dwi=5")
+            numbers[name] = int(number)
+        return cls(images, numbers, computes_adc)
+
+    def opened(self, b_value: float) -> "dict[str, Source]":
+        """Give the scans for a prediction; only those that need it are read now.
+
+        Raises
+        ------
+        StrokesegError
+            A series is not there, or ADC cannot be computed.
+        """
+        if not self.series and not self.computes_adc:
+            return dict(self.images)
+        from strokeseg.images.arrival import adc_of, arrived
+
+        found: dict[str, Source] = dict(self.images)
+        for name, number in self.series.items():
+            found[name] = arrived(name, self.images[name], series=number, b_value=b_value)
+        if self.computes_adc:
+            number_of_dwi = self.series.get("dwi")
+            found["adc"] = adc_of(self.images["dwi"], series=number_of_dwi, b_value=b_value)
+        return found
 
 
 def scans_of(given: Mapping[str, Sequence[str] | None], others: Sequence[str]) -> dict[str, Path]:

@@ -76,7 +76,9 @@ def kind_of(path: Path, start: bytes) -> Kind:
     if not start:
         raise DataError(f"{path}: is empty; copy or convert it again")
     if start[128:132] == b"DICM":
-        raise DataError(f"{path}: is DICOM; convert the series to NIfTI first, e.g. with dcm2niix")
+        raise DataError(
+            f"{path}: is DICOM; convert the series to NIfTI first, with strokeseg convert"
+        )
     if start[:4] in _ANALYZE_SIZE and len(start) >= _SHORTEST_HEADER_BYTES:
         raise DataError(
             f"{path}: is Analyze 7.5, which does not record orientation; convert the scan to NIfTI"

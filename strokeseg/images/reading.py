@@ -134,7 +134,7 @@ def _read_file(path: Path, scan: bool) -> Volume:
     voxels = header.voxels or path
     stored = read_voxels(voxels, found.grid.shape, header.dtype, header.offset)
     read_scan = _checked(found, _scaled(stored, header.slope, header.inter), scan)
-    if not has_junk(voxels):
+    if not has_junk(voxels, header.offset + stored.nbytes):
         return read_scan
     told = "bytes that are no gzip follow its gzip stream, which is whole: they were passed over"
     return replace(read_scan, warnings=(*read_scan.warnings, told))

@@ -18,6 +18,7 @@ from strokeseg.errors import DataError, InputNotFoundError, ReadWriteError
 _GZIP_MAGIC = b"\x1f\x8b"
 _ANNEX = ".git/annex/objects/"
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\|[^/]*\\[^/]*$")
+_NO_GZIP = "Not a gzipped file"
 _PIECE_BYTES = 1 << 20
 _FIRST_ROOM_BYTES = 1 << 20
 # Deflate stores at best 258 bytes in 2 bits.
@@ -45,8 +46,8 @@ def require_file(path: Path) -> None:
         raise InputNotFoundError(f"{path}: cannot be reached ({error}); check the path") from error
     if stat.S_ISDIR(mode):
         raise InputNotFoundError(
-            f"{path}: is a folder, not an image file; name a file (a DICOM folder is turned into "
-            "one with dcm2niix)"
+            f"{path}: is a folder without DICOM, not an image file; name a file, or convert the "
+            "series with strokeseg convert"
         )
     if not stat.S_ISREG(mode):
         raise InputNotFoundError(f"{path}: is not a regular file; name an image file")
@@ -140,20 +141,33 @@ def read_voxels(
     return np.frombuffer(room, dtype).reshape(shape, order="F")
 
 
-def has_junk(path: Path) -> bool:
+def has_junk(path: Path, needed: int) -> bool:
     """Tell whether bytes that are no gzip follow a gzip stream, as gzip and nibabel pass over.
 
-    The file is one that was read whole, up to 1 MiB beyond its voxels.
+    Parameters
+    ----------
+    path : Path
+        A file that was read whole.
+    needed : int
+        How many bytes its voxels and what lies before them have. Up to 1 MiB more are looked at.
     """
-    if not _is_gzip(path):
+    if not _is_gzip(path) or _trailer_says(path, needed):
         return False
-    size = path.stat().st_size
-    packed = zlib.decompressobj(wbits=31)
+    try:
+        with gzip.open(path, "rb") as stream:
+            _skip(cast("BinaryIO", stream), needed + _PIECE_BYTES)
+    except gzip.BadGzipFile as error:
+        return str(error).startswith(_NO_GZIP)
+    except (OSError, EOFError, zlib.error):
+        return False
+    return False
+
+
+def _trailer_says(path: Path, needed: int) -> bool:
+    """Tell whether the end of a gzip file says that it holds a number of bytes."""
     with path.open("rb") as stream:
-        while not packed.eof and (piece := stream.read(_PIECE_BYTES)):
-            packed.decompress(piece)
-        rest = packed.unused_data[:2] or stream.read(2)
-        return packed.eof and bool(rest.strip(b"\0")) and rest != _GZIP_MAGIC and size > 0
+        stream.seek(-4, 2)
+        return int.from_bytes(stream.read(4), "little") == needed % (1 << 32)
 
 
 def _skip_end(stream: BinaryIO) -> int:
@@ -161,7 +175,7 @@ def _skip_end(stream: BinaryIO) -> int:
     try:
         return _skip(stream, _PIECE_BYTES)
     except gzip.BadGzipFile as error:
-        if not str(error).startswith("Not a gzipped file"):
+        if not str(error).startswith(_NO_GZIP):
             raise
         return 0
 
@@ -181,10 +195,8 @@ def _require_bytes(path: Path, needed: int, voxels: int) -> bool:
         return False
     if size * _MAX_DEFLATE_RATIO < needed:
         raise _cut_short(path, size, needed, voxels)
-    with path.open("rb") as stream:
-        stream.seek(-4, 2)
-        if int.from_bytes(stream.read(4), "little") == needed % (1 << 32):
-            return True
+    if _trailer_says(path, needed):
+        return True
     with _opened(path) as unpacked:
         held = _skip(unpacked, needed)
     if held < needed:

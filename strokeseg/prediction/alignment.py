@@ -207,12 +207,8 @@ def _fit(fixed: _Coarse, moving: _Coarse) -> FloatArray:
     best = min(starts, key=cost)
     best = starts[0] if cost(starts[0]) < cost(best) + _LEAST_GAIN else best
     directions = np.diag([2.0, 2.0, 2.0, 0.15, 0.15, 0.15])
-    found = optimize.minimize(
-        cost,
-        best,
-        method="Powell",
-        options={"direc": directions, "maxfev": 600, "xtol": 1e-2},  # type: ignore[typeddict-item]
-    )
+    how: Any = {"direc": directions, "maxfev": 600, "xtol": 1e-2}
+    found = optimize.minimize(cost, best, method="Powell", options=how)
     is_better = found.fun < cost(starts[0]) - _LEAST_GAIN
     return np.asarray(found.x if is_better else starts[0], dtype=np.float32)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from strokeseg.errors import DataError
-from strokeseg.files.checksums import sha256
+from strokeseg.files.checksums import sha256_of_all
 from strokeseg.images.reading import Source
 
 _Read = TypeVar("_Read")
@@ -58,10 +58,9 @@ class LeftOut:
 
     def _entry(self, name: str, why: str) -> dict[str, Any]:
         path = _path_of(self.images[name])
-        whole = path is not None and path.is_file()
         return {
             "path": None if path is None else str(path),
-            "sha256": sha256(path) if path is not None and whole else None,
+            "sha256": sha256_of_all(path) if path is not None and path.exists() else None,
             "why": why,
         }
 

@@ -34,6 +34,8 @@ class Options:
     strict
         Whether a scan that cannot be used ends the prediction. Else it is left out with a warning,
         unless it is the reference.
+    b_value
+        The shell of a diffusion series that the trace image is made of, in s/mm2.
 
     Raises
     ------
@@ -51,6 +53,7 @@ class Options:
     brain_mask: bool | None = None
     uncertainty: bool = False
     strict: bool = True
+    b_value: float = 1000.0
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -64,6 +67,8 @@ class Options:
             raise UsageError(f"--min-volume-ml is {self.min_volume_ml:g}: give 0 or more")
         if self.min_peak is not None and not 0 <= self.min_peak < 1:
             raise UsageError(f"--min-peak is {self.min_peak:g}: give 0 to below 1, such as 0.5")
+        if not 50 < self.b_value <= 20_000:
+            raise UsageError(f"--b-value is {self.b_value:g}: give above 50, such as 1000")
 
     def as_record(self) -> dict[str, Any]:
         """Give the options as plain values."""

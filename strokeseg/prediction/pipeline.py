@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from strokeseg.errors import DataError
+from strokeseg.images.arrival import arrived
 from strokeseg.images.modalities import choose_reference, order_modalities
 from strokeseg.images.outline import Outline
 from strokeseg.images.reading import Source, outline
@@ -45,7 +46,8 @@ def predict(
     ----------
     images
         A scan per modality: t1, flair, t2, dwi, adc, pd, ct, or any other name. Each is a path, a
-        nibabel image, or a pair (array, affine), on any grid, orientation and resolution.
+        nibabel image, or a pair (array, affine), on any grid, orientation and resolution. A path
+        may lead to DICOM (folder, zip, file), that of ``dwi`` to a series with b-values beside it.
     model
         A model's name or folder, one from `strokeseg.load_model`, or several of them, whose
         logits are averaged; the bundled default if None.
@@ -75,7 +77,8 @@ def predict(
         reference = choose_reference(order, options.reference)
         with clock.stage("read"):
             left_out = LeftOut(images, reference, options.strict)
-            outlines = _outlines(images, order, left_out)
+            images = _arrived(images, order, left_out, options.b_value)
+            outlines = _outlines(images, left_out)
         with clock.stage("load model"):
             models = _loaded(model, hardware, offline, clock.progress)
         asked_bytes = hardware.max_memory_bytes if hardware else None
@@ -174,9 +177,19 @@ def _threads_of(
     return min(limits, default=None)
 
 
-def _outlines(
-    images: Mapping[str, Source], order: Sequence[str], left_out: LeftOut
-) -> dict[str, Outline]:
+def _arrived(
+    images: Mapping[str, Source], order: Sequence[str], left_out: LeftOut, b_value: float
+) -> dict[str, Source]:
+    """Turn DICOM and diffusion series into scans; what cannot be is left out, or ends it all."""
+    found = {}
+    for name in order:
+        scan = left_out.attempt(name, partial(arrived, name, images[name], b_value=b_value))
+        if scan is not None:
+            found[name] = scan
+    return found
+
+
+def _outlines(images: Mapping[str, Source], left_out: LeftOut) -> dict[str, Outline]:
     """Read the headers of all scans; those that share no space with the reference are refused."""
     name_of = left_out.reference
     reference = outline(images[name_of])
@@ -191,7 +204,7 @@ def _outlines(
         return scan
 
     found = {}
-    for name in order:
+    for name in images:
         scan = left_out.attempt(name, partial(checked, name))
         if scan is not None:
             found[name] = scan

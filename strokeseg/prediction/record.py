@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from strokeseg._version import __version__
-from strokeseg.files.checksums import sha256
+from strokeseg.files.checksums import sha256_of_all
 from strokeseg.machine import peak_memory_bytes
 from strokeseg.models.loading import LoadedModel
 from strokeseg.prediction.measures import Measures
@@ -55,7 +55,7 @@ def _describe_input(scan: Seen) -> dict[str, Any]:
     path = scan.path
     return {
         "path": None if path is None else os.fspath(path),
-        "sha256": None if path is None or not Path(path).is_file() else sha256(path),
+        "sha256": None if path is None or not Path(path).exists() else sha256_of_all(path),
         "shape": list(scan.grid.shape),
         "voxel_size_mm": [round(size, 6) for size in scan.grid.voxel_size_mm],
         "orientation": "".join(scan.grid.axcodes),

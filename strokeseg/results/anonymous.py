@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from strokeseg.errors import StrokesegError
-from strokeseg.files.checksums import sha256
+from strokeseg.files.checksums import sha256, sha256_of_all
 from strokeseg.images.file_names import is_image_name, other_half_names
 from strokeseg.images.filetype import header_and_voxels
 from strokeseg.images.stream import require_file
@@ -43,6 +43,8 @@ def pseudonym(scan: Path | None) -> str:
     """
     if scan is None:
         return UNNAMED_PREFIX
+    if scan.is_dir():  # of DICOM
+        return f"sub-{sha256_of_all(scan)[:DIGITS]}"
     require_file(scan)
     return f"sub-{sha256(header_and_voxels(scan)[1])[:DIGITS]}"
 

@@ -1,5 +1,8 @@
 """Folders as people and converters leave them."""
 
+import shutil
+import zipfile
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -8,8 +11,12 @@ from strokeseg.cli import run
 from strokeseg.cohort.cases.find import find_cases
 from strokeseg.cohort.cases.hints import is_copy, telling_glob
 from strokeseg.cohort.cases.patterns import compile_patterns
-from strokeseg.cohort.cases.twins import without_twins
 from strokeseg.errors import DataError
+from strokeseg.images.twins import without_twins
+from tests.cohort.cohorts import make_job, make_model, statuses, with_prints
+from tests.images.dicom_series import needs_dicom, zipped
+from tests.images.test_diffusion_series import series
+from tests.tiny_models import isolate
 
 
 def touch(root, *names):
@@ -146,3 +153,39 @@ def test_a_dry_run_refuses_what_the_run_would(tmp_path, capsys):
     assert run(["batch", str(tmp_path / "cases"), str(tmp_path / "out"), "--dry-run"]) == 0
     assert "1 case; nothing was done" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@needs_dicom
+def test_a_folder_of_dicom_per_case_is_a_cohort(tmp_path, monkeypatch):
+    isolate(monkeypatch, tmp_path / "home")
+    cases = tmp_path / "cases"
+    (cases / "p1").mkdir(parents=True)
+    with zipfile.ZipFile(zipped("siemens-dwi-enhanced")) as archive:
+        archive.extractall(cases / "p1" / "DWI")
+    (cases / "p2").mkdir()
+    shutil.copy(zipped("canon-dti-classic"), cases / "p2" / "dwi.zip")
+    (cases / "p3" / "IM0001").mkdir(parents=True)
+    with zipfile.ZipFile(zipped("canon-dti-classic")) as archive:
+        archive.extractall(cases / "p3" / "IM0001")
+    cohort = find_cases(cases)
+    assert {case.name: dict(case.images) for case in cohort.cases} == {
+        "p1": {"dwi": cases / "p1" / "DWI"},
+        "p2": {"dwi": cases / "p2" / "dwi.zip"},
+    }
+    assert any("p3/IM0001" in note and "strokeseg convert" in note for note in cohort.notes)
+    job = make_job(tmp_path / "out", make_model(tmp_path / "model"), kinds=frozenset({"mask"}))
+    assert statuses(cohort.cases, job) == {"p1": "done", "p2": "done"}
+    assert nib.load(tmp_path / "out/p1/p1_label-L_mask.nii.gz").shape == (72, 72, 39)
+    assert statuses(cohort.cases, with_prints(job)) == {"p1": "skipped", "p2": "skipped"}
+    next((cases / "p1").rglob("*.dcm")).unlink()
+    assert statuses(cohort.cases, with_prints(job))["p1"] in ("done", "failed")
+
+
+def test_a_raw_series_alone_is_the_dwi_of_its_case(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        series(tmp_path / name, name="dwi")
+    touch(tmp_path, "b/b_trace.nii.gz")
+    first, second = find_cases(tmp_path).cases
+    assert first.images["dwi"].name == "dwi.nii.gz"
+    assert second.images["dwi"].name == "b_trace.nii.gz"

@@ -60,7 +60,7 @@ def test_a_name_that_no_file_can_have(tmp_path):
 def test_directory(tmp_path):
     message = refusal(tmp_path, 66)
     assert "is a folder" in message
-    assert "dcm2niix" in message
+    assert "strokeseg convert" in message
 
 
 def test_device():

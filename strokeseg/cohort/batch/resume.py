@@ -10,7 +10,7 @@ from typing import Any
 from strokeseg.cohort.batch.job import BatchJob
 from strokeseg.cohort.cases.case import Case
 from strokeseg.errors import CannotCreateError, StrokesegError
-from strokeseg.files.checksums import sha256
+from strokeseg.files.checksums import sha256, sha256_of_all
 from strokeseg.files.json_files import read_json, write_json
 from strokeseg.files.links import is_link_out, leads_out
 from strokeseg.files.staging import STAGING, staging_prefix
@@ -49,8 +49,9 @@ def look_at(case: Case, job: BatchJob) -> Look:
         An input is missing or cannot be read.
     """
     for path in case.images.values():
-        require_file(path)
-    digests = {name: sha256(path) for name, path in case.images.items()}
+        if not path.is_dir():  # of DICOM
+            require_file(path)
+    digests = {name: sha256_of_all(path) for name, path in case.images.items()}
     pairs = {
         name: sha256(other)
         for name, path in case.images.items()

@@ -29,6 +29,7 @@ from strokeseg.errors import (
     Interrupted,
     StrokesegError,
 )
+from strokeseg.images.arrival import arrived
 from strokeseg.images.modalities import choose_reference, order_modalities
 from strokeseg.images.reading import Volume, read
 from strokeseg.machine import at_most
@@ -143,7 +144,7 @@ class Worker:
         found: dict[str, Volume | Path] = {}
         for name, path in images.items():
             try:
-                found[name] = read(path)
+                found[name] = read(arrived(name, path, b_value=options.b_value))
             except DataError:
                 if options.strict or name == reference:
                     raise

@@ -165,7 +165,7 @@ def _nothing(cohort: Cohort, sorter: Sorter, findings: Findings) -> str:
     if not sorter.seen:
         return (
             f"{cohort.root}: no image (.nii, .nii.gz, .mgz, .mgh, .img) in this folder or below; "
-            "convert DICOM first, e.g. with dcm2niix"
+            "convert DICOM first, with strokeseg convert, or name its folders t1, flair, dwi, ct"
         )
     if findings.raw:
         return (

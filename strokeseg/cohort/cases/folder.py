@@ -11,17 +11,29 @@ from strokeseg.cohort.cases.case_names import check_name, space_of
 from strokeseg.cohort.cases.findings import Findings, cut_short
 from strokeseg.cohort.cases.image_names import case_of_claimed, read_name
 from strokeseg.cohort.cases.patterns import Pattern
-from strokeseg.cohort.cases.sorting import Pile, Sorter, choose_images, choose_truth, sort_files
-from strokeseg.cohort.cases.twins import TWINS, plain_name, without_twins
+from strokeseg.cohort.cases.sorting import (
+    Pile,
+    Sorter,
+    choose_images,
+    choose_truth,
+    sort_files,
+    take_series,
+)
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
+from strokeseg.images.dicom import is_dicom
 from strokeseg.images.listing import list_folders, list_images
 from strokeseg.images.modalities import order_modalities
+from strokeseg.images.twins import TWINS, plain_name, without_twins
 from strokeseg.results.archive import OVERLAP_FOLDER, REPORT_FOLDER
 from strokeseg.results.output_names import ERROR_ENDING, RECORD_ENDING
 
 _BIDS_BELOW = re.compile(r"sub-[^/]+/(?:ses-[^/]+/)?(?:anat|dwi)/")
 # A patient and the number of a series, as dcm2niix writes them: P01_5.
 _SERIES = re.compile(r"(.*(?:[A-Za-z]\d+|\d[A-Za-z]+).*)[_-]s?(\d{1,4})")
+_UNTOLD = (
+    "DICOM whose folder's name tells no contrast was left out (name it t1, flair, dwi, ct, or use "
+    "strokeseg convert)"
+)
 _NOTHING = "folders without a scan that was recognised were left out"
 
 
@@ -80,6 +92,8 @@ def _piles_of_folders(root: Path, sorter: Sorter, findings: Findings) -> dict[st
             findings.note("folders that cannot be read were left out", str(error))
             continue
         pile = sort_files(root / name, files, sorter)
+        if not files:
+            _take_dicom(pile, root / name, findings)
         deeper = {file.split("/")[0] for file in _scans(pile) if _BIDS_BELOW.match(file)}
         if deeper:
             raise UsageError(
@@ -91,6 +105,20 @@ def _piles_of_folders(root: Path, sorter: Sorter, findings: Findings) -> dict[st
         if not pile.scans and not _is_result(root / name):
             findings.note(_NOTHING, _why(name, pile))
     return piles
+
+
+def _take_dicom(pile: Pile, folder: Path, findings: Findings) -> None:
+    """Take DICOM folders and zips of a case without images, where names tell what is in them."""
+    inside = [*list_folders(folder), *sorted(path.name for path in folder.glob("*.zip"))]
+    for name in inside:
+        if is_dicom(folder / name):
+            modality = read_name(name.removesuffix(".zip")).modality
+            if modality:
+                pile.scans.setdefault(modality, []).append(name)
+            else:
+                findings.note(_UNTOLD, f"{folder.name}/{name}")
+    if not inside and is_dicom(folder):
+        findings.note(_UNTOLD, folder.name)
 
 
 def _piles_of_files(root: Path, sorter: Sorter, findings: Findings) -> dict[str, Pile]:
@@ -113,6 +141,7 @@ def _piles_of_files(root: Path, sorter: Sorter, findings: Findings) -> dict[str,
     for file in unknown:
         findings.note("images whose names tell no modality were left out", file)
     for name, pile in piles.items():
+        take_series(pile, root, sorter)
         if pile.scans:
             continue
         findings.raw += pile.raw

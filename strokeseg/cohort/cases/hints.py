@@ -74,7 +74,8 @@ def _globs(file: str, files: Sequence[str]) -> list[str]:
         globs += [
             f"*{_escaped(''.join(words[at:]))}.{_escaped(ending)}" for at in range(len(words))
         ][::-1]
-    return globs
+    # Numbers of people differ, names of files do not: sub-??_T1w.nii.gz.
+    return [*globs, "*" + re.sub(r"(?<![Tt])\d", "?", _escaped(name))]
 
 
 def _escaped(text: str) -> str:

@@ -9,14 +9,15 @@ from strokeseg.cohort.cases.diffusion import Diffusion, diffusion_of
 from strokeseg.cohort.cases.findings import Ambiguity, Findings, cut_short
 from strokeseg.cohort.cases.image_names import read_name
 from strokeseg.cohort.cases.patterns import Pattern
-from strokeseg.cohort.cases.twins import TWINS, without_twins
 from strokeseg.errors import UsageError
+from strokeseg.images.diffusion_series import is_series
 from strokeseg.images.file_names import image_stem
 from strokeseg.images.modalities import order_modalities
+from strokeseg.images.twins import TWINS, without_twins
 from strokeseg.results.output_names import RECORD_ENDING, RESULT_FILES
 
 _OWN_MASK = str(image_stem(RESULT_FILES["mask"].ending))
-RAW_DIFFUSION = "raw diffusion series (many volumes, with .bval) are no input and were left out"
+RAW_DIFFUSION = "raw diffusion series (many volumes, with .bval) beside a DWI were left out"
 
 
 @dataclass
@@ -134,6 +135,19 @@ class Sorter:
             pile.raw.append(relative)
 
 
+def take_series(pile: Pile, folder: Path, sorter: Sorter) -> None:
+    """Take raw diffusion series as DWI where there is no diffusion-weighted image beside them.
+
+    The trace image is made when the case is read; one whose b-values cannot be read stays raw.
+    """
+    if "dwi" in pile.scans or not sorter.guesses("dwi"):
+        return
+    usable = [file for file in pile.raw if is_series(folder / file)]
+    if usable:
+        pile.scans["dwi"] = usable
+        pile.raw = [file for file in pile.raw if file not in usable]
+
+
 def sort_files(folder: Path, files: Sequence[str], sorter: Sorter) -> Pile:
     """Sort the images of a case that has a folder of its own.
 
@@ -151,6 +165,7 @@ def sort_files(folder: Path, files: Sequence[str], sorter: Sorter) -> Pile:
     beside = Counter(file.rpartition("/")[0] for file in files)
     for file in files:
         sorter.add(pile, folder, file, alone=beside[file.rpartition("/")[0]] == 1)
+    take_series(pile, folder, sorter)
     return pile
 
 
