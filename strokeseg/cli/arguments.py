@@ -53,11 +53,14 @@ Prefix = Annotated[
     str | None,
     typer.Option(rich_help_panel=RESULTS, help="Start of file names; else the reference's."),
 ]
-Save = Annotated[
+_KINDS = "Any of mask, probability, tissue, uncertainty, lesions, qc; or all."
+Save = Annotated[str, typer.Option(rich_help_panel=RESULTS, help=_KINDS)]
+SaveOfOne = Annotated[
     str,
     typer.Option(
+        "--save",
         rich_help_panel=RESULTS,
-        help="Any of mask, probability, tissue, uncertainty, lesions, qc; or all.",
+        help=f"{_KINDS} And dicom, where the scan is DICOM: a SEG.",
     ),
 ]
 Overwrite = Annotated[

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from strokeseg.cli import arguments as a
 from strokeseg.cli.jobs import check_anonymity, hardware_of, options_of
 from strokeseg.cli.scans import WantedScans
+from strokeseg.cli.seg import check_seg, save_seg, without_dicom
 from strokeseg.cli.show.lines import Reporter, say_warning, show_facts, show_text
 from strokeseg.errors import UsageError
+
+SEG_ENDING = "_seg.dcm"
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +38,7 @@ def predict(
     reference: a.Reference = None,
     output: a.Output = Path(),
     prefix: a.Prefix = None,
-    save: a.Save = "mask,lesions,qc",
+    save: a.SaveOfOne = "mask,lesions,qc",
     overwrite: a.Overwrite = False,
     anonymise: a.Anonymise = False,
     as_json: a.AsJson = False,
@@ -66,6 +69,7 @@ def predict(
     from strokeseg.results.output_names import parse_kinds
 
     scans = {"t1": t1, "flair": flair, "t2": t2, "dwi": dwi, "adc": adc, "pd": pd, "ct": ct}
+    save, wants_seg = without_dicom(save)
     kinds = parse_kinds(save)
     check_anonymity(anonymise=anonymise, debug=debug)
     wanted = WantedScans.of(scans, image or (), series or ())
@@ -75,7 +79,7 @@ def predict(
         hardware=hardware_of(given),
         options=options_of(given, kinds),
         offline=offline,
-        output=Output(output, prefix, kinds, overwrite, anonymise),
+        output=Output(output, prefix, kinds, overwrite, anonymise, wants_seg),
         opened=partial(wanted.opened, b_value),
     )
     result, written = run_job(job, quiet=quiet)
@@ -89,7 +93,8 @@ def predict(
 class Output:
     """Where results go, under which names, which of them, and whether they may replace others.
 
-    `anonymise`: whether they name no file that they were made from.
+    `anonymise`: whether they name no file that they were made from. `as_dicom`: whether the mask is
+    written as DICOM SEG, too.
     """
 
     directory: Path
@@ -97,6 +102,7 @@ class Output:
     kinds: frozenset[str]
     overwrite: bool
     anonymise: bool = False
+    as_dicom: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,9 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     check_prefix(prefix)
     names = OutputNames.for_prefix(output.directory, prefix)
     check_outputs(names.chosen(output.kinds), job.images.values(), overwrite=output.overwrite)
+    seg = output.directory / f"{prefix}{SEG_ENDING}"
+    if output.as_dicom:
+        check_seg(job.images, reference, seg, output)
     with at_most(job.hardware.threads), Reporter(quiet=quiet) as progress:
         result = predict_case(
             job.opened() if job.opened else job.images,
@@ -150,6 +159,10 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
             overwrite=output.overwrite,
             anonymise=output.anonymise,
         )
+        if output.as_dicom:
+            models = [model["name"] for model in result.record["models"]]
+            save_seg(result, seg, job.images[reference], models)
+            written = (*written[:-1], seg, written[-1])
     for warning in result.warnings:
         say_warning(warning)
     return result, written
