@@ -94,7 +94,7 @@ def test_a_series_and_its_adc_are_two_scans_of_one_case(tiny, tmp_path, capsys):
 @needs_dicom
 @pytest.mark.parametrize("name", NAMES)
 def test_dicom_is_segmented_on_the_grid_of_its_series(tiny, tmp_path, name):
-    assert tiny(f"--{CONTRASTS[name]}", str(zipped(name)), "-q") == 0
+    assert tiny(f"--{CONTRASTS[name]}", str(zipped(name)), "--save", "mask", "-q") == 0
     mask = nib.load(tmp_path / "out" / f"{name}_label-L_mask.nii.gz")
     scan = arrived(CONTRASTS[name], zipped(name))
     assert mask.shape == scan.data.shape

@@ -15,7 +15,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from strokeseg.cli.show.lines import counted
 from strokeseg.errors import printable
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ class BatchReporter:
         skipped = f", {counts['skipped']} done before" if counts["skipped"] else ""
         line.add_row(
             ProgressBar(total=max(self._total, 1), completed=ended, width=_BAR_WIDTH),
-            Text(f"{ended}/{counted(self._total, 'case')}{skipped}{pace}"),
+            Text(f"{ended}/{self._total} cases{skipped}{pace}"),
             failed,
         )
         running = [Text(f"  {name}: {stage}", style="dim") for name, stage in stages]
