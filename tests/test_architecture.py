@@ -116,6 +116,7 @@ ORDERS = {
 }
 # Where a library may be imported: a module, or a room and all below it.
 LIBRARIES = {
+    "SimpleITK": ("images.itk",),
     "PIL": ("results", "lesion_map", "report", "training.gallery", "training.data.slices"),
     "dcm2niix": ("images.dicom",),
     "dask": ("cohort.batch.cluster",),

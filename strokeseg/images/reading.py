@@ -12,7 +12,9 @@ from nibabel.spatialimages import SpatialImage
 from strokeseg.arrays import AnyArray, FloatArray
 from strokeseg.errors import DataError, UsageError
 from strokeseg.images.checks import checked_intensities, geometry_warnings
+from strokeseg.images.file_names import is_itk_name
 from strokeseg.images.header import ImageHeader, SpaceHeader
+from strokeseg.images.itk import itk_voxels
 from strokeseg.images.outline import Outline, outline_array, outline_file, outline_image
 from strokeseg.images.stream import has_junk, read_voxels
 from strokeseg.space.grid import Grid
@@ -57,8 +59,9 @@ def read(source: Source, *, scan: bool = True) -> Volume:
     Parameters
     ----------
     source : path, nibabel image, (array, affine) or Volume
-        NIfTI-1, NIfTI-2 (.nii, .nii.gz, .img/.hdr), .mgz or .mgh; or an image in memory, whose
-        affine maps voxels to RAS+ mm; or a scan that was read before, which is given back.
+        NIfTI-1, NIfTI-2 (.nii, .nii.gz, .img/.hdr), .mgz or .mgh, NRRD or MetaImage; or an image
+        in memory, whose affine maps voxels to RAS+ mm; or a scan that was read before, which is
+        given back.
     scan : bool
         Whether it is to be a scan. A mask or a map is none: it may be of one value.
 
@@ -131,6 +134,8 @@ def _read_file(path: Path, scan: bool) -> Volume:
     """Read and check a file."""
     found = outline_file(path)
     header = found.header
+    if is_itk_name(path.name):
+        return _checked(found, _scaled(itk_voxels(path).reshape(found.grid.shape), 1, 0), scan)
     voxels = header.voxels or path
     stored = read_voxels(voxels, found.grid.shape, header.dtype, header.offset)
     read_scan = _checked(found, _scaled(stored, header.slope, header.inter), scan)

@@ -187,7 +187,7 @@ def _fit(fixed: _Coarse, moving: _Coarse) -> FloatArray:
     values = image[near][::3]
     pivot = _centre(fixed.brain)
 
-    def cost(parameters: FloatArray) -> float:
+    def cost(parameters: Any) -> float:
         moved = (
             Rotation.from_rotvec(parameters[3:]).apply(points - pivot) + pivot + parameters[:3]
         ).T
@@ -208,7 +208,8 @@ def _fit(fixed: _Coarse, moving: _Coarse) -> FloatArray:
     best = starts[0] if cost(starts[0]) < cost(best) + _LEAST_GAIN else best
     directions = np.diag([2.0, 2.0, 2.0, 0.15, 0.15, 0.15])
     how: Any = {"direc": directions, "maxfev": 600, "xtol": 1e-2}
-    found = optimize.minimize(cost, best, method="Powell", options=how)
+    begin: Any = best
+    found = optimize.minimize(cost, begin, method="Powell", options=how)
     is_better = found.fun < cost(starts[0]) - _LEAST_GAIN
     return np.asarray(found.x if is_better else starts[0], dtype=np.float32)
 

@@ -142,7 +142,7 @@ def test_what_was_left_out_is_counted_and_not_named(patients, capfd):
                 folder / f"{NAMED}/{NAMED}_flair.nii.gz", folder / f"{NAMED}x", "x_flair.nii.gz"
             ),
             65,
-            "scans are in more than one case",
+            "scan is in more than one case",
         ),
         (
             lambda folder: copied(

@@ -41,8 +41,8 @@ def anonymise_cohort(cohort: Cohort, reference: str | None, *, keep_labels: bool
         unreadable, known = names.count(None), [name for name in names if name is not None]
         if unreadable:
             raise InputNotFoundError(
-                f"cases with a scan that cannot be read, and so no pseudonym: {unreadable} of "
-                f"{len(cases)}; the same without --anonymise says which"
+                f"{unreadable} of {len(cases)} cases have a scan that cannot be read, and so no "
+                "pseudonym; the same without --anonymise says which"
             )
         twice = [name for name, count in Counter(known).items() if count > 1]
         if twice:
