@@ -60,7 +60,7 @@ ORDERS = {
     "prediction": (
         ("options", "progress", "ensemble", "leaving_out", "plausibility"),
         ("alignment", "decision", "memory_forecast"),
-        ("memory_plan",),
+        ("memory_plan", "registration"),
         ("scans",),
         ("measures",),
         ("record",),

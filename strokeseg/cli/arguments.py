@@ -226,6 +226,20 @@ SeriesNumbers = Annotated[
         help="Which series is meant, where DICOM of a contrast holds several; may be repeated.",
     ),
 ]
+Register = Annotated[
+    bool,
+    typer.Option(
+        "--register",
+        rich_help_panel=SCANS,
+        help="Move scans whose brain lies 25 mm or 20 degrees off the reference's onto it.",
+    ),
+]
+RegisterAlways = Annotated[
+    bool,
+    typer.Option(
+        "--register-always", rich_help_panel=SCANS, help="Move those that are less far off, too."
+    ),
+]
 Strict = Annotated[
     bool,
     typer.Option(

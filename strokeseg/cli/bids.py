@@ -127,6 +127,8 @@ def bids(
     pattern: a.Patterns = None,
     reference: a.CaseReference = None,
     b_value: a.BValue = 1000.0,
+    register: a.Register = False,
+    register_always: a.RegisterAlways = False,
     strict: a.Strict = False,
     dry_run: a.DryRun = False,
     save: a.Save = "mask,lesions,qc",

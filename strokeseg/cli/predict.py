@@ -35,6 +35,8 @@ def predict(
     image: a.Image = None,
     series: a.SeriesNumbers = None,
     b_value: a.BValue = 1000.0,
+    register: a.Register = False,
+    register_always: a.RegisterAlways = False,
     reference: a.Reference = None,
     output: a.Output = Path(),
     prefix: a.Prefix = None,

@@ -6,7 +6,7 @@ are found from brain and matter on a coarse grid.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,11 +43,14 @@ class Alignment:
         How far the centre of the brain would have to be moved.
     turned_degrees : float
         How far it would have to be turned.
+    to_scan : (4, 4) array
+        The reference's mm to the scan's mm.
     """
 
     overlap: float
     apart_mm: float
     turned_degrees: float
+    to_scan: AffineArray = field(default_factory=lambda: np.eye(4), compare=False, repr=False)
 
     @property
     def is_far(self) -> bool:
@@ -56,7 +59,8 @@ class Alignment:
 
     def as_record(self) -> dict[str, Any]:
         """Give it as plain values, rounded."""
-        return {name: round(value, 3) for name, value in asdict(self).items()}
+        figures = ("overlap", "apart_mm", "turned_degrees")
+        return {name: round(getattr(self, name), 3) for name in figures}
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +128,7 @@ def alignment_warnings(found: Mapping[str, Alignment], reference: str) -> list[s
     return [
         f"{name} and {reference} do not lie on each other: the brain in {name} is "
         f"{one.apart_mm:.0f} mm and {one.turned_degrees:.0f} degrees off (overlap "
-        f"{one.overlap:.2f}); align them first"
+        f"{one.overlap:.2f}); align them first, or use --register"
         for name, one in found.items()
         if one.is_far
     ]
@@ -153,7 +157,11 @@ def _compare(fixed: _Brain, moving: _Brain) -> Alignment | None:
     overlap = float(2 * np.count_nonzero(one & other)) / max(float(total), 1.0)
     fit = _fit(a, b)
     apart_mm, turned = float(np.linalg.norm(fit[:3])) * _STEP_MM, float(np.linalg.norm(fit[3:]))
-    return Alignment(overlap, apart_mm, float(np.degrees(turned)))
+    pivot = grid.affine[:3, :3] @ _centre(a.brain) + grid.affine[:3, 3]
+    to_scan = np.eye(4)
+    to_scan[:3, :3] = Rotation.from_rotvec(fit[3:]).as_matrix()
+    to_scan[:3, 3] = pivot + _STEP_MM * fit[:3] - to_scan[:3, :3] @ pivot
+    return Alignment(overlap, apart_mm, float(np.degrees(turned)), to_scan)
 
 
 def _shared_grid(first: Grid, second: Grid) -> Grid:
@@ -187,7 +195,7 @@ def _fit(fixed: _Coarse, moving: _Coarse) -> FloatArray:
     values = image[near][::3]
     pivot = _centre(fixed.brain)
 
-    def cost(parameters: Any) -> float:
+    def cost(parameters: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
         moved = (
             Rotation.from_rotvec(parameters[3:]).apply(points - pivot) + pivot + parameters[:3]
         ).T

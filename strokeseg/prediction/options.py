@@ -36,6 +36,10 @@ class Options:
         unless it is the reference.
     b_value
         The shell of a diffusion series that the trace image is made of, in s/mm2.
+    register
+        Whether scans whose brain is 25 mm or 20 degrees off the reference's are moved onto it.
+    register_always
+        Whether those that are less far off are moved, too.
 
     Raises
     ------
@@ -54,6 +58,8 @@ class Options:
     uncertainty: bool = False
     strict: bool = True
     b_value: float = 1000.0
+    register: bool = False
+    register_always: bool = False
 
     def __post_init__(self) -> None:
         """Check every value."""

@@ -24,6 +24,7 @@ from strokeseg.prediction.options import Options
 from strokeseg.prediction.plausibility import doubts_about
 from strokeseg.prediction.progress import Clock, Progress, Silence
 from strokeseg.prediction.record import make_record
+from strokeseg.prediction.registration import Registration, register, registration_warnings
 from strokeseg.prediction.scans import Run, Scans, read_scans, see_scans
 from strokeseg.results.result import Result
 from strokeseg.space.resample import resample_image
@@ -96,7 +97,7 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
     grid, config, options = scans.reference.grid, run.models[0].model.config, run.options
     names, rule = config.class_names, make_rule(config, options)
     with run.clock.stage("compare scans"):
-        alignment = compare_brains(scans.seen, members, scans.reference_name, names)
+        moved, alignment = _brought_together(scans, members, names, options)
     with run.clock.stage("compare flips"):
         working = next(m.working for m in members if m.native is grid)
         least = rule.threshold, rule.min_peak
@@ -115,8 +116,7 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
         answer = replace(answer, is_argmax=None)
     with run.clock.stage("compare flips"):
         range_ml = flip_volumes_ml(spread, working, decision, grid, rule)
-        flips = len(spread.levels)
-        std = spread.std
+        flips, std = len(spread.levels), spread.std
         del spread
     with run.clock.stage("measure"):
         brain = None if decision.brain is None else measure_brain(decision.brain, grid)
@@ -130,11 +130,12 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
         warnings = (
             *case_warnings(scans, measures),
             *doubts.with_lesions(mask, measures.lesions, scans.reference.data),
+            *registration_warnings(moved, scans.reference_name),
             *alignment_warnings(alignment, scans.reference_name),
             *run.memory.warnings(),
         )
         record = make_record(scans.seen, run.models, options, measures, asdict(rule), run.memory)
-    record |= _about(scans, alignment, warnings) | {"seconds": run.clock.seconds}
+    record |= _about(scans, alignment, moved, warnings) | {"seconds": run.clock.seconds}
     return Result(
         mask=mask,
         probability=answer.probability,
@@ -154,13 +155,37 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
     )
 
 
+def _brought_together(
+    scans: Scans, members: list[Member], names: Sequence[str], options: Options
+) -> tuple[dict[str, Registration], dict[str, Alignment]]:
+    """Compare the scans of a case; move those that are off, where that is wanted.
+
+    Returns
+    -------
+    moved, alignment : dict, dict
+        What was done, by scan; and how scans lie that were not moved.
+    """
+    reference, order = scans.reference_name, list(scans.seen)
+    alignment = compare_brains(order, members, reference, names)
+    if not (options.register or options.register_always):
+        return {}, alignment
+    always = options.register_always
+    moved = register(order, members, alignment, reference, names, always=always)
+    kept = {name for name, one in moved.items() if one.is_kept}
+    return moved, {name: one for name, one in alignment.items() if name not in kept}
+
+
 def _about(
-    scans: Scans, alignment: Mapping[str, Alignment], warnings: Sequence[str]
+    scans: Scans,
+    alignment: Mapping[str, Alignment],
+    moved: Mapping[str, Registration],
+    warnings: Sequence[str],
 ) -> dict[str, Any]:
     """Describe how the scans of a case stand to each other, and what to mind, for its record."""
     return {
         "reference": scans.reference_name,
         "left_out": scans.left_out.as_record(),
+        "registration": {name: one.as_record() for name, one in moved.items()},
         "alignment": {name: one.as_record() for name, one in alignment.items()},
         "warnings": list(warnings),
     }

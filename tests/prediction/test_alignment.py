@@ -4,6 +4,7 @@ import pytest
 from strokeseg.engines.base import ScanLogits
 from strokeseg.prediction.alignment import Alignment, alignment_warnings, compare_brains
 from strokeseg.prediction.ensemble import Member
+from strokeseg.prediction.registration import register, registration_warnings
 from strokeseg.space.grid import Grid
 from tests.factories import rotation
 
@@ -87,6 +88,48 @@ def test_one_scan_or_a_model_without_tissues_has_nothing_to_compare():
     assert compare_brains(("t1",), [member()], "t1", NAMES) == {}
     both = [member(), member()]
     assert compare_brains(("t1", "t2"), both, "t1", ("background", "lesion")) == {}
+
+
+@pytest.mark.parametrize(
+    "how", [{"shift_mm": (30, 10, -8)}, {"degrees": (0, 0, 22), "shift_mm": (8, -5, 4)}]
+)
+def test_registration_brings_a_scan_onto_the_reference(how):
+    members = [member(), member(**how), member(), member(**how)]  # of two models
+    before = compare_brains(("t1", "t2"), members, "t1", NAMES)
+    done = register(("t1", "t2"), members, before, "t1", NAMES, always=False)
+    assert done["t2"].is_kept
+    assert done["t2"].overlap_after > max(0.95, before["t2"].overlap)
+    moved = members[1]
+    truth = np.eye(4)
+    truth[:3, :3] = rotation(how.get("degrees", (0, 0, 0)))
+    truth[:3, 3] = how["shift_mm"]
+    corners = np.array([(x, y, z, 1) for x in (-70, 70) for y in (-85, 85) for z in (-50, 60)])
+    fitted = before["t2"].to_scan
+    apart = np.linalg.norm(((fitted - truth) @ corners.T)[:3], axis=0)
+    assert apart.max() < 4
+    np.testing.assert_allclose(
+        moved.working.affine, np.linalg.inv(fitted) @ member().working.affine, atol=1e-6
+    )
+    assert np.allclose(members[3].working.affine, moved.working.affine)
+    assert members[0].working.same_as(member().working)
+    (told,) = registration_warnings(done, "t1")
+    assert told.startswith("t2 was moved onto t1 (")
+    assert done["t2"].as_record()["kept"] is True
+
+
+def test_registration_moves_no_scan_that_lies_well_and_undoes_what_got_worse():
+    members = [member(), member(shift_mm=(3, 0, 0))]
+    near = compare_brains(("t1", "t2"), members, "t1", NAMES)
+    assert register(("t1", "t2"), members, near, "t1", NAMES, always=False) == {}
+    wrong = np.eye(4)
+    wrong[0, 3] = 60.0
+    far = {"t2": Alignment(near["t2"].overlap, 60.0, 0.0, wrong)}
+    done = register(("t1", "t2"), members, far, "t1", NAMES, always=False)
+    assert not done["t2"].is_kept
+    assert members[1].working.same_as(member().working)
+    assert "was left where it is" in registration_warnings(done, "t1")[0]
+    assert register(("t1", "t2"), members, near, "t1", NAMES, always=True)["t2"].is_kept
+    assert not members[1].working.same_as(member().working)
 
 
 def test_far_is_25_mm_or_20_degrees():
