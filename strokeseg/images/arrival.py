@@ -41,7 +41,7 @@ def arrived(
     StrokesegError
         It cannot be converted, holds several series, or is without diffusion weighting.
     """
-    if not isinstance(source, str | os.PathLike) or isinstance(source, bytes):
+    if not isinstance(source, str | os.PathLike) or not source:
         return source
     path = Path(source)
     if not is_image_name(path.name) and is_dicom(path):

@@ -5,12 +5,14 @@ uneven slices. What its sidecars say, without names and dates of patients, tells
 """
 
 import json
+import os
 import re
 import subprocess
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from shutil import copyfileobj
 from tempfile import TemporaryDirectory
@@ -71,8 +73,8 @@ class Series:
 def is_dicom(path: Path) -> bool:
     """Tell whether a path leads to DICOM: a file, a zip with some, or a folder with some below."""
     if path.is_dir():
-        files = (file for file in sorted(path.rglob("*")) if file.is_file())
-        return any(_starts_so(file) for file, _ in zip(files, range(_LOOKED_AT), strict=False))
+        files = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
+        return any(_starts_so(file) for file in islice(files, _LOOKED_AT))
     return path.is_file() and (zipfile.is_zipfile(path) or _starts_so(path))
 
 

@@ -1,4 +1,5 @@
 """Images of ITK's own formats, NRRD and MetaImage: read by SimpleITK, turned from LPS to RAS."""
+# mypy: untyped-calls-exclude=SimpleITK
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

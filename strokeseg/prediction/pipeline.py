@@ -209,8 +209,8 @@ def _arrived(
     found = {}
     for name in order:
         scan = left_out.attempt(name, partial(arrived, name, images[name], b_value=b_value))
-        if scan is not None:
-            found[name] = scan
+        if name not in left_out.why:
+            found[name] = images[name] if scan is None else scan
     return found
 
 

@@ -137,6 +137,13 @@ def test_a_scan_counts_only_where_its_field_of_view_reaches(model):
     assert not np.allclose(both[:, :, :24], alone[:, :, :24], atol=1e-3)
 
 
+@pytest.mark.parametrize("source", [None, "", ["a.nii"], b"a.nii"])
+def test_what_is_no_scan_gives_our_error(model, source):
+    for images in ({"t1": source}, {"t1": scan_image(KINDS["ras"]), "flair": source}):
+        with pytest.raises(UsageError, match="give a path, a nibabel image, or a pair"):
+            predict(images, model=model)
+
+
 def test_scans_that_share_no_space_are_refused(model):
     here = scan_image(KINDS["ras"])
     far = here.affine.copy()
