@@ -43,7 +43,7 @@ ORDERS = {
     ),
     "cohort.batch.cluster": (("slurm", "task"), ("connection",), ("drive",)),
     "models": (
-        ("classes", "hub_settings", "tensors"),
+        ("classes", "fusion", "hub_settings", "tensors"),
         ("config", "registry"),
         ("folder",),
         ("golden", "store"),
@@ -53,13 +53,13 @@ ORDERS = {
     ),
     "models.hub": (("cache", "errors", "guard", "progress"), ("download",)),
     "results": (
-        ("output_names", "case_tables", "dicom_seg", "sidecars", "page"),
+        ("output_names", "record", "case_tables", "dicom_seg", "sidecars", "page"),
         ("archive", "anonymous", "picture"),
         ("result",),
     ),
     "prediction": (
         ("options", "progress", "ensemble", "leaving_out", "plausibility"),
-        ("alignment", "decision", "memory_forecast"),
+        ("alignment", "decision", "field_of_view", "memory_forecast"),
         ("memory_plan", "registration"),
         ("scans",),
         ("measures",),
@@ -90,7 +90,9 @@ ORDERS = {
         ("synthesis",),
         ("validation", "gallery", "demo"),
         ("fitting", "model_card"),
-        ("calibration", "export", "parts"),
+        ("calibration", "export", "parts", "scan_table"),
+        ("calibrated_model",),
+        ("scan_calibration",),
         ("ablation",),
     ),
     "training.data": (
@@ -107,7 +109,13 @@ ORDERS = {
         ("pasting", "real_pairs", "slices"),
         ("sample",),
     ),
-    "training.validation": (("cases",), ("scoring",), ("groups", "scaling"), ("parity",)),
+    "training.validation": (
+        ("cases",),
+        ("scoring", "whole_heads"),
+        ("groups", "scaling", "whole_scans"),
+        ("parity", "seen_scans"),
+        ("scan_rules",),
+    ),
     "training.fitting": (
         ("batches", "checkpoint", "curves", "devices", "losses", "stopping"),
         ("run",),

@@ -45,7 +45,7 @@ AT_LEAST_TWO_POINTS = (
 _LARGEST = 1e18
 POSITIVE = (
     *("data.voxel_size_mm", "optimiser.learning_rate", "lesion.volume_ml", "ageing.reach_mm"),
-    "intensity.rim_gain",
+    *("intensity.rim_gain", "loss.empty_smooth_vox"),
 )
 
 

@@ -46,6 +46,7 @@ class ExportSettings:
 
     `window` of None takes the validation crop's longest edge. `threshold` of None takes the most
     probable class. `scaling` is folded into the weights. `sections` go into the card by heading.
+    `decision`, what `strokeseg.training.scan_calibration` chose, goes before the others.
     """
 
     name: str = "synth-open"
@@ -58,6 +59,7 @@ class ExportSettings:
     licence: str = "MIT"
     provenance: Mapping[str, Any] = field(default_factory=dict)
     sections: Mapping[str, str] = field(default_factory=dict)
+    decision: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,7 @@ def model_document(
             "min_volume_ml": settings.min_volume_ml,
             "min_peak": settings.min_peak,
             "brain_mask": brain_mask,
+            **settings.decision,
             "training": training,
         },
     }
@@ -224,6 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--min-peak", type=float, default=0.0)
     parser.add_argument("--brain-mask", action=argparse.BooleanOptionalAction)
     parser.add_argument("--scaling", type=Path, help="scaling.json of the calibration")
+    parser.add_argument("--decision", type=Path, help="decision.json of the scan calibration")
     parser.add_argument("--cases", type=int, default=0, help="validation cases; 0 measures nothing")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--sections", type=Path, help="TOML: further parts of the card by heading")
@@ -237,6 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         brain_mask=chosen.brain_mask,
         scaling=read_scaling(chosen.scaling) if chosen.scaling else None,
         sections=read_sections(chosen.sections.read_text()) if chosen.sections else {},
+        decision=json.loads(chosen.decision.read_text()) if chosen.decision else {},
     )
     held_out = None
     if chosen.cases:

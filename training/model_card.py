@@ -88,7 +88,11 @@ def training_facts(config: Mapping[str, Any], step: int, revision: str) -> dict[
 
 def _training(facts: Mapping[str, Any]) -> str:
     lines = [f"- {key.replace('_', ' ')}: {_shown(value)}" for key, value in facts.items() if value]
-    return "Synthetic images, after Chalcroft et al. (arXiv 2404.01946).\n\n" + "\n".join(lines)
+    method = (
+        "Drawn images, after Chalcroft et al. (arXiv 2404.01946), and real ones where the "
+        "configuration mixes them in.\n\n"
+    )
+    return method + "\n".join(lines)
 
 
 def _shown(value: object) -> str:

@@ -205,6 +205,7 @@ class LossConfig:
 
     For the first `l2_steps` steps the loss is the squared distance of the logits to
     +-`l2_target`. `soft_target` trains on class shares instead of the strongest class.
+    `empty_smooth_vox` smooths the lesion's Dice of samples without lesion.
     `coarse_weight` is the share of a coarser level's loss, halved from each to the next, where the
     network tells classes at several.
     """
@@ -216,6 +217,7 @@ class LossConfig:
     l2_steps: int = 0
     l2_target: float = 5.0
     coarse_weight: float = 0.0
+    empty_smooth_vox: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""The command line: thin commands over the Python API, errors as one line and an exit code."""
+"""The command line: thin commands over the Python API, errors as one line and an exit code.
+
+A file a command; it imports any room, and no room imports it. `arguments` has the options that
+several commands share, `jobs` what they ask for, `show` what a person sees.
+"""
 
 import signal
 import sys
@@ -108,9 +112,9 @@ def _fail(code: int, message: str, arguments: list[str]) -> int:
     from strokeseg.cli.show.lines import say_error
 
     if ANONYMISE in arguments:
-        from strokeseg.results.anonymous import Veil
+        from strokeseg.results.anonymous import Redactor
 
-        message = Veil.over_arguments(arguments)(message)
+        message = Redactor.over_arguments(arguments)(message)
     elif "--debug" in arguments:
         traceback.print_exc()
     say_error(message)

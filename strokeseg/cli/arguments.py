@@ -185,7 +185,7 @@ Offline = Annotated[
     bool, typer.Option("--offline", rich_help_panel=MACHINE, help="Fetch no model.")
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no summary.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks; frame what was seen.")]
 Patterns = Annotated[
     list[str] | None,
     typer.Option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from strokeseg.cli import arguments as a
+from strokeseg.cli import method
 from strokeseg.cli.jobs import check_anonymity, job_of
 from strokeseg.cli.show.lines import (
     counted,
@@ -25,7 +26,7 @@ from strokeseg.errors import StrokesegError
 
 if TYPE_CHECKING:
     from strokeseg.cohort.batch.job import BatchJob, Outcome
-    from strokeseg.cohort.batch.run import Place
+    from strokeseg.cohort.batch.run import Runner
     from strokeseg.cohort.cases.case import Cohort
     from strokeseg.cohort.collect import Tables
 
@@ -74,6 +75,9 @@ def batch(
     min_volume_ml: a.MinVolume = None,
     min_peak: a.MinPeak = None,
     brain_mask: a.BrainMask = None,
+    field_of_view: method.SeenField = None,
+    fusion: method.FusionName = None,
+    weight: method.Weights = None,
     engine: a.EngineName = "auto",
     device: a.Device = "auto",
     precision: a.Precision = "fp32",
@@ -90,14 +94,14 @@ def batch(
     """
     given = dict(locals())
     from strokeseg.cohort.batch.cluster.slurm import parse_slurm
-    from strokeseg.cohort.batch.run import Place
+    from strokeseg.cohort.batch.run import Runner
     from strokeseg.cohort.cases.patterns import parse_patterns
     from strokeseg.results.output_names import parse_kinds
 
     kinds = parse_kinds(save)
     check_anonymity(anonymise=anonymise, debug=debug, dry_run=dry_run)
     job = job_of(given, output, kinds)
-    place = Place(jobs, dask, None if slurm is None else parse_slurm(slurm))
+    place = Runner(jobs, dask, None if slurm is None else parse_slurm(slurm))
     wanted = {"patterns": parse_patterns(pattern or ()), "reference": reference}
     cohort = find_cohort(source, wanted, anonymise=anonymise)
     cohort = choose_shard(cohort, shard, from_environment=place.is_here)
@@ -175,7 +179,7 @@ def show_plan(cohort: "Cohort", job: "BatchJob") -> None:
     say(f"{counted(len(rows), 'case')}; nothing was done")
 
 
-def run_cohort(cohort: "Cohort", job: "BatchJob", place: "Place", show: Show) -> None:
+def run_cohort(cohort: "Cohort", job: "BatchJob", place: "Runner", show: Show) -> None:
     """Run every case, write the tables, and show how it went.
 
     Raises
@@ -228,13 +232,13 @@ def run_cohort(cohort: "Cohort", job: "BatchJob", place: "Place", show: Show) ->
 
 def veil_of(cohort: "Cohort", job: "BatchJob", *, scans: bool = False) -> Callable[[str], str]:
     """Give what takes folders, and scans, of an anonymous batch out of a message; else nothing."""
-    from strokeseg.results.anonymous import Veil
+    from strokeseg.results.anonymous import Redactor
 
     if not job.anonymise:
         return str
     named = [item for case in cohort.cases if scans for item in case.images.items()]
     folders = [(job.output, "OUTPUT"), (cohort.root, "INPUT")]
-    return Veil([*folders, *((path, modality) for modality, path in named)])
+    return Redactor([*folders, *((path, modality) for modality, path in named)])
 
 
 def _show_summary(

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from strokeseg.cli import arguments as a
+from strokeseg.cli import method
 from strokeseg.cli.batch import (
     Show,
     choose_shard,
@@ -24,7 +25,7 @@ from strokeseg.errors import UsageError
 
 if TYPE_CHECKING:
     from strokeseg.cohort.batch.job import BatchJob
-    from strokeseg.cohort.batch.run import Place
+    from strokeseg.cohort.batch.run import Runner
     from strokeseg.cohort.cases.case import Cohort
 
 LEVELS = ("participant", "group")
@@ -149,6 +150,9 @@ def bids(
     min_volume_ml: a.MinVolume = None,
     min_peak: a.MinPeak = None,
     brain_mask: a.BrainMask = None,
+    field_of_view: method.SeenField = None,
+    fusion: method.FusionName = None,
+    weight: method.Weights = None,
     engine: a.EngineName = "auto",
     device: a.Device = "auto",
     precision: a.Precision = "fp32",
@@ -164,7 +168,7 @@ def bids(
     """
     given = dict(locals())
     from strokeseg.cohort.batch.cluster.slurm import parse_slurm
-    from strokeseg.cohort.batch.run import Place
+    from strokeseg.cohort.batch.run import Runner
     from strokeseg.cohort.bids_derivative import check_folders
     from strokeseg.cohort.cases.patterns import parse_patterns
     from strokeseg.results.output_names import parse_kinds
@@ -180,7 +184,7 @@ def bids(
     if fmriprep_roi and "mask" not in kinds:
         raise UsageError(f"--fmriprep-roi needs the mask, which --save {save} leaves out")
     job = job_of(given, out_dir, kinds)
-    place = Place(jobs, dask, None if slurm is None else parse_slurm(slurm))
+    place = Runner(jobs, dask, None if slurm is None else parse_slurm(slurm))
     wanted = {
         "patterns": parse_patterns(pattern or ()),
         "participants": participant_label or (),
@@ -202,7 +206,7 @@ def bids(
     run(cohort, job, place, Show(quiet=quiet, as_json=as_json))
 
 
-def _run_with_masks(cohort: "Cohort", job: "BatchJob", place: "Place", show: Show) -> None:
+def _run_with_masks(cohort: "Cohort", job: "BatchJob", place: "Runner", show: Show) -> None:
     """Run every case, and write the masks of those that went well beside the T1w scans.
 
     Raises

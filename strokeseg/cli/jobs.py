@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from strokeseg.cli.method import weights_of
 from strokeseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,9 +28,11 @@ def options_of(given: Mapping[str, Any], kinds: frozenset[str]) -> "Options":
     """
     from strokeseg.prediction.options import Options
 
+    weights = weights_of(given["weight"])
     named = {one.name: given[one.name] for one in fields(Options) if one.name in given}
     tta = given["tta"] and not given["fast"]
-    return Options(**{**named, "tta": tta, "uncertainty": "uncertainty" in kinds})
+    rest = {"tta": tta, "uncertainty": "uncertainty" in kinds, "weights": weights}
+    return Options(**{**named, **rest})
 
 
 def hardware_of(given: Mapping[str, Any]) -> "Hardware":

@@ -65,7 +65,7 @@ def overlap(
     are. Others are brought to MNI152 by an affine from their tissue map, so save it: strokeseg
     batch ... --save mask,tissue. overlap.json says how each case came to its place.
     """
-    from strokeseg.lesion_map.common_space import Wish
+    from strokeseg.lesion_map.common_space import SpaceChoice
     from strokeseg.lesion_map.mapping import NAMES, RECORD_NAME, make_map, save_map
     from strokeseg.results.archive import OVERLAP_FOLDER, find_filed_cases
 
@@ -77,7 +77,7 @@ def overlap(
         raise CannotCreateError(
             f"{target / strange[0]} is there and is no lesion map of strokeseg: choose another -o"
         )
-    wish = Wish(space, align, float(voxel_size_mm))
+    wish = SpaceChoice(space, align, float(voxel_size_mm))
     cases = find_filed_cases(output)
     made = make_map(cases, wish, background=background)
     written = save_map(made, target)

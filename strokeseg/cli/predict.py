@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strokeseg.cli import arguments as a
+from strokeseg.cli import method
 from strokeseg.cli.jobs import check_anonymity, hardware_of, options_of
 from strokeseg.cli.scans import WantedScans
 from strokeseg.cli.seg import check_seg, save_seg, without_dicom
@@ -53,6 +54,9 @@ def predict(
     min_volume_ml: a.MinVolume = None,
     min_peak: a.MinPeak = None,
     brain_mask: a.BrainMask = None,
+    field_of_view: method.SeenField = None,
+    fusion: method.FusionName = None,
+    weight: method.Weights = None,
     engine: a.EngineName = "auto",
     device: a.Device = "auto",
     precision: a.Precision = "fp32",
@@ -74,14 +78,16 @@ def predict(
     save, wants_seg = without_dicom(save)
     kinds = parse_kinds(save)
     check_anonymity(anonymise=anonymise, debug=debug)
+    options = options_of(given, kinds)
     wanted = WantedScans.of(scans, image or (), series or ())
+    wanted.check_weights(name for name, _ in options.weights)
     job = Job(
         images=wanted.images,
         models=tuple(model or ()),
         hardware=hardware_of(given),
-        options=options_of(given, kinds),
+        options=options,
         offline=offline,
-        output=Output(output, prefix, kinds, overwrite, anonymise, wants_seg),
+        output=Output(output, prefix, kinds, overwrite, anonymise, wants_seg, framed=debug),
         opened=partial(wanted.opened, b_value),
     )
     result, written = run_job(job, quiet=quiet)
@@ -96,7 +102,7 @@ class Output:
     """Where results go, under which names, which of them, and whether they may replace others.
 
     `anonymise`: whether they name no file that they were made from. `as_dicom`: whether the mask is
-    written as DICOM SEG, too.
+    written as DICOM SEG, too. `framed`: whether the picture shows what the network saw.
     """
 
     directory: Path
@@ -105,6 +111,7 @@ class Output:
     overwrite: bool
     anonymise: bool = False
     as_dicom: bool = False
+    framed: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,10 +167,10 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
             kinds=output.kinds,
             overwrite=output.overwrite,
             anonymise=output.anonymise,
+            framed=output.framed,
         )
         if output.as_dicom:
-            models = [model["name"] for model in result.record["models"]]
-            save_seg(result, seg, job.images[reference], models)
+            save_seg(result, seg, job.images[reference])
             written = (*written[:-1], seg, written[-1])
     for warning in result.warnings:
         say_warning(warning)
@@ -172,14 +179,17 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
 
 def show_summary(result: "Result", written: tuple[Path, ...], *, place: bool = True) -> None:
     """Write the main figures, the files' names and, if wanted, their folder, to stdout."""
-    spread = f" ({flips_range(result)})" if result.record["flips"] > 1 else ""
-    models = result.record["models"]
+    from strokeseg.results.record import Record
+
+    record = Record.read(result.record)
+    several = record.flips is not None and record.flips > 1
+    spread = f" ({flips_range(result)})" if several else ""
+    first = record.models[0]
     show_facts(
         {
             "lesion volume": f"{result.volume_ml:.2f} ml{spread}",
             "lesions": str(len(result.lesions)),
-            "model": " + ".join(m["name"] for m in models)
-            + f" ({models[0]['engine']}, {models[0]['device']}, {models[0]['precision']})",
+            "model": f"{record.model_names} ({first.engine}, {first.device}, {first.precision})",
             "written": ", ".join(path.name for path in written),
             **({"in": str(written[-1].parent.resolve())} if place else {}),
         }

@@ -1,7 +1,7 @@
 """The scans of one case, from a command line: one file a contrast, and each file once."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -60,6 +60,19 @@ class WantedScans:
                 raise UsageError(f"--series {pair}: give NAME=NUMBER of a scan, such as dwi=5")
             numbers[name] = int(number)
         return cls(images, numbers, computes_adc)
+
+    def check_weights(self, names: Iterable[str]) -> None:
+        """Refuse a weight for a scan that is not there.
+
+        Raises
+        ------
+        UsageError
+            If there is one.
+        """
+        given = [*self.images, *(["adc"] if self.computes_adc else [])]
+        for name in names:
+            if name not in given:
+                raise UsageError(f"--weight {name}: no such scan was given ({', '.join(given)})")
 
     def opened(self, b_value: float) -> "dict[str, Source]":
         """Give the scans for a prediction; only those that need it are read now.

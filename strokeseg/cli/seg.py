@@ -1,6 +1,6 @@
 """`--save dicom`: the mask as DICOM SEG too, where the scan came as DICOM."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -60,10 +60,12 @@ def check_seg(images: Mapping[str, Path], reference: str, target: Path, choice: 
         raise CannotCreateError(f"{target} exists already: pass --overwrite, or another -o")
 
 
-def save_seg(result: "Result", target: Path, source: Path, models: Sequence[str]) -> Path:
+def save_seg(result: "Result", target: Path, source: Path) -> Path:
     """Write the mask of a result as DICOM SEG; under its name only when it is whole."""
     from strokeseg.results.dicom_seg import write_seg
+    from strokeseg.results.record import Record
 
+    models = [str(model.name) for model in Record.read(result.record).models]
     beside = target.with_name(f".{target.name}.tmp")
     try:
         write_seg(beside, result.mask, result.grid, source, models)

@@ -265,6 +265,9 @@ def _described(found: "FoundModel") -> dict[str, Any]:
         "min_volume_ml": config.min_volume_ml,
         "min_peak": config.min_peak,
         "brain_mask": config.brain_mask,
+        "hull_margin_mm": config.hull_margin_mm,
+        "field_of_view": config.field_of_view,
+        "fusion": config.fusion.rule,
         "training": dict(config.provenance),
         "card": str(found.folder / "README.md") if (found.folder / "README.md").is_file() else None,
     }

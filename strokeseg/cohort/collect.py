@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from strokeseg.cohort.batch.claims import Claims
 from strokeseg.cohort.batch.resume import remove_temporary
@@ -19,6 +18,7 @@ from strokeseg.models.classes import is_tissue
 from strokeseg.results.archive import COHORT_TABLE, LESION_TABLE, FiledCase, below, find_filed_cases
 from strokeseg.results.case_tables import LESION_COLUMNS
 from strokeseg.results.output_names import KINDS, OutputNames
+from strokeseg.results.record import Record
 
 _CLAIM = "tables"
 _GLANCE_S = 0.2
@@ -152,14 +152,13 @@ def _row(case: FiledCase, output: Path) -> dict[str, str]:
             "modalities": ",".join(order_modalities(inputs)) if isinstance(inputs, dict) else "",
             "error": str(error.get("message", "")),
         }
-    try:
-        row = _figures(case.record)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    absent, lacking = _absent(case.record, case.names), _lacking(case.record)
+    if lacking and absent is None:
         raise DataError(
-            f"{case.names.record}: is no whole record ({type(error).__name__}: {error}); run this "
-            "case again"
-        ) from error
-    absent = _absent(case.record, case.names)
+            f"{case.names.record}: is no whole record, it has no {', no '.join(lacking)} as it "
+            "should; run this case again"
+        )
+    row = {} if lacking else _figures(case.record)
     status = {"status": "failed", "error": f"{absent} is missing; run the batch again"}
     record = os.path.relpath(case.names.record, output)
     return row | {
@@ -169,44 +168,62 @@ def _row(case: FiledCase, output: Path) -> dict[str, str]:
     }
 
 
-def _figures(record: Mapping[str, Any]) -> dict[str, str]:
-    low, high = record["lesion_volume_range_ml"]
-    brain = record["brain_volume_ml"]
+def _lacking(record: Record) -> list[str]:
+    """Name what a row is made of and the record does not have, or not of its kind."""
+    found = {
+        "inputs": record.inputs,
+        "reference": record.reference,
+        "models": record.models,
+        "lesion_volume_ml": record.lesion_volume_ml is not None,
+        "lesion_volume_range_ml": record.lesion_volume_range_ml,
+        "lesion_count": record.lesion_count is not None,
+        "tissue_volumes_ml": record.tissue_volumes_ml is not None
+        and None not in record.tissue_volumes_ml.values(),
+        "warnings": record.warnings is not None,
+        "seconds": record.seconds is not None,
+    }
+    return [name for name, there in found.items() if not there]
+
+
+def _figures(record: Record) -> dict[str, str]:
+    low, high = record.lesion_volume_range_ml or (None, None)
     tissues = {
         f"{name}_ml": _ml(volume)
-        for name, volume in record["tissue_volumes_ml"].items()
+        for name, volume in (record.tissue_volumes_ml or {}).items()
         if is_tissue(name)  # the lesion has a column, and the background says nothing
     }
     return {
-        "modalities": ",".join(order_modalities(record["inputs"])),
-        "reference": str(record["reference"]),
-        "lesion_volume_ml": _ml(record["lesion_volume_ml"]),
+        "modalities": ",".join(order_modalities(record.inputs)),
+        "reference": record.reference or "",
+        "lesion_volume_ml": _ml(record.lesion_volume_ml),
         "volume_low_ml": _ml(low),
         "volume_high_ml": _ml(high),
-        "lesion_count": str(record["lesion_count"]),
-        "brain_ml": "" if brain is None else _ml(brain),
+        "lesion_count": str(record.lesion_count),
+        "brain_ml": _ml(record.brain_volume_ml),
         **{name: _furthest(record, name) for name in _ALIGNMENT},
-        "warnings": " | ".join(record["warnings"]),
-        "seconds": f"{sum(record['seconds'].values()):.1f}",
-        "model": " + ".join(model["name"] for model in record["models"]),
+        "warnings": " | ".join(record.warnings or ()),
+        "seconds": f"{sum((record.seconds or {}).values()):.1f}",
+        "model": record.model_names,
     } | tissues
 
 
-def _furthest(record: Mapping[str, Any], name: str) -> str:
+def _furthest(record: Record, name: str) -> str:
     """Give the largest of a figure of alignment; empty where no brains were compared."""
-    values = [float(one[name]) for one in record.get("alignment", {}).values()]
-    return f"{max(values):.1f}" if values else ""
+    values = [one.get(name) for one in record.alignment.values()]
+    known = [value for value in values if value is not None]
+    return f"{max(known):.1f}" if known else ""
 
 
-def _ml(volume: float) -> str:
-    return f"{volume:.4f}"
+def _ml(volume: float | None) -> str:
+    return "" if volume is None else f"{volume:.4f}"
 
 
-def _absent(record: Mapping[str, Any], names: OutputNames) -> str | None:
+def _absent(record: Record, names: OutputNames) -> str | None:
     """Find a file that the record tells of and that is gone."""
     ours = {path.name: path for path in names.chosen(KINDS)}
-    files = record.get("files", {})
-    return next((name for name in files if name not in ours or not ours[name].is_file()), None)
+    return next(
+        (name for name in record.files or () if name not in ours or not ours[name].is_file()), None
+    )
 
 
 def _lesion_lines(case: FiledCase) -> Sequence[Sequence[str]]:
@@ -219,7 +236,7 @@ def _lesion_lines(case: FiledCase) -> Sequence[Sequence[str]]:
     """
     if case.error is not None or case.record is None:
         return ()
-    path, files = case.names.lesions, case.record.get("files", {})
+    path, files = case.names.lesions, case.record.files or {}
     if path.name not in files or not path.is_file():
         return ()
     if sha256(path) != files[path.name]:

@@ -1,5 +1,7 @@
 """Masks against the truth: metrics, pairs, statistics, the comparison of two models.
 
+It imports `results`, `measure` and below, and never a prediction. Start with `evaluating`.
+
 >>> from strokeseg.evaluation import compare_masks  # doctest: +SKIP
 >>> compare_masks(prediction, truth, voxel_size_mm).hd95_mm  # doctest: +SKIP
 """

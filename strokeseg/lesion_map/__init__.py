@@ -1,1 +1,4 @@
-"""Where a cohort's lesions lie, in one space: `strokeseg overlap`."""
+"""Where a cohort's lesions lie, in one space: what `strokeseg overlap` makes.
+
+It imports `results`, `models` and below. Start with `mapping`.
+"""

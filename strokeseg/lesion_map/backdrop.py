@@ -14,6 +14,7 @@ from strokeseg.models.classes import grey_of
 from strokeseg.results.archive import is_reference, reference_places
 from strokeseg.results.case_tables import class_names
 from strokeseg.results.page import grey_window
+from strokeseg.results.record import Record
 from strokeseg.space.grid import Grid
 from strokeseg.space.resample import coverage, resample_image, resample_labels
 
@@ -96,7 +97,7 @@ def _tissues(one: Placed, grid: Grid) -> FloatArray | None:
 
 def _scan(one: Placed, grid: Grid) -> FloatArray | None:
     """Bring the scan that a case was segmented on to the map, black to white."""
-    record = one.case.record or {}
+    record = one.case.record or Record()
     places = reference_places(record, (Path(), one.case.names.directory))
     path = next((place for place in places if is_reference(place, record)), None)
     if path is None:

@@ -29,7 +29,7 @@ _SPACE_ENTITY = re.compile(r"_space-([^_]+)")
 
 
 @dataclass(frozen=True)
-class Wish:
+class SpaceChoice:
     """What a user said of the space of the map.
 
     Parameters
@@ -83,7 +83,7 @@ class _Native:
     code: int
 
 
-def lay_out(cases: Sequence[FiledCase], wish: Wish) -> Layout:
+def lay_out(cases: Sequence[FiledCase], wish: SpaceChoice) -> Layout:
     """Find a common space for as many cases as can be.
 
     In this order: the space that the user names; the one grid that all masks have; the one space
@@ -129,7 +129,7 @@ def _look_at(case: FiledCase) -> _Native:
     return _Native(case, grid, MNI if code == _MNI_CODE else None, BY_HEADER, code)
 
 
-def _shared(natives: list[_Native], wish: Wish, skipped: dict[str, str]) -> Layout | None:
+def _shared(natives: list[_Native], wish: SpaceChoice, skipped: dict[str, str]) -> Layout | None:
     """Lay out masks that lie in one space as they are; None where they do not."""
     if wish.align or not natives:
         return None
@@ -152,7 +152,7 @@ def _shared(natives: list[_Native], wish: Wish, skipped: dict[str, str]) -> Layo
     return Layout(space or UNNAMED, grid, placed, skipped, doubts)
 
 
-def _to_mni(natives: list[_Native], wish: Wish, skipped: dict[str, str]) -> Layout:
+def _to_mni(natives: list[_Native], wish: SpaceChoice, skipped: dict[str, str]) -> Layout:
     """Bring every case to MNI152 that is not there."""
     placed = []
     for native in natives:

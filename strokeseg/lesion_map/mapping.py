@@ -22,7 +22,7 @@ from strokeseg.files.tables import table
 from strokeseg.images.reading import Volume, read
 from strokeseg.images.writing import write
 from strokeseg.lesion_map.backdrop import Backdrop, find_backdrop
-from strokeseg.lesion_map.common_space import Placed, Wish, lay_out
+from strokeseg.lesion_map.common_space import Placed, SpaceChoice, lay_out
 from strokeseg.lesion_map.heat_picture import draw_heat
 from strokeseg.results.archive import PICTURE_NAME, FiledCase
 from strokeseg.space.grid import Grid
@@ -43,7 +43,7 @@ Counts = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True, eq=False)
-class Member:
+class MappedCase:
     """A case on the map, and its lesion's volume on its own grid and there."""
 
     placed: Placed
@@ -63,7 +63,7 @@ class LesionMap:
         Number of cases.
     grid, space
         Where the voxels lie, and what that space is called.
-    members : tuple of Member
+    members : tuple of MappedCase
         The cases that went in.
     skipped : mapping
         Why each other case did not.
@@ -76,7 +76,7 @@ class LesionMap:
     count: Counts
     grid: Grid
     space: str
-    members: tuple[Member, ...]
+    members: tuple[MappedCase, ...]
     skipped: dict[str, str]
     backdrop: Backdrop | None
     doubts: tuple[str, ...]
@@ -90,7 +90,7 @@ class LesionMap:
 
 def make_map(
     cases: Sequence[FiledCase],
-    wish: Wish,
+    wish: SpaceChoice,
     *,
     background: Path | None = None,
     tick: Callable[[str], None] = lambda _: None,
@@ -174,12 +174,12 @@ def record(lesion_map: LesionMap) -> dict[str, Any]:
         "greatest_count": int(lesion_map.count.max()),
         "background": lesion_map.backdrop.about if lesion_map.backdrop else None,
         "warnings": list(lesion_map.doubts),
-        "cases": [_member_record(member) for member in lesion_map.members],
+        "cases": [_mapped_record(member) for member in lesion_map.members],
         "skipped": [{"case": name, "reason": why} for name, why in lesion_map.skipped.items()],
     }
 
 
-def _add(count: Counts, placed: Placed, grid: Grid) -> Member:
+def _add(count: Counts, placed: Placed, grid: Grid) -> MappedCase:
     """Add one mask to the sum."""
     path = placed.case.names.mask
     volume = read(path, scan=False)
@@ -192,7 +192,7 @@ def _add(count: Counts, placed: Placed, grid: Grid) -> Member:
     )
     lost = here > 0 and there == 0
     doubts = ("its lesion lies outside the map or is too small for it",) if lost else ()
-    return Member(placed, sha256(path), here, there, (*placed.doubts, *doubts))
+    return MappedCase(placed, sha256(path), here, there, (*placed.doubts, *doubts))
 
 
 def _twice(placed: Sequence[Placed]) -> tuple[str, ...]:
@@ -232,7 +232,7 @@ def _rows(lesion_map: LesionMap) -> list[tuple[str, ...]]:
     return sorted(rows)
 
 
-def _member_record(member: Member) -> dict[str, Any]:
+def _mapped_record(member: MappedCase) -> dict[str, Any]:
     return {
         "case": member.placed.case.name,
         "mask": member.placed.case.names.mask.name,

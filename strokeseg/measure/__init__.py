@@ -1,1 +1,4 @@
-"""What a mask holds: components, counts, lesions, the brain, surface area."""
+"""What a mask holds: components, counts, lesions, the brain, surface area.
+
+It imports `space` and works on arrays. Start with `lesions`.
+"""

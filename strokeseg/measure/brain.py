@@ -83,19 +83,6 @@ def brain_mask(
     return spread_blocks(_close_and_fill(joined, sampling_mm), block, labels.shape)
 
 
-def keep_lesions_touching(mask: BoolArray, brain: BoolArray) -> BoolArray:
-    """Return the 26-connected components of `mask` that share at least one voxel with `brain`.
-
-    Raises
-    ------
-    DataError
-        If the two differ in shape.
-    """
-    if mask.shape != brain.shape:
-        raise DataError(f"mask {mask.shape} and brain {brain.shape} differ in shape")
-    return _touching(mask, brain)
-
-
 def find_midline_mm(brain: BoolArray, grid: Grid) -> float | None:
     """Return the world x of the plane between the hemispheres, in mm, or None for no brain.
 

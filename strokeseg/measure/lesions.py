@@ -78,22 +78,6 @@ def lesion_volume_ml(mask: BoolArray, grid: Grid) -> float:
     return int(np.count_nonzero(mask)) * grid.voxel_volume_ml
 
 
-def remove_small(mask: BoolArray, min_volume_ml: float, grid: Grid) -> BoolArray:
-    """Return the mask without the components below `min_volume_ml`; 0 returns it as it is.
-
-    Raises
-    ------
-    UsageError
-        If `min_volume_ml` is negative or not finite.
-    """
-    if not 0.0 <= min_volume_ml < np.inf:
-        raise UsageError(f"the smallest volume is {min_volume_ml:g} ml: give 0 or more")
-    if min_volume_ml == 0.0:
-        return mask
-    components = label_components(mask)
-    return components.select(large_enough(components, min_volume_ml, grid))
-
-
 def large_enough(components: Components, min_volume_ml: float, grid: Grid) -> BoolArray:
     """Tell of each component whether it has at least `min_volume_ml`.
 

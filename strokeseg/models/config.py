@@ -3,12 +3,15 @@
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args
 
-from strokeseg.errors import ModelFormatError
+from strokeseg.errors import ModelFormatError, UsageError
 from strokeseg.images.intensity import Normalisation
 from strokeseg.models.classes import default_classes
+from strokeseg.models.fusion import Fusion
 from strokeseg.network.state import Spec, read_spec
+
+FieldOfView = Literal["brain", "whole"]
 
 _OWN_FIELDS = frozenset(
     {
@@ -20,6 +23,9 @@ _OWN_FIELDS = frozenset(
         "min_volume_ml",
         "min_peak",
         "brain_mask",
+        "hull_margin_mm",
+        "fusion",
+        "field_of_view",
         "training",
     }
 )
@@ -49,6 +55,12 @@ class ModelConfig:
         Lesions whose highest probability is below this are left out.
     brain_mask
         Whether lesions must touch the model's own brain.
+    hull_margin_mm
+        How far beyond the hull of that brain a lesion may reach; None for anywhere.
+    fusion
+        How the scans of a case become one answer.
+    field_of_view
+        Whether the brain is looked for first ("brain"), or all that a scan shows is seen ("whole").
     provenance
         How it was trained, as the config says it.
     """
@@ -62,6 +74,9 @@ class ModelConfig:
     min_volume_ml: float = 0.0
     min_peak: float = 0.0
     brain_mask: bool = True
+    hull_margin_mm: float | None = None
+    fusion: Fusion = field(default_factory=Fusion)
+    field_of_view: FieldOfView = "whole"
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -104,6 +119,11 @@ class ModelConfig:
             min_volume_ml=_number(own, "min_volume_ml", 0.0, lowest=0.0, highest=1e4),
             min_peak=_number(own, "min_peak", 0.0, lowest=0.0, highest=1.0),
             brain_mask=_brain_mask(own, spec.out_channels),
+            hull_margin_mm=None
+            if own.get("hull_margin_mm") is None
+            else _number(own, "hull_margin_mm", 0.0, lowest=0.0, highest=100.0),
+            fusion=_fusion(own),
+            field_of_view=_field_of_view(own),
             provenance=_provenance(own),
         )
 
@@ -163,6 +183,41 @@ def _brain_mask(own: Mapping[str, Any], classes: int) -> bool:
             f"config.json: strokeseg.brain_mask is {_shown(value)}, not true or false"
         )
     return value
+
+
+def _fusion(own: Mapping[str, Any]) -> Fusion:
+    """Read a fusion: the name of a rule, or a table of `rule` and its numbers."""
+    value = own.get("fusion", "mean_logits")
+    table = {"rule": value} if isinstance(value, str) else value
+    if not isinstance(table, dict) or not isinstance(table.get("rule"), str):
+        raise ModelFormatError(
+            f"config.json: strokeseg.fusion is {_shown(value)}, not a rule or a table with one"
+        )
+    numbers: dict[str, Any] = {}
+    for name, entry in table.items():
+        if name in ("weights", "temperatures", "floors") and isinstance(entry, dict):
+            numbers[name] = {
+                str(key): _number(entry, key, 1.0, lowest=0.0, highest=1000.0) for key in entry
+            }
+        elif name == "sharpness":
+            numbers[name] = _number(table, name, 1.0, lowest=0.0, highest=100.0)
+        elif name != "rule":
+            raise ModelFormatError(f"config.json: strokeseg.fusion has no {_shown(name)}")
+    try:
+        return Fusion(rule=table["rule"], **numbers)
+    except UsageError as error:
+        raise ModelFormatError(f"config.json: strokeseg.fusion: {error}") from error
+
+
+def _field_of_view(own: Mapping[str, Any]) -> FieldOfView:
+    value = own.get("field_of_view", "whole")
+    known = get_args(FieldOfView)
+    if value not in known:
+        raise ModelFormatError(
+            f"config.json: strokeseg.field_of_view is {_shown(value)}, not one of "
+            f"{', '.join(known)}"
+        )
+    return cast(FieldOfView, value)
 
 
 def _provenance(own: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ at in world space; where two seem to disagree, the shift and the turn that bring
 are found from brain and matter on a coarse grid.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,7 +65,10 @@ class Alignment:
 
 @dataclass(frozen=True, eq=False)
 class _Brain:
-    """A brain and its matter on the working grid of its scan."""
+    """A brain and its matter, on the working grid of its scan or where that was cut to.
+
+    What was cut off there is taken to hold no brain; only `native` says where the scan ends.
+    """
 
     brain: BoolArray
     matter: BoolArray
@@ -90,16 +93,14 @@ class _Coarse:
 
 
 def compare_brains(
-    names: Iterable[str], members: Sequence[Member], reference: str, class_names: Sequence[str]
+    members: Sequence[Member], reference: str, class_names: Sequence[str]
 ) -> dict[str, Alignment]:
     """Compare every scan's own brain with the reference's.
 
     Parameters
     ----------
-    names : iterable of str
-        The scans.
     members : sequence of Member
-        What the first network saw of each, in the same order; those of others may follow.
+        What networks saw of each, all of it or the brain alone; the first of each scan is taken.
     reference : str
         The scan to compare with.
     class_names : sequence of str
@@ -110,7 +111,9 @@ def compare_brains(
     dict of str to Alignment
         By the other scans; those in which hardly a brain is seen are left out.
     """
-    by_name = dict(zip(names, members, strict=False))
+    by_name: dict[str, Member] = {}
+    for member in members:
+        by_name.setdefault(member.modality, member)
     if len(by_name) < 2 or len(class_names) < 3:
         return {}
     fixed = _see(by_name[reference], class_names)

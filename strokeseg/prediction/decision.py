@@ -7,6 +7,7 @@ import numpy as np
 from strokeseg.arrays import AnyArray, BoolArray, LabelArray
 from strokeseg.measure.brain import brain_mask, brain_volume_ml, is_hardly_any_brain
 from strokeseg.measure.components import label_components
+from strokeseg.measure.hull import find_hull
 from strokeseg.measure.lesions import large_enough, lesion_volume_ml, threshold_probability
 from strokeseg.models.config import ModelConfig
 from strokeseg.prediction.ensemble import FlipSpread, Posterior
@@ -32,6 +33,8 @@ class Rule:
     min_peak
         Lesions whose highest probability is below this are left out: with a lower threshold a
         lesion is drawn whole where it is certain somewhere, and faint ones do not count.
+    hull_margin_mm
+        How far beyond the hull of that brain a lesion may reach; None for anywhere.
     """
 
     threshold: float | None
@@ -39,6 +42,7 @@ class Rule:
     needs_brain: bool
     classes: int
     min_peak: float = 0.0
+    hull_margin_mm: float | None = None
 
     @property
     def knows_tissues(self) -> bool:
@@ -48,10 +52,14 @@ class Rule:
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """The lesion and the brain on one grid; `brain` is None for a model without tissues."""
+    """The lesion, the brain and its hull on one grid.
+
+    `brain` is None for a model without tissues, `hull` where lesions are not cut to one.
+    """
 
     mask: BoolArray
     brain: BoolArray | None
+    hull: BoolArray | None = None
 
 
 def make_rule(config: ModelConfig, options: Options) -> Rule:
@@ -66,6 +74,7 @@ def make_rule(config: ModelConfig, options: Options) -> Rule:
         needs_brain=wanted and classes > 2,
         classes=classes,
         min_peak=config.min_peak if options.min_peak is None else options.min_peak,
+        hull_margin_mm=config.hull_margin_mm if wanted and classes > 2 else None,
     )
 
 
@@ -77,20 +86,26 @@ def decide(answer: Posterior, grid: Grid, rule: Rule) -> Decision:
         found = answer.is_argmax
     else:
         raise ValueError("the posterior was made without the most probable class")
-    brain = None
+    brain = hull = None
     if rule.knows_tissues:
         lesion = rule.classes - 1
         labels = label_map(answer.tissue, found, lesion)
-        brain = brain_mask(labels, grid, tuple(range(1, lesion)), lesion)
+        tissues = tuple(range(1, lesion))
+        brain = brain_mask(labels, grid, tissues, lesion)
+        if rule.hull_margin_mm is not None and _is_judge(brain, grid, rule):
+            hull = find_hull(labels, grid, tissues).within(rule.hull_margin_mm)
+            found = found & hull
+            # What was cut off is no part of the brain either, however it hung on to it.
+            brain &= hull
         del labels
-    return refine(Decision(found, brain), answer, grid, rule)
+    return refine(Decision(found, brain, hull), answer, grid, rule)
 
 
 def refine(found: Decision, answer: Posterior, grid: Grid, rule: Rule) -> Decision:
     """Leave out of what was found the lesions that a rule leaves out, whatever its threshold."""
     judge = _judge(found.brain, grid, rule)
     peaks = answer.probability, rule.min_peak
-    return Decision(_clean(found.mask, peaks, judge, grid, rule), found.brain)
+    return Decision(_clean(found.mask, peaks, judge, grid, rule), found.brain, found.hull)
 
 
 def label_map(tissue: LabelArray, mask: BoolArray, lesion: int) -> LabelArray:
@@ -105,8 +120,12 @@ def flip_volumes_ml(
     brain = _judge(decision.brain, native, rule)
     if brain is not None:
         brain = resample_labels(brain.view(np.uint8), native, working).view(np.bool_)
+    levels = spread.levels
+    if decision.hull is not None:
+        hull = resample_labels(decision.hull.view(np.uint8), native, working)
+        levels = [level * hull for level in levels]
     peak = 2.0 if rule.min_peak > 0 else 0.0
-    masks = (_clean(level > 0, (level, peak), brain, working, rule) for level in spread.levels)
+    masks = (_clean(level > 0, (level, peak), brain, working, rule) for level in levels)
     volumes = [lesion_volume_ml(mask, working) for mask in masks]
     return min(volumes), max(volumes)
 
@@ -116,9 +135,12 @@ def _judge(brain: BoolArray | None, grid: Grid, rule: Rule) -> BoolArray | None:
 
     Where hardly any brain was recognised it is no judge of lesions, and all stay.
     """
-    if brain is None or not rule.needs_brain or is_hardly_any_brain(brain_volume_ml(brain, grid)):
-        return None
-    return brain
+    return brain if brain is not None and _is_judge(brain, grid, rule) else None
+
+
+def _is_judge(brain: BoolArray, grid: Grid, rule: Rule) -> bool:
+    """Tell whether a brain is enough of one to judge lesions by."""
+    return rule.needs_brain and not is_hardly_any_brain(brain_volume_ml(brain, grid))
 
 
 def _clean(

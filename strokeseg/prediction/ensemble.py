@@ -1,8 +1,9 @@
 """Several scans, one answer: logits meet on the reference's grid, and become classes there.
 
 Logits are averaged before the softmax, each scan counting only where its field of view reaches
-(Chalcroft et al., arXiv 2404.01946). The work goes slab by slab along the first axis, so that a
-large native grid never holds the logits of all its classes at once.
+(Chalcroft et al., arXiv 2404.01946); with another fusion (`strokeseg.models.fusion`) that holds for
+the tissues, and the lesion's log-odds are fused by its rule. The work goes slab by slab along the
+first axis, so that a large native grid never holds the logits of all its classes at once.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,20 +14,34 @@ import numpy as np
 
 from strokeseg.arrays import BoolArray, FloatArray, LabelArray, Shape3
 from strokeseg.engines.base import ScanLogits
+from strokeseg.engines.scan import lesion_maps
 from strokeseg.machine import thread_count
+from strokeseg.models.fusion import FURTHEST, Fusion, Voices
 from strokeseg.space.grid import Grid
 from strokeseg.space.resample import coverage, resample_image, resample_logits
 
 SLAB_BYTES = 8 << 20
+PLAIN = Fusion()
 
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One scan's logits on its working grid, and where the scan itself reaches."""
+    """One scan's logits on its working grid, and where the scan itself reaches.
+
+    `modality` is what fusion knows it by. A scan that was cut to its brain has logits there alone:
+    with `is_cut` it is silent beyond, and what no scan sees is background.
+    """
 
     logits: ScanLogits
     working: Grid
     native: Grid
+    modality: str = ""
+    is_cut: bool = False
+
+    @property
+    def seen(self) -> Grid:
+        """Where its logits count."""
+        return self.working if self.is_cut else self.native
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +89,9 @@ def posterior(
     with_entropy: bool,
     with_argmax: bool = True,
     slab_bytes: int = SLAB_BYTES,
+    fusion: Fusion = PLAIN,
 ) -> Posterior:
-    """Average logits over members and classify every voxel of `target`.
+    """Fuse the members' logits and classify every voxel of `target`.
 
     Parameters
     ----------
@@ -89,6 +105,8 @@ def posterior(
         Whether it is wanted where the lesion is the most probable class.
     slab_bytes
         About how many logits to have at once in each thread. The result does not depend on it.
+    fusion
+        How the lesion's log-odds are fused, and how much each modality counts.
     """
     shape = target.shape
     result = Posterior(
@@ -99,36 +117,49 @@ def posterior(
     )
 
     def work(slab: slice) -> None:
-        _classify(mean_logits(members, target, slab), slab, result)
+        _classify(fused_logits(members, target, slab, fusion), slab, result)
 
     classes = len(members[0].logits.mean)
     _each_slab(shape, classes, work, slab_bytes)
     return result
 
 
-def mean_logits(members: Sequence[Member], target: Grid, slab: slice) -> FloatArray:
-    """Average the members' logits on some planes of `target`, each where its scan reaches.
+def fused_logits(
+    members: Sequence[Member], target: Grid, slab: slice, fusion: Fusion = PLAIN
+) -> FloatArray:
+    """Fuse the members' logits on some planes of `target`.
 
-    Where no member reaches, all count alike. Returns (C, planes, J, K), not to be written to.
+    The mean, each where its scan reaches, by its weight; where none reaches, all count alike. The
+    lesion's is then set so that its log-odds are those of the fusion. Returns (C, planes, J, K),
+    not to be written to.
     """
-    first = members[0]
-    if len(members) == 1:
-        return resample_logits(first.logits.mean, first.working, target, slab)
-    total: FloatArray | None = None
-    plain: FloatArray | None = None
-    count = np.zeros((slab.stop - slab.start, *target.shape[1:]), np.float32)
+    if len(members) == 1 and not members[0].is_cut:
+        member = members[0]
+        return resample_logits(member.logits.mean, member.working, target, slab)
+    shape = (slab.stop - slab.start, *target.shape[1:])
+    total = plain = np.zeros((), np.float32)
+    count, seen = np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
+    voices = Voices(fusion, len({member.modality for member in members}))
     for member in members:
         logits = resample_logits(member.logits.mean, member.working, target, slab)
-        reach = coverage(member.native, target, slab)
-        total = logits * reach if total is None else total + logits * reach
-        plain = logits if plain is None else plain + logits
-        count += reach
-    if total is None or plain is None:
-        raise ValueError("an ensemble needs at least one member")
+        reach = coverage(member.seen, target, slab)
+        weight = reach * np.float32(fusion.weight(member.modality))
+        total = total + logits * weight
+        plain = plain + logits
+        count += weight
+        seen |= reach
+        if voices.are_heard:
+            voices.add(member.modality, lesion_maps(logits)[0], reach)
     nowhere = count == 0
     count[nowhere] = 1
-    total /= count
-    return np.where(nowhere, plain / np.float32(len(members)), total)
+    total = np.where(nowhere, plain / np.float32(len(members)), total / count)
+    if voices.are_heard:
+        # The lesion's log-odds stand, whatever the tissues share among themselves.
+        total[-1] += voices.fused() - lesion_maps(total)[0]
+    if all(member.is_cut for member in members):
+        total[:, ~seen] = -FURTHEST
+        total[0, ~seen] = FURTHEST
+    return np.asarray(total, np.float32)
 
 
 def flip_spread(
@@ -138,10 +169,11 @@ def flip_spread(
     min_peak: float = 0.0,
     *,
     with_std: bool = True,
+    fusion: Fusion = PLAIN,
 ) -> FlipSpread:
     """Compare the flips, on the reference's working grid.
 
-    The lesion's log-odds are averaged over the members; a flip's own lesion is where the
+    The lesion's log-odds are fused over the members; a flip's own lesion is where the
     probability reaches `threshold`, or where the lesion is the most probable class if that is
     None (0.5 where several members are averaged). From `min_peak` on a voxel is a peak. The
     deviation is left out without `with_std`.
@@ -150,7 +182,7 @@ def flip_spread(
     sums = [np.zeros(working.shape, np.float32) for _ in range(2 if with_std else 0)]
     levels = []
     for index in range(flips):
-        probability = _flip_log_odds(members, working, index)
+        probability = _flip_log_odds(members, working, index, fusion)
         level = np.empty(working.shape, np.uint8)
 
         def work(
@@ -184,23 +216,39 @@ def _deviation(total: FloatArray, squares: FloatArray, count: int) -> FloatArray
     return np.sqrt(squares, out=squares)
 
 
-def _flip_log_odds(members: Sequence[Member], working: Grid, index: int) -> FloatArray:
-    """Average one flip's log-odds over the members, on `working`; held within +-80."""
-    total: FloatArray | None = None
-    count = np.zeros(working.shape, np.float32) if len(members) > 1 else None
+def _flip_log_odds(
+    members: Sequence[Member], working: Grid, index: int, fusion: Fusion
+) -> FloatArray:
+    """Fuse one flip's log-odds over the members, on `working`; held within +-80."""
+    every = slice(0, working.shape[0])
+    if len(members) == 1:
+        odds = members[0].logits.per_flip[index].log_odds.astype(np.float32)
+        only = resample_image(odds, members[0].working, working)
+        if members[0].is_cut:
+            only = np.where(coverage(members[0].seen, working, every), only, -FURTHEST)
+        return np.clip(only, -FURTHEST, FURTHEST, out=only)
+    total, count = np.zeros(working.shape, np.float32), np.zeros(working.shape, np.float32)
+    seen = np.zeros(working.shape, np.bool_)
+    voices = Voices(fusion, len({member.modality for member in members}))
     for member in members:
         odds = member.logits.per_flip[index].log_odds.astype(np.float32)
         odds = resample_image(odds, member.working, working)
-        if count is not None:
-            reach = coverage(member.native, working, slice(0, working.shape[0]))
-            odds = odds * reach
-            count += reach
-        total = odds if total is None else total + odds
-    if total is None:
-        raise ValueError("an ensemble needs at least one member")
-    if count is not None:
-        total /= np.maximum(count, 1)
-    return np.clip(total, -80, 80, out=total)
+        reach = coverage(member.seen, working, every)
+        seen |= reach
+        if voices.are_heard:
+            voices.add(member.modality, odds, reach)
+            continue
+        weight = reach * np.float32(fusion.weight(member.modality))
+        total += odds * weight
+        count += weight
+    if voices.are_heard:
+        total = voices.fused()
+    else:
+        count[count == 0] = 1
+        total /= count
+    if all(member.is_cut for member in members):
+        total[~seen] = -FURTHEST
+    return np.clip(total, -FURTHEST, FURTHEST, out=total)
 
 
 def _classify(logits: FloatArray, slab: slice, result: Posterior) -> None:

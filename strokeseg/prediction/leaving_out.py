@@ -4,11 +4,12 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from strokeseg.errors import DataError
 from strokeseg.files.checksums import sha256_of_all
 from strokeseg.images.reading import Source
+from strokeseg.results.record import LeftOutRecord
 
 _Read = TypeVar("_Read")
 
@@ -52,17 +53,17 @@ class LeftOut:
         """Say which scans were left out, without naming files."""
         return [f"{name}: left out of this case: {why}" for name, why in self.why.items()]
 
-    def as_record(self) -> dict[str, dict[str, Any]]:
-        """Give them as plain values, with the checksums by which a batch knows its inputs."""
+    def as_record(self) -> dict[str, LeftOutRecord]:
+        """Describe them, with the checksums by which a batch knows its inputs."""
         return {name: self._entry(name, why) for name, why in self.why.items()}
 
-    def _entry(self, name: str, why: str) -> dict[str, Any]:
+    def _entry(self, name: str, why: str) -> LeftOutRecord:
         path = _path_of(self.images[name])
-        return {
-            "path": None if path is None else str(path),
-            "sha256": sha256_of_all(path) if path is not None and path.exists() else None,
-            "why": why,
-        }
+        return LeftOutRecord(
+            path=None if path is None else str(path),
+            sha256=sha256_of_all(path) if path is not None and path.exists() else None,
+            why=why,
+        )
 
     def _without_paths(self, name: str, message: str) -> str:
         """Give a message that calls scans by what they show."""

@@ -68,6 +68,9 @@ class Demand:
         Edge that was asked for; the models' own if None.
     uncertainty, argmax
         Whether the maps of uncertainty, and the most probable class, are wanted.
+    looks, voices
+        Whether the brain is looked for first, and lesions of several scans are fused by a rule
+        other than the mean of logits.
     """
 
     scans: tuple[ScanSize, ...]
@@ -77,6 +80,8 @@ class Demand:
     window: int | None
     uncertainty: bool
     argmax: bool
+    looks: bool = False
+    voices: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,8 @@ def stages(demand: Demand, settings: Settings, held_bytes: int = 0) -> dict[str,
     voxels = demand.scans[0].voxels
     working = max(_working_voxels(demand, 0, m) for m in range(len(demand.models)))
     flips = (demand.flips + 4 * demand.uncertainty) * working
+    # Log-odds and reach of each scan, and both once more, one beside the other.
+    voices = 24 * len(demand.scans) * working if demand.voices else 0
     maps = voxels * (5 + demand.argmax + 4 * demand.uncertainty)
     rest = held + scan + (0 if settings.releases else engines)
     # Lesions found, brain, and labels of pieces or what is kept; the mask, one lesion in its box,
@@ -138,7 +145,12 @@ def stages(demand: Demand, settings: Settings, held_bytes: int = 0) -> dict[str,
         "read": held + reading,
         "prepare": held + preparing,
         "segment": held + scan + prepared + passes,
-        "compare flips": rest + members + odds + flips + (16 + 8 * demand.uncertainty) * working,
+        "compare flips": rest
+        + members
+        + odds
+        + flips
+        + voices
+        + (16 + 8 * demand.uncertainty) * working,
         "classify": rest + members + flips + maps + _slabs(demand, settings),
         "decide": rest + flips + maps + components,
         "measure flips": rest + flips + maps + 2 * voxels + 12 * working,
@@ -190,7 +202,9 @@ def _network(demand: Demand, settings: Settings) -> tuple[int, int, int, int]:
             kept_by_engine = window_bytes(model.engine, model.precision, spec, plan.window)
             mean, flips = 4 * classes * voxels, 5 * demand.flips * voxels
             window = math.prod(plan.window)
-            room = 4 * math.prod(plan.padded_shape) + 8 * window + 4 * voxels
+            # A look at a scan: its classes, twice, and the pieces that hang together.
+            looking = 16 * voxels * demand.looks
+            room = 4 * math.prod(plan.padded_shape) + 8 * window + 4 * voxels + looking
             if model.engine == "torch":
                 room += 4 * voxels * (3 * classes + 4) + 4 * classes * window
             elif keeps_windows(plan, classes, settings.kept_bytes):
@@ -211,6 +225,7 @@ def _slabs(demand: Demand, settings: Settings) -> int:
     planes = slab_planes(shape, classes, settings.slab_bytes)
     channel = 4 * planes * math.prod(shape[1:])
     several = 4 * classes if len(demand.scans) * len(demand.models) > 1 else 0
+    several += 8 * len(demand.scans) if demand.voices else 0
     return settings.threads * channel * (classes + 2 * min(classes, 4) + 8 + several)
 
 

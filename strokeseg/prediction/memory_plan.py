@@ -186,6 +186,8 @@ def _demand(
     scans: Mapping[str, Outline], reference: str, models: Sequence[LoadedModel], options: Options
 ) -> Demand:
     order = [reference, *(name for name in scans if name != reference)]
+    config = models[0].model.config
+    seen = {options.field_of_view or m.model.config.field_of_view for m in models}
     return Demand(
         scans=tuple(_size(scans[name]) for name in order),
         models=tuple(ModelSize(m.model.config, m.engine.name, m.engine.precision) for m in models),
@@ -193,7 +195,9 @@ def _demand(
         overlap=options.overlap,
         window=options.window,
         uncertainty=options.uncertainty,
-        argmax=make_rule(models[0].model.config, options).threshold is None,
+        argmax=make_rule(config, options).threshold is None,
+        looks="brain" in seen,
+        voices=len(scans) > 1 and options.fused(config.fusion).rule != "mean_logits",
     )
 
 

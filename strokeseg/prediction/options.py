@@ -1,9 +1,11 @@
 """What a user can choose about a prediction, checked before any work is done."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, cast, get_args
 
 from strokeseg.errors import UsageError
+from strokeseg.models.config import FieldOfView
+from strokeseg.models.fusion import Fusion, FusionRule
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,12 @@ class Options:
         Whether scans whose brain is 25 mm or 20 degrees off the reference's are moved onto it.
     register_always
         Whether those that are less far off are moved, too.
+    field_of_view
+        "brain" looks for the brain and sees that alone, "whole" sees all that a scan shows.
+    fusion
+        How several scans become one answer; see `strokeseg.models.fusion.Fusion`.
+    weights
+        How much a modality counts beside the others, as pairs of name and weight; 1 for the rest.
 
     Raises
     ------
@@ -60,6 +68,9 @@ class Options:
     b_value: float = 1000.0
     register: bool = False
     register_always: bool = False
+    field_of_view: str | None = None
+    fusion: str | None = None
+    weights: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -75,7 +86,22 @@ class Options:
             raise UsageError(f"--min-peak is {self.min_peak:g}: give 0 to below 1, such as 0.5")
         if not 50 < self.b_value <= 20_000:
             raise UsageError(f"--b-value is {self.b_value:g}: give above 50, such as 1000")
+        if self.field_of_view not in (None, *get_args(FieldOfView)):
+            raise UsageError(f"--field-of-view is {self.field_of_view!r}: give brain or whole")
+        # Refuses what no fusion has.
+        self.fused(Fusion())
+
+    def fused(self, own: Fusion) -> Fusion:
+        """Give the fusion of a model, changed as these options ask for.
+
+        Raises
+        ------
+        UsageError
+            If there is no such fusion, or a weight is out of range.
+        """
+        rule = own.rule if self.fusion is None else cast(FusionRule, self.fusion)
+        return replace(own, rule=rule, weights={**own.weights, **dict(self.weights)})
 
     def as_record(self) -> dict[str, Any]:
         """Give the options as plain values."""
-        return asdict(self)
+        return asdict(self) | {"weights": dict(self.weights)}

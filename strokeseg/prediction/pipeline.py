@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -13,10 +12,10 @@ from strokeseg.images.modalities import choose_reference, order_modalities
 from strokeseg.images.outline import Outline
 from strokeseg.images.reading import Source, outline
 from strokeseg.machine import at_most
+from strokeseg.models.fusion import Fusion
 from strokeseg.models.loading import Hardware, LoadedModel, check_compatible, load_model
-from strokeseg.prediction.alignment import Alignment, alignment_warnings, compare_brains
-from strokeseg.prediction.decision import decide, flip_volumes_ml, make_rule
-from strokeseg.prediction.ensemble import Member, flip_spread, posterior
+from strokeseg.prediction.decision import Rule, decide, flip_volumes_ml, make_rule
+from strokeseg.prediction.ensemble import FlipSpread, Member, flip_spread, posterior
 from strokeseg.prediction.leaving_out import LeftOut
 from strokeseg.prediction.measures import case_warnings, measure_brain, measure_case
 from strokeseg.prediction.memory_plan import plan_memory
@@ -24,9 +23,11 @@ from strokeseg.prediction.options import Options
 from strokeseg.prediction.plausibility import doubts_about
 from strokeseg.prediction.progress import Clock, Progress, Silence
 from strokeseg.prediction.record import make_record
-from strokeseg.prediction.registration import Registration, register, registration_warnings
-from strokeseg.prediction.scans import Run, Scans, read_scans, see_scans
+from strokeseg.prediction.registration import Standing, bring_together
+from strokeseg.prediction.scans import Passed, Run, Scans, read_scans, see_scans
+from strokeseg.results.record import Record
 from strokeseg.results.result import Result
+from strokeseg.space.grid import Grid
 from strokeseg.space.resample import resample_image
 
 ModelChoice = str | LoadedModel
@@ -92,16 +93,16 @@ def predict(
             return _conclude(scans, see_scans(scans, run), run)
 
 
-def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
+def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
     """Turn logits into a lesion, and measure it. Each array goes when it is no longer needed."""
     grid, config, options = scans.reference.grid, run.models[0].model.config, run.options
-    names, rule = config.class_names, make_rule(config, options)
+    names, members, fusion = config.class_names, passed.members, options.fused(config.fusion)
+    rule = make_rule(config, options)
     with run.clock.stage("compare scans"):
-        moved, alignment = _brought_together(scans, members, names, options)
+        standing = bring_together(members, scans.reference_name, names, options)
     with run.clock.stage("compare flips"):
-        working = next(m.working for m in members if m.native is grid)
-        least = rule.threshold, rule.min_peak
-        spread = flip_spread(members, working, *least, with_std=options.uncertainty)
+        working = passed.sights[0, scans.reference_name].whole
+        spread = _spread(members, working, rule, options, fusion)
         members[:] = [replace(m, logits=replace(m.logits, per_flip=[])) for m in members]
     with run.clock.stage("classify"):
         answer = posterior(
@@ -110,6 +111,7 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
             with_entropy=options.uncertainty,
             with_argmax=rule.threshold is None,
             slab_bytes=run.memory.settings.slab_bytes,
+            fusion=fusion,
         )
         members.clear()
         decision = decide(answer, grid, rule)
@@ -119,23 +121,27 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
         flips, std = len(spread.levels), spread.std
         del spread
     with run.clock.stage("measure"):
-        brain = None if decision.brain is None else measure_brain(decision.brain, grid)
-        doubts = doubts_about(decision.brain, scans.reference, scans.reference_name)
-        mask = decision.mask
-        del decision
+        mask, brain = decision.mask, decision.brain
+        measured = None if brain is None else measure_brain(brain, grid)
+        doubts = doubts_about(brain, scans.reference, scans.reference_name)
+        del decision, brain
         np.copyto(answer.tissue, np.uint8(len(names) - 1), where=mask)
-        measures = measure_case(mask, answer, grid, names, brain, (range_ml, flips))
+        measures = measure_case(mask, answer, grid, names, measured, (range_ml, flips))
         if std is not None:
             std = resample_image(std, working, grid)
         warnings = (
             *case_warnings(scans, measures),
             *doubts.with_lesions(mask, measures.lesions, scans.reference.data),
-            *registration_warnings(moved, scans.reference_name),
-            *alignment_warnings(alignment, scans.reference_name),
+            *standing.warnings(scans.reference_name),
             *run.memory.warnings(),
         )
         record = make_record(scans.seen, run.models, options, measures, asdict(rule), run.memory)
-    record |= _about(scans, alignment, moved, warnings) | {"seconds": run.clock.seconds}
+    record = replace(
+        _with_scans(record, scans, passed, standing),
+        fusion=fusion.as_record(),
+        warnings=warnings,
+        seconds=run.clock.seconds,
+    )
     return Result(
         mask=mask,
         probability=answer.probability,
@@ -150,45 +156,30 @@ def _conclude(scans: Scans, members: list[Member], run: Run) -> Result:
         tissue_volumes_ml=measures.tissue_volumes_ml,
         brain_volume_ml=measures.brain_volume_ml,
         warnings=warnings,
-        record=record,
+        record=record.write(),
         reference=scans.reference,
+        frame=passed.frame(scans.reference_name),
     )
 
 
-def _brought_together(
-    scans: Scans, members: list[Member], names: Sequence[str], options: Options
-) -> tuple[dict[str, Registration], dict[str, Alignment]]:
-    """Compare the scans of a case; move those that are off, where that is wanted.
-
-    Returns
-    -------
-    moved, alignment : dict, dict
-        What was done, by scan; and how scans lie that were not moved.
-    """
-    reference, order = scans.reference_name, list(scans.seen)
-    alignment = compare_brains(order, members, reference, names)
-    if not (options.register or options.register_always):
-        return {}, alignment
-    always = options.register_always
-    moved = register(order, members, alignment, reference, names, always=always)
-    kept = {name for name, one in moved.items() if one.is_kept}
-    return moved, {name: one for name, one in alignment.items() if name not in kept}
+def _with_scans(record: Record, scans: Scans, passed: Passed, standing: Standing) -> Record:
+    """Add to a record what was seen of which scans, and how they lie to each other."""
+    return replace(
+        record,
+        reference=scans.reference_name,
+        left_out=scans.left_out.as_record(),
+        fields_of_view=passed.as_record(),
+        alignment={name: one.as_record() for name, one in standing.alignment.items()},
+        registration={name: one.as_record() for name, one in standing.moved.items()},
+    )
 
 
-def _about(
-    scans: Scans,
-    alignment: Mapping[str, Alignment],
-    moved: Mapping[str, Registration],
-    warnings: Sequence[str],
-) -> dict[str, Any]:
-    """Describe how the scans of a case stand to each other, and what to mind, for its record."""
-    return {
-        "reference": scans.reference_name,
-        "left_out": scans.left_out.as_record(),
-        "registration": {name: one.as_record() for name, one in moved.items()},
-        "alignment": {name: one.as_record() for name, one in alignment.items()},
-        "warnings": list(warnings),
-    }
+def _spread(
+    members: list[Member], working: Grid, rule: Rule, options: Options, fusion: Fusion
+) -> FlipSpread:
+    """Compare the flips by what makes a voxel lesion."""
+    least = rule.threshold, rule.min_peak
+    return flip_spread(members, working, *least, with_std=options.uncertainty, fusion=fusion)
 
 
 def _threads_of(

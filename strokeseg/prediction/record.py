@@ -13,61 +13,60 @@ from strokeseg.models.loading import LoadedModel
 from strokeseg.prediction.measures import Measures
 from strokeseg.prediction.memory_plan import MemoryPlan
 from strokeseg.prediction.options import Options
-from strokeseg.prediction.scans import Seen
-
-SCHEMA = 1
+from strokeseg.prediction.scans import ScanFacts
+from strokeseg.results.record import SCHEMA, InputRecord, ModelRecord, Record
 
 
 def make_record(
-    scans: Mapping[str, Seen],
+    scans: Mapping[str, ScanFacts],
     models: Sequence[LoadedModel],
     options: Options,
     measures: Measures,
     rule: Mapping[str, Any],
     memory: MemoryPlan,
-) -> dict[str, Any]:
-    """Describe a case as plain values, ready for JSON; the caller adds seconds and warnings."""
-    low, high = measures.volume_range_ml
-    return {
-        "schema": SCHEMA,
-        "strokeseg": __version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "inputs": {name: _describe_input(scan) for name, scan in scans.items()},
-        "models": [
-            _describe_model(loaded) | {"window": window}
+) -> Record:
+    """Describe a case; the caller adds the reference, seconds and warnings."""
+    return Record(
+        schema=SCHEMA,
+        strokeseg=__version__,
+        python=platform.python_version(),
+        platform=platform.platform(),
+        inputs={name: _describe_input(scan) for name, scan in scans.items()},
+        models=tuple(
+            _describe_model(loaded, window)
             for loaded, window in zip(models, memory.settings.windows, strict=True)
-        ],
-        "options": options.as_record(),
-        "rule": dict(rule),
-        "flips": measures.flips,
-        "lesion_volume_ml": measures.volume_ml,
-        "lesion_volume_range_ml": [low, high],
-        "lesion_count": len(measures.lesions),
-        "tissue_volumes_ml": dict(measures.tissue_volumes_ml),
-        "brain_volume_ml": measures.brain_volume_ml,
-        "memory": memory.as_record(),
-        "peak_memory_bytes": peak_memory_bytes(),
-    }
+        ),
+        options=options.as_record(),
+        rule=dict(rule),
+        flips=measures.flips,
+        lesion_volume_ml=measures.volume_ml,
+        lesion_volume_range_ml=measures.volume_range_ml,
+        lesion_count=len(measures.lesions),
+        tissue_volumes_ml=dict(measures.tissue_volumes_ml),
+        brain_volume_ml=measures.brain_volume_ml,
+        memory=memory.as_record(),
+        peak_memory_bytes=peak_memory_bytes(),
+    )
 
 
-def _describe_input(scan: Seen) -> dict[str, Any]:
+def _describe_input(scan: ScanFacts) -> InputRecord:
     path = scan.path
-    return {
-        "path": None if path is None else os.fspath(path),
-        "sha256": None if path is None or not Path(path).exists() else sha256_of_all(path),
-        "shape": list(scan.grid.shape),
-        "voxel_size_mm": [round(size, 6) for size in scan.grid.voxel_size_mm],
-        "orientation": "".join(scan.grid.axcodes),
-    }
+    return InputRecord(
+        path=None if path is None else os.fspath(path),
+        sha256=None if path is None or not Path(path).exists() else sha256_of_all(path),
+        shape=scan.grid.shape,
+        voxel_size_mm=tuple(round(size, 6) for size in scan.grid.voxel_size_mm),
+        orientation="".join(scan.grid.axcodes),
+    )
 
 
-def _describe_model(loaded: LoadedModel) -> dict[str, Any]:
-    return {
-        "name": loaded.model.name,
-        "revision": loaded.model.revision,
-        "sha256": loaded.model.sha256,
-        "engine": loaded.engine.name,
-        "device": loaded.engine.device,
-        "precision": loaded.engine.precision,
-    }
+def _describe_model(loaded: LoadedModel, window: int) -> ModelRecord:
+    return ModelRecord(
+        name=loaded.model.name,
+        revision=loaded.model.revision,
+        sha256=loaded.model.sha256,
+        engine=loaded.engine.name,
+        device=loaded.engine.device,
+        precision=loaded.engine.precision,
+        window=window,
+    )

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from strokeseg.prediction.alignment import Alignment, compare_brains
+from strokeseg.prediction.alignment import Alignment, alignment_warnings, compare_brains
 from strokeseg.prediction.ensemble import Member
+from strokeseg.prediction.options import Options
 from strokeseg.space.grid import Grid
 
 # What moves a scan by less is no move.
@@ -49,8 +50,37 @@ class Registration:
         }
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How the scans of a case lie to the reference, and what was done to those that were moved.
+
+    A scan that stays where it was moved to is not in `alignment`.
+    """
+
+    alignment: Mapping[str, Alignment]
+    moved: Mapping[str, Registration]
+
+    def warnings(self, reference: str) -> list[str]:
+        """Say what was moved, and what does not lie on the reference."""
+        return [
+            *registration_warnings(self.moved, reference),
+            *alignment_warnings(self.alignment, reference),
+        ]
+
+
+def bring_together(
+    members: list[Member], reference: str, class_names: Sequence[str], options: Options
+) -> Standing:
+    """Compare the scans of a case; move those that are off, where `options` want that."""
+    alignment = compare_brains(members, reference, class_names)
+    if not (options.register or options.register_always):
+        return Standing(alignment, {})
+    moved = register(members, alignment, reference, class_names, always=options.register_always)
+    kept = {name for name, one in moved.items() if one.is_kept}
+    return Standing({n: one for n, one in alignment.items() if n not in kept}, moved)
+
+
 def register(
-    names: Sequence[str],
     members: list[Member],
     alignment: Mapping[str, Alignment],
     reference: str,
@@ -62,10 +92,8 @@ def register(
 
     Parameters
     ----------
-    names : sequence of str
-        The scans.
     members : list of Member
-        One for each scan and model, scans first; those that are moved are replaced.
+        One for each scan and model; those that are moved are replaced.
     alignment : mapping
         How each scan's brain lies to the reference's.
     reference : str
@@ -80,10 +108,14 @@ def register(
         is_off = found.apart_mm >= _LEAST_MM or found.turned_degrees >= _LEAST_DEGREES
         if not (found.is_far or (always and is_off)):
             continue
-        at = [number for number in range(len(members)) if names[number % len(names)] == name]
-        moved = {number: _moved(members[number], found) for number in at}
-        pair = [members[names.index(reference)], moved[at[0]]]
-        after = compare_brains((reference, name), pair, reference, class_names).get(name)
+        moved = {
+            number: _moved(member, found)
+            for number, member in enumerate(members)
+            if member.modality == name
+        }
+        fixed = next(member for member in members if member.modality == reference)
+        pair = [fixed, next(iter(moved.values()))]
+        after = compare_brains(pair, reference, class_names).get(name)
         done[name] = Registration(found, after.overlap if after is not None else 0.0)
         if done[name].is_kept:
             for number, member in moved.items():

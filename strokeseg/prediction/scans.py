@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
 
 from strokeseg.arrays import FloatArray
 from strokeseg.engines.flips import FLIPS
@@ -13,8 +16,11 @@ from strokeseg.images.foreground import within_limits
 from strokeseg.images.intensity import as_seen, normalise, padding_value
 from strokeseg.images.reading import Source, Volume, read
 from strokeseg.images.suitability import suited
+from strokeseg.measure.brain_box import grid_of
+from strokeseg.models.config import FieldOfView
 from strokeseg.models.loading import LoadedModel
 from strokeseg.prediction.ensemble import Member
+from strokeseg.prediction.field_of_view import Sight, find_brain
 from strokeseg.prediction.leaving_out import LeftOut
 from strokeseg.prediction.memory_plan import MemoryPlan
 from strokeseg.prediction.options import Options
@@ -24,7 +30,7 @@ from strokeseg.space.resample import resample_image
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class ScanFacts:
     """What is kept of a scan once the network has seen it: all but its voxels."""
 
     grid: Grid
@@ -44,12 +50,31 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A scan as a network sees it."""
+    """A scan on a network's working grid, and where it came from."""
 
     image: FloatArray
-    plan: WindowPlan
     working: Grid
     native: Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Passed:
+    """What the networks said of the scans, and what they saw of each, by number and name."""
+
+    members: list[Member]
+    sights: Mapping[tuple[int, str], Sight]
+
+    def frame(self, name: str) -> Grid | None:
+        """Give what the first network saw of a scan, where that is not all of it."""
+        sight = self.sights[0, name]
+        return sight.kept if sight.is_cut else None
+
+    def as_record(self) -> tuple[dict[str, Any], ...]:
+        """Give what was seen as plain values."""
+        return tuple(
+            {"modality": name, "model": number} | sight.as_record()
+            for (number, name), sight in self.sights.items()
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +87,7 @@ class Scans:
     reference_name: str
     reference: Volume
     left_out: LeftOut
-    seen: Mapping[str, Seen]
+    seen: Mapping[str, ScanFacts]
     prepared: dict[tuple[int, str], Prepared]
 
 
@@ -72,14 +97,14 @@ def read_scans(
     """Read one scan after the other and bring it to the working grids; keep only the reference."""
     reference = left_out.reference
     kept: Volume | None = None
-    seen: dict[str, Seen] = {}
+    seen: dict[str, ScanFacts] = {}
     prepared = {}
     for name in (reference, *(name for name in order if name != reference)):
         with run.clock.stage("read"):
             volume = left_out.attempt(name, partial(_read, name, images[name]))
         if volume is None:
             continue
-        seen[name] = Seen(volume.grid, volume.path, volume.warnings)
+        seen[name] = ScanFacts(volume.grid, volume.path, volume.warnings)
         kept = kept or volume
         with run.clock.stage("prepare"):
             for number in range(len(run.models)):
@@ -98,42 +123,61 @@ def _read(name: str, source: Source) -> Volume:
 
 
 def _prepare(name: str, volume: Volume, number: int, run: Run) -> Prepared:
-    """Bring one scan to a model's working grid, and lay windows over it."""
+    """Bring one scan to a model's working grid."""
     config = run.models[number].model.config
     working = working_grid(volume.grid, config.voxel_size_mm)
     data = as_seen(name, volume.data)
     if config.normalisation == "foreground":
         # Before interpolation makes many voxels of a broken one.
         data = within_limits(data)
-    image = normalise(resample_image(data, volume.grid, working), config.normalisation)
+    return Prepared(resample_image(data, volume.grid, working), working, volume.grid)
+
+
+def see_scans(scans: Scans, run: Run) -> Passed:
+    """Run every network on every scan; what a network sees is let go of as it has been seen."""
+    flips = FLIPS if run.options.tta else FLIPS[:1]
+    settings, progress = run.memory.settings, run.clock.progress
+    members, sights = [], {}
+    for number, loaded in enumerate(run.models):
+        for name in scans.seen:
+            image, sight, native = _cut(name, scans.prepared.pop((number, name)), number, run)
+            # What a network sees takes the place of the scan.
+            plan, image = _lay_windows(image, number, run)
+            with run.clock.stage(f"segment {name}", len(flips) * len(plan.starts)):
+                logits = scan_logits(
+                    loaded.engine, image, plan, flips, progress.on_window, settings.kept_bytes
+                )
+            members.append(Member(logits, sight.kept, native, name, sight.is_cut))
+            sights[number, name] = sight
+        if settings.releases:
+            loaded.engine.release()
+    return Passed(members, sights)
+
+
+def _cut(name: str, scan: Prepared, number: int, run: Run) -> tuple[FloatArray, Sight, Grid]:
+    """Cut a scan to its brain, where that is wanted and one is found; its own grid comes along."""
+    loaded, whole = run.models[number], scan.working
+    wanted = cast(FieldOfView, run.options.field_of_view or loaded.model.config.field_of_view)
+    box = None
+    if wanted == "brain":
+        window = run.memory.settings.windows[number]
+        with run.clock.stage(f"find the brain in {name}"):
+            box = find_brain(scan.image, whole, loaded, window)
+    if box is None:
+        return scan.image, Sight(whole, whole, wanted, is_cut=False), scan.native
+    sight = Sight(whole, grid_of(box, whole), wanted, is_cut=True)
+    return np.ascontiguousarray(scan.image[box]), sight, scan.native
+
+
+def _lay_windows(image: FloatArray, number: int, run: Run) -> tuple[WindowPlan, FloatArray]:
+    """Normalise what a network sees, and lay windows over it."""
+    config = run.models[number].model.config
+    with run.clock.stage("prepare"):
+        seen = normalise(image, config.normalisation)
     plan = plan_windows(
-        image.shape,
+        seen.shape,
         run.memory.settings.windows[number],
         run.options.overlap,
         config.spec.stride_product,
     )
-    plan = replace(plan, padding=padding_value(image, config.normalisation))
-    return Prepared(image, plan, working, volume.grid)
-
-
-def see_scans(scans: Scans, run: Run) -> list[Member]:
-    """Run every network on every scan; what a network sees is let go of as it has been seen."""
-    flips = FLIPS if run.options.tta else FLIPS[:1]
-    settings, progress = run.memory.settings, run.clock.progress
-    members = []
-    for number, loaded in enumerate(run.models):
-        for name in scans.seen:
-            scan = scans.prepared.pop((number, name))
-            with run.clock.stage(f"segment {name}", len(flips) * len(scan.plan.starts)):
-                logits = scan_logits(
-                    loaded.engine,
-                    scan.image,
-                    scan.plan,
-                    flips,
-                    progress.on_window,
-                    settings.kept_bytes,
-                )
-            members.append(Member(logits, scan.working, scan.native))
-        if settings.releases:
-            loaded.engine.release()
-    return members
+    return replace(plan, padding=padding_value(seen, config.normalisation)), seen

@@ -121,7 +121,7 @@ def fingerprint(facts: CaseFacts, output: Path, slug: str, viewer_mb: float) -> 
     names = facts.case.names
     sources = [names.mask, names.probability, names.tissue, names.lesions, names.qc]
     sources += places_of_scan(facts, output)
-    content = [__version__, slug, viewer_mb, facts.case.record, [_stamp(path) for path in sources]]
+    content = [__version__, slug, viewer_mb, facts.case.content, [_stamp(path) for path in sources]]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,6 +1,5 @@
 """The volumes of a case on the reference's grid, read from where the record says they lie."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,15 +98,14 @@ def _typed(layer: str, data: FloatArray, facts: CaseFacts) -> AnyArray:
     if layer == "tissue":
         return np.clip(np.rint(data), 0, _MOST_LABEL).astype(np.uint8)
     if layer == "scan":
-        return as_seen(str(facts.record.get("reference")), data)
+        return as_seen(facts.record.reference or "", data)
     return data
 
 
 def _read_output(facts: CaseFacts, path: Path, notes: list[str]) -> Volume | None:
     """Read a result; a note where it should be there and is not, or cannot be read."""
     if not path.is_file():
-        files = facts.record.get("files")
-        if isinstance(files, Mapping) and path.name in files:
+        if path.name in (facts.record.files or {}):
             notes.append(f"{path.name} is missing: it was there when the record was written.")
         return None
     return _read(path, notes)

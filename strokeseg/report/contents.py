@@ -105,7 +105,7 @@ def case_content(
         "next": f"{slugs[place + 1]}.html" if place + 1 < len(cases) else "",
         "error": None if error is None else _error(error),
         "viewer": parts,
-        "controls": _controls(parts, str(case.record.get("reference") or "")),
+        "controls": _controls(parts, case.record.reference or ""),
         "no_viewer": _no_viewer(case, viewer),
         "voxel_size": " x ".join(f"{size:.3g}" for size in parts.voxel_size_mm),
         "tissues": tissues,
@@ -126,7 +126,7 @@ def case_content(
 
 def result_id(case: CaseFacts) -> str:
     """Name a result in 12 letters, so that a review of another one is known."""
-    record = case.record
+    record = case.case.content or {}
     said = [record.get("files"), record.get("lesion_volume_ml"), record.get("models")]
     content = json.dumps([said, case.case.error] if case.case.record is None else said)
     return hashlib.sha256(content.encode()).hexdigest()[:12]

@@ -6,13 +6,13 @@ counts as missing, and no page fails for it.
 
 import csv
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from strokeseg.results.archive import FiledCase
+from strokeseg.results.record import InputRecord, ModelRecord, Record, number, read_inputs
 
 Status = Literal["done", "failed", "failed again"]
 
@@ -59,7 +59,7 @@ class CaseFacts:
         One of `SIDES`; empty without a lesion.
     warnings : tuple of str
         One line each.
-    models : tuple of mapping
+    models : tuple of ModelRecord
         As the record has them.
     lesions : tuple of LesionRow
         The largest first.
@@ -75,7 +75,7 @@ class CaseFacts:
     count: int | None
     side: str
     warnings: tuple[str, ...]
-    models: tuple[Mapping[str, Any], ...]
+    models: tuple[ModelRecord, ...]
     lesions: tuple[LesionRow, ...]
     tissues: tuple[tuple[int, str, float | None], ...]
 
@@ -85,14 +85,14 @@ class CaseFacts:
         return self.case.name
 
     @property
-    def record(self) -> Mapping[str, Any]:
+    def record(self) -> Record:
         """The record; empty where there is none."""
-        return self.case.record or {}
+        return self.case.record or Record()
 
     @property
     def model_names(self) -> str:
         """The models, in one line."""
-        return " + ".join(str(model.get("name")) for model in self.models)
+        return self.record.model_names
 
 
 def gather_facts(case: FiledCase, output: Path) -> CaseFacts:
@@ -105,50 +105,36 @@ def gather_facts(case: FiledCase, output: Path) -> CaseFacts:
     output : Path
         The cohort's output folder.
     """
-    record = case.record or {}
+    record = case.record or Record()
     rows = _rows(case.names.lesions) if case.record is not None else []
     lesions = tuple(_lesion(row) for row in rows)
-    models = tuple(m for m in _sequence(record.get("models")) if isinstance(m, Mapping))
     place = case.names.record.relative_to(output)
     return CaseFacts(
         case=case,
         key=(place.parent / case.prefix).as_posix(),
         status=_status(case),
-        volume_ml=number(record.get("lesion_volume_ml")),
+        volume_ml=record.lesion_volume_ml,
         range_ml=_range(record),
-        count=_count(record),
+        count=record.lesion_count,
         side=_side(lesions),
-        warnings=tuple(str(line) for line in _sequence(record.get("warnings"))),
-        models=models,
+        warnings=record.warnings or (),
+        models=record.models,
         lesions=lesions,
         tissues=tuple(_tissues(case, record)),
     )
 
 
-def number(value: object) -> float | None:
-    """Give a finite number as it is, and None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:  # an integer beyond every float
-        return None
-
-
-def inputs_of(case: CaseFacts) -> dict[str, Mapping[str, Any]]:
+def inputs_of(case: CaseFacts) -> Mapping[str, InputRecord]:
     """Give the inputs that the record, or else the error, names, by modality."""
-    named = (case.case.record or case.case.error or {}).get("inputs")
-    if not isinstance(named, Mapping):
-        return {}
-    return {
-        str(name): entry if isinstance(entry, Mapping) else {"path": entry}
-        for name, entry in named.items()
-    }
+    record = case.case.record
+    return read_inputs(case.case.error or {}) if record is None else record.inputs
 
 
 def is_anonymised(case: CaseFacts) -> bool:
     """Tell whether the record, or else the error, leaves out the names of its inputs."""
-    return (case.case.record or case.case.error or {}).get("anonymised") is True
+    record = case.case.record
+    said = (case.case.error or {}).get("anonymised") if record is None else record.anonymised
+    return said is True
 
 
 def _status(case: FiledCase) -> Status:
@@ -157,18 +143,9 @@ def _status(case: FiledCase) -> Status:
     return "failed" if case.record is None else "failed again"
 
 
-def _range(record: Mapping[str, Any]) -> tuple[float, float] | None:
+def _range(record: Record) -> tuple[float, float] | None:
     """Give the range over the flips; there is none where only one was run."""
-    ends = [number(end) for end in _sequence(record.get("lesion_volume_range_ml"))]
-    flips = number(record.get("flips")) or 0
-    if flips <= 1 or len(ends) != 2 or ends[0] is None or ends[1] is None:
-        return None
-    return ends[0], ends[1]
-
-
-def _count(record: Mapping[str, Any]) -> int | None:
-    count = number(record.get("lesion_count"))
-    return None if count is None else int(count)
+    return record.lesion_volume_range_ml if (record.flips or 0) > 1 else None
 
 
 def _side(lesions: Sequence[LesionRow]) -> str:
@@ -185,7 +162,7 @@ def _side(lesions: Sequence[LesionRow]) -> str:
     return "unknown" if set(total) == {"unknown", largest} else "both"
 
 
-def _tissues(case: FiledCase, record: Mapping[str, Any]) -> list[tuple[int, str, float | None]]:
+def _tissues(case: FiledCase, record: Record) -> list[tuple[int, str, float | None]]:
     """Read the lookup table of the classes, or else the record's volumes in their order."""
     rows = _rows(case.names.tissue_table) if case.record is not None else []
     named = [
@@ -194,10 +171,8 @@ def _tissues(case: FiledCase, record: Mapping[str, Any]) -> list[tuple[int, str,
     ]
     if named and all(index is not None for index, _, _ in named):
         return [(index or 0, name, volume) for index, name, volume in named]
-    volumes = record.get("tissue_volumes_ml")
-    if not isinstance(volumes, Mapping):
-        return []
-    return [(i, str(name), number(ml)) for i, (name, ml) in enumerate(volumes.items())]
+    volumes = record.tissue_volumes_ml or {}
+    return [(i, str(name), ml) for i, (name, ml) in enumerate(volumes.items())]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -243,7 +218,3 @@ def _float(text: str | None) -> float | None:
 def _integer(text: str | None) -> int | None:
     value = _float(text)
     return int(value) if value is not None and value == int(value) else None
-
-
-def _sequence(value: object) -> Sequence[Any]:
-    return value if isinstance(value, list | tuple) else ()

@@ -1,13 +1,13 @@
 """Model cards, as plain text, of the models that a cohort was segmented with."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from strokeseg.errors import StrokesegError
 from strokeseg.models.finding import locate_model
 from strokeseg.models.hub_settings import hub_settings
 from strokeseg.models.registry import load_registry
+from strokeseg.results.record import ModelRecord
 
 _CARD = "README.md"
 _TENSORS = "model.safetensors"
@@ -28,18 +28,18 @@ class ModelCard:
     text: str | None
 
 
-def model_cards(models: Iterable[Mapping[str, Any]]) -> list[ModelCard]:
+def model_cards(models: Iterable[ModelRecord]) -> list[ModelCard]:
     """Find the card of each model; no request is made.
 
     Parameters
     ----------
-    models : iterable of mapping
+    models : iterable of ModelRecord
         Name, revision and sha256 of each use of a model, as records have them.
     """
     uses: dict[tuple[str, str, str], int] = {}
     for model in models:
-        one = tuple(str(model.get(field) or "") for field in ("name", "revision", "sha256"))
-        uses[one[0], one[1], one[2]] = uses.get((one[0], one[1], one[2]), 0) + 1
+        one = (model.name or "", model.revision or "", model.sha256 or "")
+        uses[one] = uses.get(one, 0) + 1
     return [
         ModelCard(name, revision, sha256, count, _text(name, sha256))
         for (name, revision, sha256), count in sorted(uses.items())

@@ -1,11 +1,11 @@
 """Numbers and records as text for the pages."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from strokeseg.report.facts import CaseFacts, inputs_of, is_anonymised, number
+from strokeseg.report.facts import CaseFacts, inputs_of, is_anonymised
+from strokeseg.results.record import InputRecord, Record
 
 MISSING = "-"
 
@@ -49,7 +49,7 @@ def measures(case: CaseFacts) -> list[tuple[str, str]]:
     if case.case.record is None:
         return []
     spread = volume_range(case)
-    brain = number(case.record.get("brain_volume_ml"))
+    brain = case.record.brain_volume_ml
     rows = [("lesion volume", f"{volume(case)} ml")]
     if spread:
         rows.append(("single flips", f"{spread} ml"))
@@ -82,93 +82,76 @@ def groups(case: CaseFacts) -> list[Group]:
 
 def raw(case: CaseFacts) -> str:
     """Give the record, and the error where there is one, as JSON for people."""
-    both = {"record": case.case.record, "error": case.case.error}
+    both = {"record": case.case.content, "error": case.case.error}
     kept = {name: content for name, content in both.items() if content is not None}
     shown = next(iter(kept.values())) if len(kept) == 1 else kept
     return json.dumps(shown, indent=2, sort_keys=True, ensure_ascii=False)
 
 
-def _inputs(case: CaseFacts) -> list[tuple[str, Mapping[str, Any]]]:
-    reference = case.record.get("reference")
+def _inputs(case: CaseFacts) -> list[tuple[str, InputRecord]]:
+    reference = case.record.reference
     return [
         (f"{name} (reference)" if name == reference else name, entry)
         for name, entry in inputs_of(case).items()
     ]
 
 
-def _input(entry: Mapping[str, Any], unnamed: str) -> str:
-    pieces = [str(entry.get("path") or unnamed)]
-    if entry.get("shape"):
-        pieces.append(" x ".join(str(size) for size in _list(entry["shape"])))
-    if entry.get("voxel_size_mm"):
-        sizes = [number(size) for size in _list(entry["voxel_size_mm"])]
-        pieces.append(" x ".join(MISSING if s is None else f"{s:.3g}" for s in sizes) + " mm")
-    if entry.get("orientation"):
-        pieces.append(str(entry["orientation"]))
-    if entry.get("sha256"):
-        pieces.append(f"sha256 {str(entry['sha256'])[:12]}")
+def _input(entry: InputRecord, unnamed: str) -> str:
+    pieces = [entry.path or unnamed]
+    if entry.shape:
+        pieces.append(" x ".join(str(size) for size in entry.shape))
+    if entry.voxel_size_mm:
+        pieces.append(" x ".join(f"{size:.3g}" for size in entry.voxel_size_mm) + " mm")
+    if entry.orientation:
+        pieces.append(entry.orientation)
+    if entry.sha256:
+        pieces.append(f"sha256 {entry.sha256[:12]}")
     return ", ".join(pieces)
 
 
 def _method(case: CaseFacts) -> list[tuple[str, str]]:
     rows = []
     for model in case.models:
-        where = ", ".join(
-            str(model[field]) for field in ("engine", "device", "precision") if model.get(field)
-        )
-        revision = f" at {str(model['revision'])[:12]}" if model.get("revision") else ""
-        checksum = f", sha256 {str(model['sha256'])[:12]}" if model.get("sha256") else ""
-        rows.append(("model", f"{model.get('name')}{revision} ({where}){checksum}"))
-    flips = number(case.record.get("flips"))
+        where = ", ".join(filter(None, (model.engine, model.device, model.precision)))
+        revision = f" at {model.revision[:12]}" if model.revision else ""
+        checksum = f", sha256 {model.sha256[:12]}" if model.sha256 else ""
+        rows.append(("model", f"{model.name}{revision} ({where}){checksum}"))
+    flips = case.record.flips
     if flips is not None:
         rows.append(("flips", "none, one pass" if flips <= 1 else f"{flips:.0f}, averaged"))
-    for title in ("rule", "options"):
-        rows += [
-            (str(name).replace("_", " "), _plain(value))
-            for name, value in _mapping(case.record.get(title)).items()
-            if value is not None and not (title == "options" and name in _named(case))
-        ]
+    rule, options = case.record.rule or {}, case.record.options or {}
+    # The rule states them.
+    ruled = {"threshold", "min_volume_ml", "min_peak", "brain_mask", "tta", "fusion", "weights"}
+    for title, value in (*rule.items(), *((k, v) for k, v in options.items() if k not in ruled)):
+        if value is not None:
+            rows.append((str(title).replace("_", " "), _plain(value)))
     return rows
 
 
-def _named(case: CaseFacts) -> set[str]:
-    """Give the options that the rule states already."""
-    return {"threshold", "min_volume_ml", "min_peak", "brain_mask", "tta"} & {
-        *_mapping(case.record.get("options"))
-    }
-
-
-def _run(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    seconds = {str(k): number(v) for k, v in _mapping(record.get("seconds")).items()}
-    known = {name: value for name, value in seconds.items() if value is not None}
-    memory = number(record.get("peak_memory_bytes"))
+def _run(record: Record) -> list[tuple[str, str]]:
+    seconds, memory = record.seconds or {}, record.peak_memory_bytes
     rows = [
-        ("strokeseg", str(record.get("strokeseg", MISSING))),
-        ("Python", str(record.get("python", MISSING))),
-        ("platform", str(record.get("platform", MISSING))),
+        ("strokeseg", record.strokeseg or MISSING),
+        ("Python", record.python or MISSING),
+        ("platform", record.platform or MISSING),
     ]
-    if known:
-        stages = ", ".join(f"{name} {value:.1f}" for name, value in known.items() if value >= 0.05)
-        rows.append(("seconds", f"{sum(known.values()):.1f}" + (f" ({stages})" if stages else "")))
+    if seconds:
+        stages = ", ".join(
+            f"{name} {spent:.1f}" for name, spent in seconds.items() if spent >= 0.05
+        )
+        rows.append(
+            ("seconds", f"{sum(seconds.values()):.1f}" + (f" ({stages})" if stages else ""))
+        )
     if memory is not None:
         rows.append(("peak memory", f"{memory / 1e9:.2f} GB"))
     return rows
 
 
-def _files(record: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    files = _mapping(record.get("files"))
-    return tuple((str(name), f"sha256 {str(sha)[:12]}") for name, sha in files.items())
+def _files(record: Record) -> tuple[tuple[str, str], ...]:
+    return tuple((name, f"sha256 {sha[:12]}") for name, sha in (record.files or {}).items())
 
 
 def _plain(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _mapping(value: object) -> Mapping[Any, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: object) -> Sequence[Any]:
-    return value if isinstance(value, list | tuple) else [value]

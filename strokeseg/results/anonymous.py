@@ -10,8 +10,8 @@ import os
 import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from strokeseg.errors import StrokesegError
 from strokeseg.files.checksums import sha256, sha256_of_all
@@ -19,6 +19,7 @@ from strokeseg.images.file_names import is_image_name, other_half_names
 from strokeseg.images.filetype import header_and_voxels
 from strokeseg.images.stream import require_file
 from strokeseg.results.output_names import UNNAMED_PREFIX, prefix_of
+from strokeseg.results.record import Record
 
 DIGITS = 12
 _SHORTEST_HOST = 3
@@ -62,17 +63,14 @@ def usual_prefix(reference: Path | None, *, anonymise: bool) -> str:
     return pseudonym(reference if reference is not None and reference.exists() else None)
 
 
-def without_names(record: Mapping[str, Any]) -> dict[str, Any]:
+def without_names(record: Record) -> Record:
     """Give a record that does not say what its inputs are called and where they lie."""
-    nameless = {
-        key: {name: {**entry, "path": None} for name, entry in record[key].items()}
-        for key in ("inputs", "left_out")
-        if key in record
-    }
-    return {**record, **nameless, "anonymised": True}
+    inputs = {name: replace(entry, path=None) for name, entry in record.inputs.items()}
+    left_out = {name: replace(entry, path=None) for name, entry in record.left_out.items()}
+    return replace(record, inputs=inputs, left_out=left_out, anonymised=True)
 
 
-class Veil:
+class Redactor:
     """Takes names and paths out of messages.
 
     Parameters
@@ -97,12 +95,12 @@ class Veil:
         self._known = re.compile(listed) if listed else None
 
     @classmethod
-    def over(cls, images: Mapping[str, Path], output: Path) -> "Veil":
+    def over(cls, images: Mapping[str, Path], output: Path) -> "Redactor":
         """Hide the files of one case, each behind its modality, and where its results go."""
         return cls([(output, "OUTPUT"), *((path, name) for name, path in images.items())])
 
     @classmethod
-    def over_arguments(cls, arguments: Sequence[str]) -> "Veil":
+    def over_arguments(cls, arguments: Sequence[str]) -> "Redactor":
         """Hide every file and folder that a command line names."""
         files = []
         for before, word in zip(["", *arguments], arguments, strict=False):

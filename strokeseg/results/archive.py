@@ -13,6 +13,7 @@ from strokeseg.files.links import is_link_out
 from strokeseg.files.safe_names import name_fault
 from strokeseg.images.file_names import is_image_name
 from strokeseg.results.output_names import ERROR_ENDING, KINDS, RECORD_ENDING, OutputNames
+from strokeseg.results.record import Record, text
 
 # Folders below a cohort's output that hold no cases.
 REPORT_FOLDER = "report"
@@ -35,8 +36,10 @@ class FiledCase:
         Start of its files' names.
     names : OutputNames
         Full path of every file that it can have.
-    record : mapping or None
-        Content of its record; None where there is none.
+    record : Record or None
+        Its record; None where there is none.
+    content : mapping or None
+        The same as it lies on the disk.
     error : mapping or None
         Why its last try failed; None if it did not.
     damage : str
@@ -47,7 +50,8 @@ class FiledCase:
     name: str
     prefix: str
     names: OutputNames
-    record: Mapping[str, Any] | None
+    record: Record | None
+    content: Mapping[str, Any] | None
     error: Mapping[str, Any] | None
     damage: str = ""
 
@@ -116,14 +120,15 @@ def _filed(stem: Path, output: Path, odd: set[str]) -> FiledCase:
             )
         if path.exists() and not path.is_file() and not path.is_dir():
             raise DataError(f"{path}: is a pipe or a device: remove it and run this case again")
-    record, no_record = _read_if_there(names.record, output)
+    content, no_record = _read_if_there(names.record, output)
     error, no_error = _read_if_there(failed, output)
     damage = no_record or no_error
     if damage:
         error = {**(error or {}), "message": damage}
-    named = [content["case"] for content in (error, record) if content and content.get("case")]
-    name = next((n for n in named if isinstance(n, str) and not name_fault(n)), stem.name)
-    return FiledCase(name, stem.name, names, record, error, damage)
+    record = None if content is None else Record.read(content)
+    named = (text((error or {}).get("case")), None if record is None else record.case)
+    name = next((n for n in named if n and not name_fault(n)), stem.name)
+    return FiledCase(name, stem.name, names, record, content, error, damage)
 
 
 def _read_if_there(path: Path, output: Path) -> tuple[dict[str, Any] | None, str]:
@@ -143,13 +148,13 @@ def below(message: str, output: Path) -> str:
     return message.replace(f"{output}{os.sep}", "")
 
 
-def reference_places(record: Mapping[str, Any], folders: Sequence[Path]) -> list[Path]:
+def reference_places(record: Record, folders: Sequence[Path]) -> list[Path]:
     """Say where the scan that a record's results are on the grid of can lie.
 
     Parameters
     ----------
-    record : mapping
-        Of a case; what is not of the expected kind leads nowhere.
+    record : Record
+        Of a case.
     folders : sequence of Path
         Where a relative path may start from.
 
@@ -158,26 +163,20 @@ def reference_places(record: Mapping[str, Any], folders: Sequence[Path]) -> list
     list of Path
         None of them opened yet; empty where the record names no image.
     """
-    stored = _reference_of(record).get("path")
-    if not isinstance(stored, str) or not is_image_name(Path(stored).name):
+    stored = record.reference_input.path
+    if stored is None or not is_image_name(Path(stored).name):
         return []
     path = Path(stored)
     return [path] if path.is_absolute() else [folder / path for folder in folders]
 
 
-def is_reference(path: Path, record: Mapping[str, Any]) -> bool:
+def is_reference(path: Path, record: Record) -> bool:
     """Tell whether a file is, byte for byte, the scan that a record names.
 
     A record can name any file; what it does not know the checksum of is none of its inputs.
     """
-    known = _reference_of(record).get("sha256")
+    known = record.reference_input.sha256
     try:
-        return isinstance(known, str) and path.is_file() and sha256(path) == known
+        return known is not None and path.is_file() and sha256(path) == known
     except (StrokesegError, OSError, ValueError):  # a name that no file system takes, too
         return False
-
-
-def _reference_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    inputs, name = record.get("inputs"), record.get("reference")
-    entry = inputs.get(name) if isinstance(inputs, Mapping) and isinstance(name, str) else None
-    return entry if isinstance(entry, Mapping) else {}

@@ -7,7 +7,7 @@ orange with a dark seam, which tells itself from any grey for any colour vision.
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -41,6 +41,7 @@ HEADER_PX = 66
 FOOTER_PX = 20
 OUTLINE = (255, 150, 20)
 SEAM = (20, 8, 0)
+FRAME = (90, 170, 255)
 
 _SAMPLES = 400_000
 _HEAD_MARGIN_MM = 4.0
@@ -56,6 +57,8 @@ class _Scene:
     zooms_mm: tuple[float, float, float]
     window: tuple[float, float]
     pixels_per_mm: float
+    # First and last edge of the frame along each axis, in voxels of the scene.
+    frame: tuple[tuple[float, float], ...] = ()
 
     def size_px(self, axis: int) -> int:
         """Length of an axis on the page."""
@@ -70,6 +73,7 @@ def draw(
     title: str,
     subtitle: str,
     clip: Callable[[FloatArray], FloatArray] | None = None,
+    frame: Grid | None = None,
 ) -> bytes:
     """Draw the slices of a scan that show most of a lesion, with its outline.
 
@@ -85,6 +89,8 @@ def draw(
         Two lines above the slices, such as a file's name, and volume and number of lesions.
     clip
         Holds intensities within a range, where the scan itself is not held yet.
+    frame
+        A field of view to draw a frame around, its axes along the scan's.
 
     Returns
     -------
@@ -102,6 +108,10 @@ def draw(
             "them onto one grid first"
         )
     scene = _scene(scan, mask, grid, clip)
+    if frame is not None:
+        inside = np.linalg.inv(scene.affine) @ np.vstack((frame.corners_mm.T, np.ones(8)))
+        edges = zip(inside[:3].min(axis=1).tolist(), inside[:3].max(axis=1).tolist(), strict=True)
+        scene = replace(scene, frame=tuple(edges))
     heights = [scene.size_px(plane.up) for plane in PLANES]
     pitch = CELL_PX + 2 * GUTTER_PX
     width = 2 * (MARGIN_PX - GUTTER_PX) + SLICES_PER_PLANE * pitch
@@ -214,8 +224,24 @@ def _draw_cell(
         line, seam = _outline(lesion, size)
         page.paste(SEAM, (left, top), seam)
         page.paste(OUTLINE, (left, top), line)
+    _draw_frame(page, (left, top), scene, plane, index)
     position = place_mm(scene.scan.shape, scene.affine, plane, index)
     draw_labels(ImageDraw.Draw(page), (left, top), size, plane, position)
+
+
+def _draw_frame(
+    page: Image.Image, corner: tuple[int, int], scene: _Scene, plane: Plane, index: int
+) -> None:
+    # Rows run down from the far end of `up`, columns from the far end of `across`.
+    if not scene.frame or not scene.frame[plane.normal][0] <= index <= scene.frame[plane.normal][1]:
+        return
+    spans = []
+    for axis, start in ((plane.across, corner[0]), (plane.up, corner[1])):
+        size, pixels = scene.scan.shape[axis], scene.size_px(axis)
+        ends = sorted(pixels * (1 - (edge + 0.5) / size) for edge in scene.frame[axis])
+        spans.append([start + round(min(max(end, 0), pixels - 1)) for end in ends])
+    (left, right), (top, bottom) = spans
+    ImageDraw.Draw(page).rectangle((left, top, right, bottom), outline=FRAME, width=2)
 
 
 def _outline(lesion: BoolArray, size: tuple[int, int]) -> tuple[Image.Image, ...]:

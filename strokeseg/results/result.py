@@ -1,7 +1,7 @@
 """What a prediction gives: arrays, lesions, volumes, warnings, and how to save them."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +26,7 @@ from strokeseg.results.output_names import (
     check_prefix,
 )
 from strokeseg.results.picture import draw, legend
+from strokeseg.results.record import Record
 from strokeseg.results.sidecars import (
     mask_sidecar,
     probability_sidecar,
@@ -70,6 +71,8 @@ class Result:
         How it was made: inputs, models, engine, options, seconds, memory.
     reference : Volume
         The scan whose grid this is.
+    frame : Grid or None
+        What the network saw of it, where it was cut to its brain.
     """
 
     mask: BoolArray
@@ -87,6 +90,7 @@ class Result:
     warnings: tuple[str, ...]
     record: Mapping[str, Any] = field(repr=False)
     reference: Volume = field(repr=False)
+    frame: Grid | None = field(default=None, repr=False)
 
     def save(
         self,
@@ -97,6 +101,7 @@ class Result:
         overwrite: bool = False,
         sources: Mapping[str, str] | None = None,
         anonymise: bool = False,
+        framed: bool = False,
     ) -> tuple[Path, ...]:
         """Write the chosen files and the record, all of them or none.
 
@@ -116,6 +121,8 @@ class Result:
         anonymise
             Whether to leave out what the inputs are called and where they lie; see
             `strokeseg.results.anonymous`.
+        framed
+            Whether the picture frames what the network saw of the scan.
 
         Returns
         -------
@@ -131,47 +138,56 @@ class Result:
         ReadWriteError
             If writing fails half-way.
         """
-        record = without_names(self.record) if anonymise else dict(self.record)
-        words = _Words.of(record, self.reference, sources or {})
+        known = self._record()
+        record = without_names(known) if anonymise else known
+        words = replace(_Words.of(record, self.reference, sources or {}), framed=framed)
         names = OutputNames.for_prefix(Path(directory), check_prefix(prefix or words.prefix))
         chosen = frozenset(kinds)
         check_outputs(names.chosen(chosen), self._input_paths(), overwrite=overwrite)
         with Staging(names.directory, last=names.record.name) as staging:
             writers = self._writers(words)
-            files = [(n, path.name) for n, path in names.by_field(chosen).items() if n in writers]
-            staged = {name: staging.path_for(name) for _, name in files}
-            for field_name, name in files:
-                writers[field_name](staged[name])
-            vouched = {
-                "kinds": sorted(chosen),
-                "files": {name: sha256(where) for name, where in staged.items()},
-            }
-            write_json(staging.path_for(names.record.name), {**record, **vouched})
+            staged = {}
+            for name, path in names.by_field(chosen).items():
+                if name in writers:
+                    staged[path.name] = staging.path_for(path.name)
+                    writers[name](staged[path.name])
+            files = {name: sha256(where) for name, where in staged.items()}
+            vouched = replace(record, kinds=tuple(sorted(chosen)), files=files)
+            write_json(staging.path_for(names.record.name), vouched.write())
             written = staging.commit()
         if overwrite:
             _remove_stale(names, written)
         return written
 
-    def picture(self, title: str | None = None) -> bytes:
-        """Draw the result over the reference scan, as a PNG; its file name is the usual title."""
+    def picture(self, title: str | None = None, *, framed: bool = False) -> bytes:
+        """Draw the result over the reference scan, as a PNG; its file name is the usual title.
+
+        With `framed`, a frame shows what the network saw, where that was not the whole scan.
+        """
         low, high = self.volume_range_ml
         subtitle = ""
         if self.lesions:
             spread = f" (single flips: {low:.1f} to {high:.1f} ml)" if high > low else ""
             subtitle = legend(self.volume_ml, len(self.lesions)) + spread
-        clip = partial(as_seen, self.record["reference"])
+        clip = partial(as_seen, self._record().reference or "")
         name = title or _file_name(self.reference)
-        return draw(self.reference.data, self.mask, self.grid, name, subtitle, clip)
+        frame = self.frame if framed else None
+        return draw(self.reference.data, self.mask, self.grid, name, subtitle, clip, frame)
 
     def _input_paths(self) -> list[Path]:
-        return [Path(i["path"]) for i in self.record["inputs"].values() if i["path"] is not None]
+        return [Path(i.path) for i in self._record().inputs.values() if i.path is not None]
+
+    def _record(self) -> Record:
+        """Give the record with its type; `record` is for those who look things up by name."""
+        return Record.read(self.record)
 
     def _writers(self, words: "_Words") -> Mapping[str, Callable[[Path], None]]:
         """Give what writes each file but the record, by the fields of `OutputNames`."""
-        sources, space = list(words.inputs.values()), words.inputs[self.record["reference"]]
-        model = " + ".join(m["name"] for m in self.record["models"])
+        record = self._record()
+        sources, space = list(words.inputs.values()), words.inputs[record.reference or ""]
+        model = record.model_names
         volumes = [self.tissue_volumes_ml[name] for name in self.class_names]
-        about = uncertainty_sidecar(sources, space, self.record["flips"])
+        about = uncertainty_sidecar(sources, space, record.flips or 1)
         return {
             "mask": lambda path: write(path, self.mask, self.reference),
             "mask_sidecar": lambda path: write_json(path, mask_sidecar(sources, space, model)),
@@ -185,7 +201,9 @@ class Result:
             "uncertainty": lambda path: write(path, self._uncertainty(), self.reference),
             "uncertainty_sidecar": lambda path: write_json(path, about),
             "lesions": lambda path: write_text(path, lesion_table(self.lesions)),
-            "qc": lambda path: write_atomically(path, [self.picture(words.title)]),
+            "qc": lambda path: write_atomically(
+                path, [self.picture(words.title, framed=words.framed)]
+            ),
         }
 
     def _uncertainty(self) -> tuple[FloatArray, FloatArray]:
@@ -205,16 +223,17 @@ class _Words:
     inputs: Mapping[str, str]
     title: str
     prefix: str
+    framed: bool = False
 
     @classmethod
-    def of(cls, record: Mapping[str, Any], reference: Volume, given: Mapping[str, str]) -> Self:
+    def of(cls, record: Record, reference: Volume, given: Mapping[str, str]) -> Self:
         """Choose the words for a record; one without names gets none."""
-        inputs = record["inputs"]
-        if record.get("anonymised"):
+        inputs = record.inputs
+        if record.anonymised:
             name = usual_prefix(reference.path, anonymise=True)
             return cls({modality: modality for modality in inputs}, name, name)
         called = {
-            modality: given.get(modality) or (Path(i["path"]).name if i["path"] else "array")
+            modality: given.get(modality) or (Path(i.path).name if i.path else "array")
             for modality, i in inputs.items()
         }
         return cls(called, _file_name(reference), usual_prefix(reference.path, anonymise=False))

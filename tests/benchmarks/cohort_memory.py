@@ -58,7 +58,7 @@ class Watch:
 def run_inside(folder: Path, *, tta: bool) -> None:
     """Run the batch in this process."""
     from strokeseg.cohort.batch.job import BatchJob
-    from strokeseg.cohort.batch.run import Place, prepare_job, run_cases
+    from strokeseg.cohort.batch.run import Runner, prepare_job, run_cases
     from strokeseg.cohort.cases.find import find_cases
     from strokeseg.prediction.options import Options
     from strokeseg.results.output_names import KINDS
@@ -67,7 +67,7 @@ def run_inside(folder: Path, *, tta: bool) -> None:
     options = Options(tta=tta, uncertainty=True)
     job = BatchJob(folder / "out", options=options, kinds=frozenset(KINDS), offline=True)
     job = prepare_job(job, cohort.cases, cohort.root, Watch())
-    run_cases(cohort.cases, job, Place(), Watch())
+    run_cases(cohort.cases, job, Runner(), Watch())
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
 """How fast training data are made and a network is trained: ``python -m tests.benchmarks.train``.
 
 Samples per second of generation, of training, and of both together, on the CPU with one core and
-crops of 64^3, 96^3 and 128^3; on CUDA, where there is one, with 128^3 crops in batches of four,
-bf16, channels-last, and generation on the device. Prints a Markdown table.
+crops of 64^3, 96^3 and 128^3, for the networks of one or more configurations; on CUDA, where there
+is one, with 128^3 crops in batches of four, bf16, channels-last, and generation on the device.
+Prints a Markdown table. Samples are drawn heads, whatever the configuration mixes in.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import torch
 from strokeseg.training.config import read_config
 from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.fitting.batches import Batch, Generation, make_batches
-from strokeseg.training.fitting.losses import segmentation_loss
+from strokeseg.training.fitting.loop import make_objective
 from strokeseg.training.fitting.run import Run, start_run
 from strokeseg.training.settings import TrainConfig
 
@@ -36,7 +37,7 @@ class Setting:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", default="synth-open")
+    parser.add_argument("--config", nargs="+", default=["synth-open", "synth-open-half"])
     parser.add_argument("--label-maps", help="a folder; else the configuration's")
     parser.add_argument("--voxel-size-mm", type=float, help="else the configuration's")
     parser.add_argument("--edges", type=int, nargs="*", default=[64, 96, 128])
@@ -44,15 +45,19 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=2, help="how many heads to read")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    config = read_config(chosen.config)
-    config = replace(config, optimiser=replace(config.optimiser, compile=False, dropout=0.2))
-    data = config.data
+    configs = [read_config(name) for name in chosen.config]
+    data = replace(configs[0].data, slices="", scans="", slice_share=0.0, scan_share=0.0)
     if chosen.label_maps:
         data = replace(data, label_maps=chosen.label_maps)
     if chosen.voxel_size_mm:
         data = replace(data, voxel_size_mm=chosen.voxel_size_mm)
-    config = replace(config, data=data)
-    sources = load_sources(few_heads(config, chosen.heads).data)
+    configs = [
+        replace(
+            config, data=data, start_from="", optimiser=replace(config.optimiser, compile=False)
+        )
+        for config in configs
+    ]
+    sources = load_sources(few_heads(configs[0], chosen.heads).data)
     settings = [
         Setting(f"CPU, one core, {edge}^3", torch.device("cpu"), edge, 1, chosen.rounds)
         for edge in chosen.edges
@@ -60,10 +65,11 @@ def main() -> None:
     if torch.cuda.is_available():
         name = torch.cuda.get_device_name()
         settings.append(Setting(f"{name}, 128^3, batch 4", torch.device("cuda"), 128, 4, 30))
-    show("| setting | generation /s | training /s | together /s | generation's share of a step |")
-    show("|---|---|---|---|---|")
-    for setting in settings:
-        show(measure(setting, sources, config))
+    show("| network | setting | generation /s | training /s | together /s | generation's share |")
+    show("|---|---|---|---|---|---|")
+    for name, config in zip(chosen.config, configs, strict=True):
+        for setting in settings:
+            show(f"| {name} ({config.architecture}) {measure(setting, sources, config)}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     show(f"\npeak memory {peak:.2f} GiB, {len(sources.subjects)} heads")
 
@@ -101,9 +107,9 @@ def step(run: Run, batch: Batch, config: TrainConfig, device: torch.device) -> N
     image, target = batch
     if device.type == "cuda":
         image = image.contiguous(memory_format=torch.channels_last_3d)
+    objective = make_objective(run.model, config)
     with torch.autocast(device.type, torch.bfloat16):
-        logits = run.model(image)
-    loss = segmentation_loss(logits, target, config.loss)
+        loss = objective(image, target, config.loss.l2_steps)
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.optimiser.clip_norm)

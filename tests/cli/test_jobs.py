@@ -21,6 +21,9 @@ GIVEN = {
     "min_volume_ml": 0.2,
     "min_peak": 0.4,
     "brain_mask": False,
+    "field_of_view": "whole",
+    "fusion": "noisy_or",
+    "weight": ["flair=2"],
     "engine": "torch",
     "device": "cpu",
     "precision": "bf16",
@@ -37,8 +40,11 @@ GIVEN = {
 @pytest.mark.parametrize("command", [predict, batch, bids])
 def test_every_command_has_an_argument_for_every_option(command):
     names = set(inspect.signature(command).parameters)
+    # One follows from what is saved; one is read from pairs, --weight NAME=NUMBER.
+    implied = {"uncertainty", "weights"}
     of_a_cohort = {"strict"} if command is predict else set()  # one case is always strict
-    assert {one.name for one in fields(Options)} - names == {"uncertainty"} | of_a_cohort
+    assert {one.name for one in fields(Options)} - names == implied | of_a_cohort
+    assert "weight" in names
     assert {"engine", "device", "precision", "threads", "max_memory"} <= names
 
 
@@ -51,6 +57,9 @@ def test_options_are_gathered_by_their_names():
         min_volume_ml=0.2,
         min_peak=0.4,
         brain_mask=False,
+        field_of_view="whole",
+        fusion="noisy_or",
+        weights=(("flair", 2.0),),
         uncertainty=True,
     )
 

@@ -6,7 +6,7 @@ import threading
 from dataclasses import replace
 
 from strokeseg.cohort.batch.job import BatchJob, Silent, with_models
-from strokeseg.cohort.batch.run import Place, run_cases
+from strokeseg.cohort.batch.run import Runner, run_cases
 from strokeseg.cohort.cases.case import Case
 from strokeseg.prediction.options import Options
 from tests.factories import KINDS, scan_file
@@ -50,7 +50,7 @@ def with_prints(job, **changes):
 
 def run_all(cases, job, jobs=1, hear=None):
     """Run cases; gives outcomes by case."""
-    outcomes = run_cases(cases, job, Place(jobs), hear or Silent())
+    outcomes = run_cases(cases, job, Runner(jobs), hear or Silent())
     assert [outcome.case for outcome in outcomes] == [case.name for case in cases]
     return {outcome.case: outcome for outcome in outcomes}
 

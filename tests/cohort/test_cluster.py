@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from strokeseg.cohort.batch.agenda import Agenda
+from strokeseg.cohort.batch.agenda import CaseQueue
 from strokeseg.cohort.batch.claims import FOLDER
 from strokeseg.cohort.batch.cluster import connection, slurm
 from strokeseg.cohort.batch.cluster.drive import run_on_dask
@@ -63,7 +63,7 @@ def test_what_slurm_is_asked_for_is_what_its_jobs_get(tmp_path):
 
 def connect(tmp_path, **how):
     job = make_job(tmp_path / "out", make_model(tmp_path / "model"))
-    return list(run_on_dask(Agenda((), Heard()), job, Heard(), **how))
+    return list(run_on_dask(CaseQueue((), Heard()), job, Heard(), **how))
 
 
 def test_without_dask_the_error_says_what_to_install(tmp_path, monkeypatch):

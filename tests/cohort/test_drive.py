@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from strokeseg.cohort.batch import agenda
-from strokeseg.cohort.batch.agenda import Agenda
+from strokeseg.cohort.batch.agenda import CaseQueue
 from strokeseg.cohort.batch.cluster import drive as cluster
 from strokeseg.cohort.batch.cluster.task import ROOM
 from strokeseg.cohort.batch.job import BatchJob, Outcome
@@ -74,7 +74,7 @@ def drive(tmp_path, monkeypatch):
         heard = Heard()
         cases = [Case(f"s{n + 1}", {}, f"s{n + 1}", f"s{n + 1}") for n in range(count)]
         job = BatchJob(tmp_path / "out")
-        return cluster._Drive(played, Agenda(cases, heard), job, heard).outcomes(), heard
+        return cluster._Drive(played, CaseQueue(cases, heard), job, heard).outcomes(), heard
 
     return make
 

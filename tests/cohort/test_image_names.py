@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strokeseg.cohort.cases.image_names import case_of_claimed, guess_modality, read_name
+from strokeseg.cohort.cases.image_names import case_of_claimed, read_name
 from strokeseg.images.modalities import MODALITIES
 
 
@@ -42,7 +42,7 @@ from strokeseg.images.modalities import MODALITIES
 def test_usual_names_tell_the_modality(modality, names):
     for name in names.split():
         for ending in (".nii.gz", ".NII", ".mgz", ".hdr", ""):
-            assert guess_modality(name + ending) == modality, name + ending
+            assert read_name(name + ending).modality == modality, name + ending
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_usual_names_tell_the_modality(modality, names):
     ],
 )  # fmt: skip
 def test_words_that_only_hold_a_modality_tell_none(name):
-    assert guess_modality(f"{name}.nii.gz") is None
+    assert read_name(f"{name}.nii.gz").modality is None
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_words_that_only_hold_a_modality_tell_none(name):
     ],
 )  # fmt: skip
 def test_what_was_made_from_a_scan_is_no_scan(name):
-    assert guess_modality(f"{name}.nii.gz") is None
+    assert read_name(f"{name}.nii.gz").modality is None
 
 
 @pytest.mark.parametrize(
@@ -147,5 +147,5 @@ def test_no_name_is_too_odd(name):
 def test_prefixed_and_suffixed_names_have_the_same_case(words, person):
     first, last = read_name(f"{person}_{words}.nii"), read_name(f"{words}_{person}.nii.gz")
     if person[0] != "B":  # B1000 is a b-value, and nobody's name
-        assert first.modality == last.modality == guess_modality(words)
+        assert first.modality == last.modality == read_name(words).modality
         assert first.case == last.case == person

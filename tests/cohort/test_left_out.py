@@ -106,8 +106,8 @@ def test_a_prediction_is_strict_unless_told_otherwise(case, job, tmp_path):
 
 def test_the_worker_of_a_batch_reads_ahead(case, job, tmp_path):
     bad = replace(case, images={**case.images, "dwi": series(tmp_path)})
-    from strokeseg.cohort.batch.agenda import Agenda
+    from strokeseg.cohort.batch.agenda import CaseQueue
     from strokeseg.cohort.batch.job import Silent
 
-    outcomes = list(run_here(Agenda([bad], Silent()), job, Silent()))
+    outcomes = list(run_here(CaseQueue([bad], Silent()), job, Silent()))
     assert [outcome.status for outcome in outcomes] == ["done"]

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from strokeseg.cohort.batch.agenda import Agenda
+from strokeseg.cohort.batch.agenda import CaseQueue
 from strokeseg.cohort.batch.processes import run_in_processes
 from strokeseg.errors import EngineError, ModelFormatError
 from strokeseg.prediction.options import Options
@@ -55,11 +55,11 @@ def test_each_process_has_its_share_of_the_cores_unless_told(job, monkeypatch):
     seen = []
     monkeypatch.setattr("strokeseg.cohort.batch.processes.usable_cores", lambda: 8)
     monkeypatch.setattr(
-        "strokeseg.cohort.batch.processes._Crew",
+        "strokeseg.cohort.batch.processes._ProcessPool",
         lambda job, _: seen.append(job.hardware.threads) or Nobody(),
     )
     for changes in ({}, {"hardware": type(job.hardware)(threads=5)}):
-        list(run_in_processes(Agenda((), Heard()), with_prints(job, **changes), 3, Heard()))
+        list(run_in_processes(CaseQueue((), Heard()), with_prints(job, **changes), 3, Heard()))
     assert seen == [2, 5]
 
 
@@ -101,7 +101,7 @@ def test_a_case_whose_process_dies_twice_fails_alone(job, tmp_path):
             kill_all()
 
     ended = []
-    for outcome in run_in_processes(Agenda(cases, Heard()), slow(job), 1, Heard(kill)):
+    for outcome in run_in_processes(CaseQueue(cases, Heard()), slow(job), 1, Heard(kill)):
         ended.append((outcome.case, outcome.status))
     assert ended == [("a", "done"), ("b", "failed"), ("c", "done")]
     assert deaths == ["b", "b"]
@@ -116,7 +116,7 @@ def test_processes_that_all_die_end_the_batch_and_not_every_case(job, tmp_path):
     heard = Heard(lambda _, stage: kill_all() if stage == "read" else None)
     cases = make_cases(tmp_path / "in", 6)
     with pytest.raises(EngineError, match="every process of the batch dies by SIGKILL"):
-        list(run_in_processes(Agenda(cases, Heard()), slow(job), 1, heard))
+        list(run_in_processes(CaseQueue(cases, Heard()), slow(job), 1, heard))
     assert multiprocessing.active_children() == []
 
 

@@ -12,7 +12,7 @@ import pytest
 from strokeseg.cohort.batch import agenda, run
 from strokeseg.cohort.batch import worker as work
 from strokeseg.cohort.batch.claims import FOLDER, Claims
-from strokeseg.cohort.batch.run import Place, prepare_job, run_cases
+from strokeseg.cohort.batch.run import Runner, prepare_job, run_cases
 from strokeseg.errors import CannotCreateError, Interrupted, UsageError
 from strokeseg.files.checksums import sha256
 from strokeseg.results.archive import find_filed_cases
@@ -41,8 +41,8 @@ def check_whole(output, names):
     for case in filed:
         folder = case.names.directory
         assert case.error is None
-        assert {p.name for p in folder.iterdir()} == {*case.record["files"], case.names.record.name}
-        for name, digest in case.record["files"].items():
+        assert {p.name for p in folder.iterdir()} == {*case.record.files, case.names.record.name}
+        for name, digest in case.record.files.items():
             assert sha256(folder / name) == digest
     assert hidden(output) == []
 
@@ -138,7 +138,7 @@ def test_ctrl_c_in_the_network_ends_with_a_line_and_what_is_saved_is_whole(
 
     monkeypatch.setattr(work, "predict", interrupt)
     with pytest.raises(Interrupted, match=r"of 4 cases are done.*the same command goes on"):
-        run_cases(cases, job, Place(), Heard())
+        run_cases(cases, job, Runner(), Heard())
     check_whole(job.output, ["s1", "s2"])
     monkeypatch.setattr(work, "predict", inside)
     assert [o.status for o in run_all(cases, with_prints(job)).values()] == [
@@ -159,11 +159,11 @@ def test_an_engine_that_is_missing_ends_the_batch_before_a_case_is_done(job, tmp
 
 def test_places_that_contradict_each_other_are_refused():
     with pytest.raises(UsageError, match="--jobs is 0"):
-        Place(0)
+        Runner(0)
     with pytest.raises(UsageError, match="--jobs and --dask"):
-        Place(2, "tcp://a:1")
+        Runner(2, "tcp://a:1")
     with pytest.raises(UsageError, match="--dask and --slurm"):
-        Place(1, "tcp://a:1", {"mem": "1GB"})
+        Runner(1, "tcp://a:1", {"mem": "1GB"})
 
 
 def test_where_results_go_is_checked_before_the_first_case(job, tmp_path):
@@ -186,8 +186,8 @@ def test_where_results_go_is_checked_before_the_first_case(job, tmp_path):
 
 
 def test_an_empty_batch_is_done(job):
-    assert run_cases((), job, Place(), Heard()) == ()
-    assert run_cases((), job, Place(2), Heard()) == ()
+    assert run_cases((), job, Runner(), Heard()) == ()
+    assert run_cases((), job, Runner(2), Heard()) == ()
 
 
 def start(tmp_path, *arguments):
@@ -269,6 +269,6 @@ def test_a_folder_that_may_not_be_written_in_is_said_before_the_first_case(job, 
 def test_outcomes_come_in_the_order_of_the_cases(job, tmp_path):
     cases = make_cases(tmp_path / "in", 3)
     heard = Heard()
-    outcomes = run.run_cases(cases[::-1], job, Place(), heard)
+    outcomes = run.run_cases(cases[::-1], job, Runner(), heard)
     assert [outcome.case for outcome in outcomes] == ["s3", "s2", "s1"]
     assert sorted(o.case for o in heard.outcomes) == ["s1", "s2", "s3"]

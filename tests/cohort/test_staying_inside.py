@@ -20,7 +20,7 @@ from strokeseg.files import checksums, links
 from strokeseg.files.links import leads_out
 from strokeseg.files.tables import table
 from strokeseg.lesion_map import mapping
-from strokeseg.lesion_map.common_space import Wish
+from strokeseg.lesion_map.common_space import SpaceChoice
 from strokeseg.report.building import build_report
 from strokeseg.results import archive
 from strokeseg.results.archive import find_filed_cases
@@ -164,7 +164,7 @@ def test_no_reader_of_results_follows_a_link_out(batch, outside, name):
         build_report,
         find_masks,
         lambda output: collect(output, "run"),
-        lambda output: mapping.make_map(find_filed_cases(output), Wish()),
+        lambda output: mapping.make_map(find_filed_cases(output), SpaceChoice()),
     ):
         with pytest.raises(DataError, match=f"{name}: is a link that leads out of") as caught:
             read(job.output)
@@ -275,7 +275,7 @@ def test_a_record_leads_report_tables_and_map_to_no_file_that_is_not_its_scan(
     monkeypatch.setattr(archive, "sha256", lambda path: hashed.append(path) or real(path))
     build_report(output)
     collect(output, "run")
-    mapping.make_map(find_filed_cases(output), Wish(space="x"))
+    mapping.make_map(find_filed_cases(output), SpaceChoice(space="x"))
     assert hashed == []  # it is no image by its name, and so is not even opened
     pages = b"".join(p.read_bytes() for p in (output / "report").rglob("*") if p.is_file())
     assert SECRET.encode() not in pages
@@ -296,7 +296,7 @@ def test_a_scan_is_shown_and_drawn_on_only_if_it_is_the_one_of_the_record(tmp_pa
         page = (output / "report" / "cases" / "sub-01.html").read_text()
         assert "is not the file that was segmented" in page
         assert '"scan"' not in (output / "report" / "cases" / "sub-01_volumes.js").read_text()
-        made = mapping.make_map(find_filed_cases(output), Wish(space="x"))
+        made = mapping.make_map(find_filed_cases(output), SpaceChoice(space="x"))
         assert made.backdrop is None
 
 

@@ -11,7 +11,7 @@ from strokeseg.cli import run
 from strokeseg.errors import DataError, InputNotFoundError
 from strokeseg.images.arrival import adc_of, arrived
 from strokeseg.images.dicom import Series, choose_series, convert_dicom, is_dicom
-from tests.images.dicom_series import MODALITIES, NAMES, needs_dicom, zipped
+from tests.images.dicom_series import MODALITIES, NAMES, made_series, needs_dicom, zipped
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,22 @@ def test_conversion_gives_the_voxels_and_the_affine_of_dcm2niix(folders, tmp_pat
     np.testing.assert_array_equal(made.affine, truth.affine)
     assert series.modality == MODALITIES[name]
     assert series.shape == truth.shape
+
+
+def test_a_made_up_series_is_read_where_it_lies(tmp_path, capsys):
+    pytest.importorskip("pydicom")
+    voxels, affine = made_series(tmp_path / "t1")
+    scan = arrived("t1", tmp_path / "t1")
+    at = np.argwhere(voxels >= 0)[::97]
+    in_scan = np.linalg.inv(scan.grid.affine) @ affine @ np.c_[at, np.ones(len(at))].T
+    found = np.round(in_scan[:3]).astype(int)
+    np.testing.assert_allclose(in_scan[:3], found, atol=1e-3)
+    np.testing.assert_array_equal(scan.data[*found], voxels[*at.T])
+    assert run(["convert", str(tmp_path / "t1"), "-o", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr()
+    assert "t1_mprage" in shown.out
+    written = "".join(path.read_text() for path in (tmp_path / "out").glob("*.json"))
+    assert "Doe" not in written + shown.out + shown.err
 
 
 @needs_dicom

@@ -18,6 +18,7 @@ from strokeseg.images.listing import list_images
 from strokeseg.images.reading import read
 from strokeseg.results.archive import is_reference, reference_places
 from strokeseg.results.output_names import prefix_of
+from strokeseg.results.record import InputRecord, Record
 from tests.factories import KINDS, head, scan_image
 
 # Every ending that the reader takes; of a pair the two halves each.
@@ -54,8 +55,8 @@ def test_a_scan_of_every_ending_is_read_named_listed_and_found_again(tmp_path, e
     assert image_stem(path.name) == without_ending(path.name) == "sub-01_T1w"
     assert stem_of(path) == (None if ending.startswith(".hdr") else "sub-01_T1w")
     assert list_images(tmp_path) == [path.name.replace(".hdr", ".img")]
-    entry = {"path": str(path), "sha256": sha256(path)}
-    record = {"reference": "t1", "inputs": {"t1": entry}}
+    entry = InputRecord(path=str(path), sha256=sha256(path))
+    record = Record(reference="t1", inputs={"t1": entry})
     assert reference_places(record, ()) == [path]
     assert is_reference(path, record)
 

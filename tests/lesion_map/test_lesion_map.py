@@ -9,7 +9,14 @@ import pytest
 
 from strokeseg.errors import DataError, InputNotFoundError
 from strokeseg.files.checksums import sha256
-from strokeseg.lesion_map.common_space import BY_GRID, BY_HEADER, BY_NAME, BY_TISSUE, BY_WORD, Wish
+from strokeseg.lesion_map.common_space import (
+    BY_GRID,
+    BY_HEADER,
+    BY_NAME,
+    BY_TISSUE,
+    BY_WORD,
+    SpaceChoice,
+)
 from strokeseg.lesion_map.mapping import NAMES, make_map, save_map
 from strokeseg.lesion_map.mni_fit import LONG_AXIS_DEGREES, fit_to_mni
 from strokeseg.results.archive import find_filed_cases
@@ -97,7 +104,7 @@ def write_case(folder, name, lesions_mm, head=HEADS[0], tissue=True, prefix=None
 
 
 def mapped(folder, **wish):
-    return make_map(find_filed_cases(folder), Wish(**{"voxel_size_mm": 2.0, **wish}))
+    return make_map(find_filed_cases(folder), SpaceChoice(**{"voxel_size_mm": 2.0, **wish}))
 
 
 def how(lesion_map):
@@ -310,7 +317,9 @@ def test_a_brain_that_is_given_is_drawn_on(tmp_path):
     data = np.zeros((30, 30, 30), dtype=np.float32)
     data[10:20, 10:20, 10:20] = np.linspace(1, 2, 10)
     nib.save(nib.Nifti1Image(data, np.diag([4.0, 4.0, 4.0, 1.0])), brain)
-    lesion_map = make_map(find_filed_cases(tmp_path), Wish(voxel_size_mm=2.0), background=brain)
+    lesion_map = make_map(
+        find_filed_cases(tmp_path), SpaceChoice(voxel_size_mm=2.0), background=brain
+    )
     assert lesion_map.backdrop.about == brain.name
     assert lesion_map.backdrop.image.shape == lesion_map.grid.shape
     assert lesion_map.backdrop.image[:40].max() == 0.0  # left of its field of view

@@ -10,8 +10,8 @@ from strokeseg.measure.components import bounding_box, label_components
 from strokeseg.measure.lesions import (
     find_lesions,
     hemisphere_of,
+    large_enough,
     lesion_volume_ml,
-    remove_small,
     threshold_probability,
 )
 from strokeseg.measure.surface_area import surface_area_mm2
@@ -163,21 +163,10 @@ def test_volume_counts_voxels():
 def test_small_lesions_go_and_one_of_exactly_the_least_volume_stays():
     grid = _grid(zooms=(0.1, 1.0, 1.0))
     mask = _mask(grid.shape, ((1, 4), (1, 2), (1, 2)), ((8, 10), (8, 9), (8, 9)))
-    kept = remove_small(mask, 0.0003, grid)
-    assert kept[1:4, 1, 1].all()
-    assert kept.sum() == 3
-    assert mask.sum() == 5
-    assert remove_small(mask, 0.0, grid) is mask
-    assert not remove_small(mask, 1.0, grid).any()
-    assert not remove_small(np.zeros_like(mask), 1.0, grid).any()
-
-
-@pytest.mark.parametrize("volume", [-1.0, math.nan, math.inf])
-def test_a_least_volume_that_is_no_volume_is_refused(volume):
-    grid = _grid()
-    with pytest.raises(UsageError, match="give 0 or more") as caught:
-        remove_small(np.zeros(grid.shape, dtype=bool), volume, grid)
-    assert caught.value.exit_code == 2
+    components = label_components(mask)
+    assert large_enough(components, 0.0003, grid).tolist() == [True, False]
+    assert large_enough(components, 0.0, grid).all()
+    assert not large_enough(components, 1.0, grid).any()
 
 
 def test_the_threshold_itself_is_inside():

@@ -1,9 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from strokeseg.engines.base import ScanLogits
+from strokeseg.measure.brain_box import grid_of, widened
+from strokeseg.measure.components import bounding_box
 from strokeseg.prediction.alignment import Alignment, alignment_warnings, compare_brains
 from strokeseg.prediction.ensemble import Member
+from strokeseg.prediction.field_of_view import MARGIN_MM
 from strokeseg.prediction.registration import register, registration_warnings
 from strokeseg.space.grid import Grid
 from tests.factories import rotation
@@ -24,7 +29,7 @@ def labels_at(points):
     return np.where(ventricle, 4, labels)
 
 
-def member(shift_mm=(0, 0, 0), degrees=(0, 0, 0), keep=slice(None)):
+def member(name="t1", shift_mm=(0, 0, 0), degrees=(0, 0, 0), keep=slice(None)):
     """What a network would see of that brain, moved."""
     affine = np.diag([STEP, STEP, STEP, 1.0])
     affine[:3, 3] = -(np.array(SHAPE) - 1) * STEP / 2
@@ -34,11 +39,11 @@ def member(shift_mm=(0, 0, 0), degrees=(0, 0, 0), keep=slice(None)):
     labels = labels_at((points - np.array(shift_mm)) @ rotation(degrees))
     logits = np.stack([labels == index for index in range(6)]).astype(np.float32)
     grid = Grid(shape, affine)
-    return Member(ScanLogits(logits, []), grid, grid)
+    return Member(ScanLogits(logits, []), grid, grid, name)
 
 
 def compared(**how):
-    return compare_brains(("t1", "t2"), [member(), member(**how)], "t1", NAMES)["t2"]
+    return compare_brains([member("t1"), member("t2", **how)], "t1", NAMES)["t2"]
 
 
 def test_scans_that_lie_on_each_other_are_not_told():
@@ -79,24 +84,25 @@ def test_a_slab_is_compared_where_it_reaches():
 
 
 def test_a_brain_that_is_hardly_seen_is_not_compared():
-    empty = member()
+    empty = member("t2")
     empty.logits.mean[:] = 0
-    assert compare_brains(("t1", "t2"), [member(), empty], "t1", NAMES) == {}
+    assert compare_brains([member("t1"), empty], "t1", NAMES) == {}
 
 
 def test_one_scan_or_a_model_without_tissues_has_nothing_to_compare():
-    assert compare_brains(("t1",), [member()], "t1", NAMES) == {}
-    both = [member(), member()]
-    assert compare_brains(("t1", "t2"), both, "t1", ("background", "lesion")) == {}
+    assert compare_brains([member("t1")], "t1", NAMES) == {}
+    both = [member("t1"), member("t2")]
+    assert compare_brains(both, "t1", ("background", "lesion")) == {}
 
 
 @pytest.mark.parametrize(
     "how", [{"shift_mm": (30, 10, -8)}, {"degrees": (0, 0, 22), "shift_mm": (8, -5, 4)}]
 )
 def test_registration_brings_a_scan_onto_the_reference(how):
-    members = [member(), member(**how), member(), member(**how)]  # of two models
-    before = compare_brains(("t1", "t2"), members, "t1", NAMES)
-    done = register(("t1", "t2"), members, before, "t1", NAMES, always=False)
+    of_one_model = [member("t1"), member("t2", **how)]
+    members = of_one_model * 2
+    before = compare_brains(members, "t1", NAMES)
+    done = register(members, before, "t1", NAMES, always=False)
     assert done["t2"].is_kept
     assert done["t2"].overlap_after > max(0.95, before["t2"].overlap)
     moved = members[1]
@@ -118,18 +124,42 @@ def test_registration_brings_a_scan_onto_the_reference(how):
 
 
 def test_registration_moves_no_scan_that_lies_well_and_undoes_what_got_worse():
-    members = [member(), member(shift_mm=(3, 0, 0))]
-    near = compare_brains(("t1", "t2"), members, "t1", NAMES)
-    assert register(("t1", "t2"), members, near, "t1", NAMES, always=False) == {}
+    members = [member("t1"), member("t2", shift_mm=(3, 0, 0))]
+    near = compare_brains(members, "t1", NAMES)
+    assert register(members, near, "t1", NAMES, always=False) == {}
     wrong = np.eye(4)
     wrong[0, 3] = 60.0
     far = {"t2": Alignment(near["t2"].overlap, 60.0, 0.0, wrong)}
-    done = register(("t1", "t2"), members, far, "t1", NAMES, always=False)
+    done = register(members, far, "t1", NAMES, always=False)
     assert not done["t2"].is_kept
     assert members[1].working.same_as(member().working)
     assert "was left where it is" in registration_warnings(done, "t1")[0]
-    assert register(("t1", "t2"), members, near, "t1", NAMES, always=True)["t2"].is_kept
+    assert register(members, near, "t1", NAMES, always=True)["t2"].is_kept
     assert not members[1].working.same_as(member().working)
+
+
+def cut_to_its_brain(seen):
+    """What a network would see of it with --field-of-view brain."""
+    held = bounding_box(seen.logits.mean.argmax(axis=0) > 0)
+    box = widened(held, MARGIN_MM, seen.working)
+    logits = ScanLogits(np.ascontiguousarray(seen.logits.mean[:, *box]), [])
+    return replace(seen, logits=logits, working=grid_of(box, seen.working), is_cut=True)
+
+
+@pytest.mark.parametrize("how", [{}, {"shift_mm": (30, 10, -8)}, {"degrees": (0, 0, 22)}])
+def test_scans_cut_to_their_brains_are_compared_and_moved_as_whole_ones(how):
+    whole = [member("t1"), member("t2", **how)]
+    cut = [cut_to_its_brain(one) for one in whole]
+    assert cut[1].working.shape < whole[1].working.shape
+    plain, found = (compare_brains(members, "t1", NAMES)["t2"] for members in (whole, cut))
+    assert found.overlap == pytest.approx(plain.overlap, abs=0.01)
+    np.testing.assert_allclose(found.to_scan, plain.to_scan, atol=0.5)
+    as_it_lay = cut[1].seen
+    done = register(cut, {"t2": found}, "t1", NAMES, always=True)
+    if how:
+        assert done["t2"].overlap_after > 0.95
+        moved = np.linalg.inv(found.to_scan) @ as_it_lay.affine
+        np.testing.assert_allclose(cut[1].seen.affine, moved, atol=1e-6)
 
 
 def test_far_is_25_mm_or_20_degrees():

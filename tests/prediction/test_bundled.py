@@ -88,7 +88,7 @@ def test_the_whole_chain_gives_the_mask_of_the_published_one(bundled):
 
     if not CHRONIC.exists():
         pytest.skip("the real scans are not beside the project")
-    plain = Options(brain_mask=False, min_volume_ml=0.0, min_peak=0.0)
+    plain = Options(brain_mask=False, min_volume_ml=0.0, min_peak=0.0, field_of_view="whole")
     ours = predict({"t2": CHRONIC}, model=bundled, options=plain)
     chain = Chain(bundled.model)
     theirs = chain.mask(CHRONIC)

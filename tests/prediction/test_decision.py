@@ -111,3 +111,30 @@ def test_the_lesion_lies_over_the_tissues():
     labels = label_map(np.full(GRID.shape, 3, np.uint8), INSIDE, LESION)
     assert set(np.unique(labels)) == {3, 5}
     assert np.array_equal(labels == LESION, INSIDE)
+
+
+def test_a_lesion_is_cut_to_the_hull_and_not_only_made_to_touch_it():
+    tongue = ball((30, 30, 48), 8)
+    posterior = answer(BRAIN & ~INSIDE, INSIDE | tongue)
+    whole = decide(posterior, GRID, rule())
+    assert whole.mask[30, 30, 55]
+    cut = decide(posterior, GRID, rule(hull_margin_mm=6.0))
+    assert cut.mask[INSIDE].all()
+    assert not cut.mask[30, 30, 55]
+    assert np.array_equal(cut.mask, whole.mask & cut.hull)
+    assert not (cut.brain & ~cut.hull).any()
+
+
+def test_hardly_any_brain_has_no_hull_that_cuts():
+    crumb = ball((30, 30, 30), 4)
+    found = decide(answer(crumb, SKULL), GRID, rule(hull_margin_mm=0.0))
+    assert np.array_equal(found.mask, SKULL)
+
+
+def test_flips_are_cut_to_the_hull_too():
+    tongue = ball((30, 30, 48), 8)
+    ours = rule(hull_margin_mm=2.0)
+    found = decide(answer(BRAIN & ~INSIDE, INSIDE | tongue), GRID, ours)
+    level = (INSIDE | tongue).astype(np.uint8)
+    low, high = flip_volumes_ml(FlipSpread(None, [level]), GRID, found, GRID, ours)
+    assert low == high == found.mask.sum() * SIZE_MM**3 / 1000

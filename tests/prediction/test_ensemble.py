@@ -3,7 +3,7 @@ import pytest
 
 from strokeseg.engines.base import FlipLesion, ScanLogits
 from strokeseg.engines.scan import lesion_maps
-from strokeseg.prediction.ensemble import Member, flip_spread, mean_logits, posterior
+from strokeseg.prediction.ensemble import Member, flip_spread, fused_logits, posterior
 from strokeseg.space.grid import Grid
 
 GRID = Grid((6, 5, 4), np.eye(4))
@@ -51,7 +51,7 @@ def test_posterior_of_random_logits_is_that_of_numpy():
 
 def test_members_are_averaged_as_logits_before_the_softmax():
     both = [member(constant(0.0, 4.0)), member(constant(0.0, -2.0))]
-    assert np.allclose(mean_logits(both, GRID, slice(0, 6))[1], 1.0)
+    assert np.allclose(fused_logits(both, GRID, slice(0, 6))[1], 1.0)
     answer = posterior(both, GRID, with_entropy=False)
     assert np.allclose(answer.probability, 1 / (1 + np.exp(-1.0)), atol=1e-6)
     assert answer.entropy is None
@@ -60,7 +60,7 @@ def test_members_are_averaged_as_logits_before_the_softmax():
 def test_a_member_counts_only_where_its_scan_reaches():
     half = Grid((3, 5, 4), np.eye(4))
     both = [member(constant(0.0, 4.0)), member(constant(0.0, -2.0, grid=half), half)]
-    mean = mean_logits(both, GRID, slice(0, 6))
+    mean = fused_logits(both, GRID, slice(0, 6))
     assert np.allclose(mean[1, :3], 1.0)
     assert np.allclose(mean[1, 3:], 4.0)
 
@@ -73,7 +73,7 @@ def test_where_no_scan_reaches_all_count_alike():
         member(constant(0.0, 4.0, grid=left), left),
         member(constant(0.0, -2.0, grid=right), right),
     ]
-    mean = mean_logits(pair, GRID, slice(0, 6))
+    mean = fused_logits(pair, GRID, slice(0, 6))
     assert np.allclose(mean[1, :2], 4.0)
     assert np.allclose(mean[1, 2], 1.0)
     assert np.allclose(mean[1, 3:5], -2.0)

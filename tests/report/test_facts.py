@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from strokeseg.report.facts import gather_facts, number
+from strokeseg.report.facts import gather_facts
 from strokeseg.results.archive import find_filed_cases
+from strokeseg.results.record import number
 from tests.report.cohorts import LARGE, SMALL, file_case, file_error
 
 

@@ -16,7 +16,7 @@ from strokeseg.cli import run
 from strokeseg.errors import DataError
 from strokeseg.files.checksums import sha256
 from strokeseg.report.building import build_report
-from strokeseg.results.anonymous import Veil, pseudonym
+from strokeseg.results.anonymous import Redactor, pseudonym
 from strokeseg.results.output_names import KINDS
 from tests.factories import scan_file
 from tests.patients import (
@@ -256,7 +256,7 @@ def test_a_veil_hides_every_spelling_of_a_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = patient_scan(tmp_path / NAMED)
     (tmp_path / "link.nii.gz").symlink_to(path)
-    veil = Veil.over({"t1": Path("link.nii.gz")}, tmp_path / "out")
+    veil = Redactor.over({"t1": Path("link.nii.gz")}, tmp_path / "out")
     for told in (path, path.name, path.parent, "link.nii.gz", tmp_path / "link.nii.gz", tmp_path):
         said = veil(f"{told}: is cut ({OSError(5, 'x', str(told))}); copy it")
         assert leaks({"said": said.encode()}, (*IN_NAME, str(tmp_path), "link")) == []
@@ -265,7 +265,7 @@ def test_a_veil_hides_every_spelling_of_a_path(tmp_path, monkeypatch):
 
 def test_a_veil_hides_names_that_messages_escape():
     name = "DOE\n'JOHN' \udcff.nii"
-    veil = Veil([(f"/data/{name}", "t1")])
+    veil = Redactor([(f"/data/{name}", "t1")])
     for said in (name, str(DataError(name)), repr(name), ascii(name), repr(OSError(2, "x", name))):
         assert "DOE" not in veil(f"{said} is gone")
 
@@ -281,19 +281,19 @@ def test_a_veil_hides_names_that_messages_escape():
     ],
 )
 def test_a_veil_hides_absolute_paths_and_leaves_the_rest(text, kept):
-    assert Veil([])(text) == (kept or text)
+    assert Redactor([])(text) == (kept or text)
 
 
 def test_a_veil_hides_the_host(monkeypatch):
     monkeypatch.setattr(platform, "node", lambda: HOST)
-    assert Veil([])(f"process 5 on {HOST} is at it") == "process 5 on HOST is at it"
+    assert Redactor([])(f"process 5 on {HOST} is at it") == "process 5 on HOST is at it"
 
 
 @pytest.mark.parametrize(
     "words", [["-o", NAMED], [f"-o{NAMED}"], ["--output", NAMED], [f"--output={NAMED}"]]
 )
 def test_an_output_folder_is_hidden_however_it_is_given(words):
-    veil = Veil.over_arguments(["predict", *words, f"--t1=/in/{NAMED}.nii"])
+    veil = Redactor.over_arguments(["predict", *words, f"--t1=/in/{NAMED}.nii"])
     assert veil(f"{NAMED}/x_mask.nii.gz: exists") == "OUTPUT/x_mask.nii.gz: exists"
     assert veil(f"/in/{NAMED}.nii: is gone") == "FILE: is gone"
 
@@ -302,7 +302,7 @@ def test_an_output_folder_is_hidden_however_it_is_given(words):
 def test_no_file_name_is_left_in_a_message(name):
     assume(name not in (".", "..") and not name.isspace())
     path = Path("/data", f"JOHN{name}.nii.gz")
-    veil = Veil.over({"t1": path}, Path("/out"))
+    veil = Redactor.over({"t1": path}, Path("/out"))
     for told in (path, path.name, repr(str(path)), OSError(5, "x", str(path))):
         said = veil(str(DataError(f"{told}: its gzip stream is cut short; copy it again")))
         assert "JOHN" not in said
@@ -312,5 +312,7 @@ def test_no_file_name_is_left_in_a_message(name):
 def test_a_short_name_of_a_folder_is_not_taken_out_of_words(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     scan_file(tmp_path)
-    said = Veil.over_arguments(["predict", "--t1", "ras.nii.gz", "-o", "."])("ras.nii.gz is no ras")
+    said = Redactor.over_arguments(["predict", "--t1", "ras.nii.gz", "-o", "."])(
+        "ras.nii.gz is no ras"
+    )
     assert said == "FILE is no ras"

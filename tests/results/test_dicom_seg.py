@@ -10,7 +10,7 @@ from strokeseg.errors import DataError
 from strokeseg.images.arrival import arrived
 from strokeseg.results.dicom_seg import write_seg
 from tests.factories import scan_file
-from tests.images.dicom_series import MODALITIES, NAMES, needs_dicom, zipped
+from tests.images.dicom_series import MODALITIES, NAMES, made_series, needs_dicom, zipped
 from tests.tiny_models import OWN, isolate, tiny_files, write_files
 
 hd = pytest.importorskip("highdicom")
@@ -31,13 +31,25 @@ def in_world(mask, affine):
 @needs_dicom
 @pytest.mark.parametrize("name", NAMES)
 def test_a_mask_comes_back_voxel_for_voxel_in_its_place(name, tmp_path):
-    scan = arrived(MODALITIES[name], zipped(name))
+    assert_comes_back(MODALITIES[name], zipped(name), tmp_path)
+
+
+def test_a_mask_of_a_made_up_series_comes_back_voxel_for_voxel(tmp_path):
+    made_series(tmp_path / "t1")
+    assert_comes_back("t1", tmp_path / "t1", tmp_path)
+    seg = pydicom.dcmread(tmp_path / "seg.dcm")
+    assert (seg.PatientName, seg.PatientID) == ("Doe^Jane", "77")
+    assert len(seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence) == 12
+
+
+def assert_comes_back(modality, source, tmp_path):
+    scan = arrived(modality, source)
     mask = np.zeros(scan.grid.shape, bool)
     i, j, k = (size // 2 for size in mask.shape)
     mask[i - 9 : i + 3, j - 5 : j + 12, k - 3 : k + 2] = True
     mask[3, 4, 5] = True
     path = tmp_path / "seg.dcm"
-    write_seg(path, mask, scan.grid, zipped(name), ["a model"])
+    write_seg(path, mask, scan.grid, source, ["a model"])
 
     seg = hd.seg.segread(path)
     volume = seg.get_volume(combine_segments=True)

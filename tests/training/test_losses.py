@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from strokeseg.network.torch_half import pack
-from strokeseg.training.data.pairs import UNKNOWN
+from strokeseg.training.data.pairs import BRAIN, UNKNOWN
 from strokeseg.training.fitting.losses import packed_loss, segmentation_loss
 from strokeseg.training.settings import LossConfig
 
@@ -100,6 +100,7 @@ def test_the_loss_of_packed_logits_is_that_of_the_unpacked(partly_known):
     target = torch.randint(0, 3, (2, 8, 4, 6), generator=generator).to(torch.uint8)
     if partly_known:
         target[0, :3] = UNKNOWN
+        target[1, 5:] = BRAIN
     plain = segmentation_loss(logits, target, LossConfig(), partly_known=partly_known)
     packed = packed_loss(pack(logits), [], target, LossConfig(), partly_known=partly_known)
     torch.testing.assert_close(packed, plain)
@@ -124,3 +125,37 @@ def test_coarse_logits_are_held_against_the_shares_of_their_voxels(partly_known)
     alone = packed_loss(pack(logits), [], target, config, partly_known=partly_known)
     assert loss(wrong) > loss(right) + 1
     assert loss(right) - alone < 0.5
+
+
+def test_each_false_voxel_of_a_sample_without_lesion_counts():
+    target = torch.zeros((1, 8, 8, 8), dtype=torch.uint8)
+
+    def cost(false_voxels, smooth):
+        """Give the Dice loss of so many voxels called lesion."""
+        logits = torch.zeros((1, 4, 8 * 8 * 8))
+        logits[:, 0] = 40.0
+        logits[:, 3, :false_voxels] = 80.0
+        config = LossConfig(lesion_weight=1, empty_smooth_vox=smooth)
+        whole = segmentation_loss(logits.reshape(1, 4, 8, 8, 8), target, config)
+        crossed = functional.cross_entropy(logits.reshape(1, 4, 8, 8, 8), target.long())
+        return float(whole - crossed)
+
+    # Nearly all of Dice is lost with the first few, where nothing is smoothed ...
+    assert cost(400, 1.0) - cost(100, 1.0) < 0.02
+    # ... and each counts where it is: half of the Dice loss is the lesion's.
+    counted = (200 / 700 - 50 / 550) / 2
+    assert cost(400, 500.0) - cost(100, 500.0) == pytest.approx(counted, rel=1e-3)
+    assert cost(0, 500.0) == pytest.approx(cost(0, 1.0), abs=1e-4)
+
+
+def test_a_voxel_of_the_brain_is_no_background_and_of_any_tissue():
+    target = torch.full((1, 2, 2, 2), BRAIN, dtype=torch.uint8)
+
+    def loss(number):
+        logits = torch.zeros((1, 4, 2, 2, 2))
+        logits[:, number] = 20.0
+        return float(segmentation_loss(logits, target, LossConfig(), partly_known=True))
+
+    assert loss(1) == pytest.approx(loss(2), abs=1e-4)
+    assert loss(0) > loss(1) + 15
+    assert loss(3) > loss(1) + 15

@@ -9,7 +9,7 @@ import torch
 from strokeseg.errors import DataError
 from strokeseg.training.config import read_config
 from strokeseg.training.data.label_table import TISSUES, read_table
-from strokeseg.training.data.pairs import UNKNOWN
+from strokeseg.training.data.pairs import BRAIN, UNKNOWN
 from strokeseg.training.data.real_scans import labelled_subjects, read_scan, scan_rows
 from strokeseg.training.data.sources import load_sources
 from strokeseg.training.synthesis.painting import LesionTexture
@@ -85,8 +85,8 @@ def test_both_kinds_of_labels_give_the_medians_of_the_tissues(scans):
 def test_known_labels_are_the_target_and_a_models_own_are_not(scans):
     known = set(np.unique(scans["old-1_T1w"].target).tolist())
     assert known == set(range(len(TISSUES)))
-    assert set(np.unique(scans["old-2_T1w"].target).tolist()) <= {0, UNKNOWN}
-    assert (scans["old-2_T1w"].target[scans["old-2_T1w"].brain] == UNKNOWN).all()
+    assert set(np.unique(scans["old-2_T1w"].target).tolist()) <= {0, BRAIN, UNKNOWN}
+    assert (scans["old-2_T1w"].target[scans["old-2_T1w"].brain] == BRAIN).all()
 
 
 def test_label_maps_of_scans_are_heads_to_draw_and_carry_hyperintensities(real_sources):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.training.config import read_config
-from strokeseg.training.data.pairs import UNKNOWN
+from strokeseg.training.data.pairs import BRAIN
 from strokeseg.training.data.slices import PLANES, read_slices
 from strokeseg.training.data.sources import load_sources
 from strokeseg.training.synthesis.sample import build_sample, draw_sample, make_sample
@@ -77,7 +77,7 @@ def test_the_lesion_lies_where_the_slice_has_it_and_is_bright(slices, still):
     params = draw_slice(np.random.default_rng(1), slices, still)
     image, target = build_slice(params, slices, still, torch.device("cpu"))
     lesion = target == 5
-    assert image[lesion].min() > image[target == UNKNOWN].median() + 0.5
+    assert image[lesion].min() > image[target == BRAIN].median() + 0.5
     axis = PLANES[slices[params.plane].plane]
     # A disc of radius 7 mm on 2 mm voxels.
     area_mm2 = 4 * int(lesion.select(axis, 20).sum())
@@ -87,8 +87,8 @@ def test_the_lesion_lies_where_the_slice_has_it_and_is_bright(slices, still):
 def test_nothing_is_known_outside_the_lesion_but_that_air_is_background(slices, still):
     params = draw_slice(np.random.default_rng(2), slices, still)
     image, target = build_slice(params, slices, still, torch.device("cpu"))
-    assert set(target.unique().tolist()) == {0, 5, UNKNOWN}
-    assert image[target == 0].median() < image[target == UNKNOWN].median() - 1
+    assert set(target.unique().tolist()) == {0, 5, BRAIN}
+    assert image[target == 0].median() < image[target == BRAIN].median() - 1
 
 
 def test_a_slab_has_its_thickness_and_air_beyond(slices, still):
@@ -112,7 +112,7 @@ def test_grey_levels_inside_a_lesion_are_no_coarser_than_outside(tmp_path, still
     slices = read_slices(str(path), (), wanted=False)
     params = replace(draw_slice(np.random.default_rng(0), slices, still), index=0)
     image, target = build_slice(params, slices, still, torch.device("cpu"))
-    for part in (target == 5, target == UNKNOWN):
+    for part in (target == 5, target == BRAIN):
         assert len(image[part].unique()) > 0.9 * int(part.sum())
 
 
@@ -160,7 +160,7 @@ def test_another_slices_lesion_is_pasted_into_one_without(path, still):
     image, target = build_slice(bright, slices, pasting, torch.device("cpu"))
     lesion = target == 5
     assert lesion.any()
-    assert image[lesion].median() > image[target == UNKNOWN].median() + 0.5
+    assert image[lesion].median() > image[target == BRAIN].median() + 0.5
     none = replace(params, donor=None)
     assert not (build_slice(none, slices, pasting, torch.device("cpu"))[1] == 5).any()
 

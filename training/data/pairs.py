@@ -11,7 +11,10 @@ from strokeseg.space.grid import working_grid
 from strokeseg.space.resample import resample_image
 from strokeseg.training.data.inputs import PairPaths
 
+# What is said of voxels whose class nobody knows: not lesion, of any other class; or some tissue of
+# the brain, and neither lesion nor background.
 UNKNOWN = 255
+BRAIN = 254
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from strokeseg.space.resample import resample_image, resample_labels
 from strokeseg.training.data.inputs import is_held_out, read_rows, stem
 from strokeseg.training.data.label_maps import Subject, prepare_subject
 from strokeseg.training.data.label_table import TISSUES, LabelTable, read_table
-from strokeseg.training.data.pairs import UNKNOWN
+from strokeseg.training.data.pairs import BRAIN, UNKNOWN
 
 TISSUE_MAP = "tissues"
 COLUMNS = ("image", "sequence", "labels", "label_table")
@@ -55,7 +55,7 @@ class RealScan:
     image : (I, J, K) float32
         Intensities, the darkest 0.
     target : (I, J, K) uint8
-        Tissue, or `real.UNKNOWN`.
+        Tissue, or `UNKNOWN` or `BRAIN`.
     brain : (I, J, K) bool
         Where a lesion may be.
     medians
@@ -169,9 +169,10 @@ def _tissue_map(path: Path, grid: Grid) -> LabelArray:
 
 
 def _partly_known(tissue: LabelArray, voxel_size_mm: float) -> LabelArray:
-    """Tell what a model's own tissue map tells for sure: where there is no brain at all."""
+    """Tell what a model's own tissue map tells for sure: where there is brain, and where none."""
     distance = ndimage.distance_transform_edt(tissue == 0, sampling=voxel_size_mm)
-    return np.where(distance > MARGIN_MM, 0, UNKNOWN).astype(np.uint8)
+    outside = np.where(distance > MARGIN_MM, 0, UNKNOWN)
+    return np.where(tissue > 0, BRAIN, outside).astype(np.uint8)
 
 
 def _medians(image: FloatArray, tissue: LabelArray, row: ScanRow) -> tuple[float, float, float]:

@@ -1,1 +1,4 @@
-"""The run: batches, losses, loop, checkpoints."""
+"""The run: batches, losses, loop, checkpoints.
+
+It imports `training.synthesis` and `training.validation`. Start with `loop`.
+"""

@@ -142,7 +142,7 @@ def _steps(
     half = settings.precision == "bf16"
     if half and device.type == "cpu":
         _keep_bottom_in_fp32(run.model)
-    objective = _objective(run.model, config)
+    objective = make_objective(run.model, config)
     batch = next(batches, None)
     while batch is not None:
         image, target = batch
@@ -166,10 +166,10 @@ def _steps(
         yield value, rate
 
 
-def _objective(
+def make_objective(
     model: UNet | HalfUNet, config: TrainConfig
 ) -> Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]:
-    """Give the loss of a batch as a function of image, target and step."""
+    """Give the loss of a batch as a function of image, target and step, for any architecture."""
     partly_known = config.data.partly_known_share > 0 and not config.lesion_only
     compiled = config.optimiser.compile
     if isinstance(model, HalfUNet):

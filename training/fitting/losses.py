@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional
 
 from strokeseg.network.torch_half import pack
-from strokeseg.training.data.pairs import UNKNOWN
+from strokeseg.training.data.pairs import BRAIN, UNKNOWN
 from strokeseg.training.settings import LossConfig
 
 SMOOTH = 1.0
@@ -34,8 +34,8 @@ def segmentation_loss(
     step
         Steps done so far.
     partly_known
-        Whether voxels may be `real.UNKNOWN`: not lesion, of any other class. There the classes
-        but the lesion count together, and a sample that has such voxels says nothing of tissues.
+        Whether voxels may be `UNKNOWN` or `BRAIN`. There the classes that they may be count
+        together, and a sample that has such voxels says nothing of tissues apart.
     """
     logits = logits.float()
     classes = logits.shape[1]
@@ -44,7 +44,7 @@ def segmentation_loss(
     else:
         numbers = torch.arange(classes, device=logits.device).reshape(1, -1, 1, 1, 1)
         share = (target[:, None].long() == numbers).float()
-    unknown = (target == UNKNOWN)[:, None] if partly_known else None
+    unknown = _unknown(target) if partly_known else None
     if step < config.l2_steps:
         return _distance(logits, share, unknown, config.l2_target)
     log_probability = functional.log_softmax(logits, dim=1)
@@ -88,18 +88,24 @@ def packed_loss(
         return total
     numbers = [packed == number for number in range(classes)]
     shares = torch.stack([number.float().mean(1) for number in numbers], dim=1)
-    unknown = (packed == UNKNOWN).float().mean(1, keepdim=True) if partly_known else None
-    weight = config.coarse_weight
+    unknown = _unknown(packed).mean(2) if partly_known else None
+    weight, reduction = config.coarse_weight, 64
     for level in coarse:
         shares = functional.avg_pool3d(shares, 2)
         unknown = None if unknown is None else functional.avg_pool3d(unknown, 2)
         log_probability = functional.log_softmax(level.float(), dim=1)
         crossed = _cross_entropy(log_probability, shares, unknown, config.lesion_weight)
         total = total + weight * (
-            crossed + _dice_loss(log_probability.exp(), shares, unknown, config)
+            crossed + _dice_loss(log_probability.exp(), shares, unknown, config, reduction)
         )
         weight /= 2
+        reduction *= 8
     return total
+
+
+def _unknown(target: torch.Tensor) -> torch.Tensor:
+    """Give where the class is unknown, and where it is some tissue of the brain: (N, 2, ...)."""
+    return torch.stack((target == UNKNOWN, target == BRAIN), dim=1).float()
 
 
 def _distance(
@@ -108,7 +114,8 @@ def _distance(
     """Mean squared distance of the logits to +-size."""
     squares = (logits - (2 * share - 1) * size) ** 2
     if unknown is not None:
-        squares = torch.cat((squares[:, :-1] * ~unknown, squares[:, -1:]), dim=1)
+        known = 1 - unknown.sum(1, keepdim=True)
+        squares = torch.cat((squares[:, :-1] * known, squares[:, -1:]), dim=1)
     return squares.mean()
 
 
@@ -122,8 +129,9 @@ def _cross_entropy(
     weighted = torch.cat((share[:, :-1], share[:, -1:] * lesion_weight), dim=1)
     total, weight = -(weighted * log_probability).sum(), weighted.sum()
     if unknown is not None:
-        together = torch.logsumexp(log_probability[:, :-1], dim=1, keepdim=True)
-        total = total - (together * unknown).sum()
+        anything = torch.logsumexp(log_probability[:, :-1], dim=1)
+        tissue = torch.logsumexp(log_probability[:, 1:-1], dim=1)
+        total = total - (anything * unknown[:, 0] + tissue * unknown[:, 1]).sum()
         weight = weight + unknown.sum()
     return total / weight
 
@@ -133,16 +141,24 @@ def _dice_loss(
     share: torch.Tensor,
     unknown: torch.Tensor | None,
     config: LossConfig,
+    reduction: int = 1,
 ) -> torch.Tensor:
-    """1 - Dice, averaged over classes (the lesion weighed) and samples."""
+    """1 - Dice, averaged over classes (the lesion weighed) and samples.
+
+    `reduction` is how many voxels of the image make one here.
+    """
     hit = (probability * share).sum(SPATIAL)[:, 1:]
     predicted = probability.sum(SPATIAL)[:, 1:]
     true = share.sum(SPATIAL)[:, 1:]
+    smooth = torch.full_like(true, SMOOTH)
+    # Of a sample without lesion the Dice of few voxels says as little as that of many, and teaches
+    # nothing; with more smoothing each false voxel counts.
+    smooth[:, -1] = torch.where(true[:, -1] == 0, config.empty_smooth_vox / reduction, SMOOTH)
     false_positive = torch.full_like(hit[:1], 0.5)
     false_negative = torch.full_like(hit[:1], 0.5)
     false_positive[:, -1], false_negative[:, -1] = config.tversky
-    overlap = (hit + SMOOTH) / (
-        hit + false_positive * (predicted - hit) + false_negative * (true - hit) + SMOOTH
+    overlap = (hit + smooth) / (
+        hit + false_positive * (predicted - hit) + false_negative * (true - hit) + smooth
     )
     importance = torch.ones_like(hit)
     importance[:, -1] = config.lesion_dice_weight

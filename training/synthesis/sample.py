@@ -122,14 +122,14 @@ def draw_synthetic(rng: np.random.Generator, sources: Sources, config: TrainConf
             rng, len(sources.table.class_names), sources.sequences, config.contrast
         ),
         texture=draw_lesion_texture(rng),
-        warp=draw_warp(rng, subject.first.shape, _brain_centre(subject), config.spatial),
+        warp=draw_warp(rng, subject.first.shape, brain_centre(subject), config.spatial),
         scanner=draw_scanner(rng, config.intensity),
         ageing=draw_ageing(rng, config.ageing),
         cut=draw_cut(rng, config.spatial),
     )
 
 
-def _brain_centre(subject: Subject) -> FloatArray:
+def brain_centre(subject: Subject) -> FloatArray:
     """Voxel of the head where MNI has the middle of the brain."""
     to_voxel = np.linalg.inv(subject.to_mni @ subject.affine)
     return np.asarray((to_voxel @ [*BRAIN_MIDDLE_MM, 1.0])[:3], dtype=np.float32)

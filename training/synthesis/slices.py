@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from strokeseg.arrays import FloatArray
 from strokeseg.images.intensity import Normalisation
-from strokeseg.training.data.pairs import UNKNOWN
+from strokeseg.training.data.pairs import BRAIN
 from strokeseg.training.data.slices import PLANES, SPACING_MM, Slices
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.synthesis.field_of_view import Cut, apply_cut, draw_cut
@@ -117,10 +117,10 @@ def build_slice(
     image = apply_scanner(image, brain, params.scanner, config.intensity)
     if params.masked:
         image = image * dilate(brain, 1)
-    target = torch.where(brain, UNKNOWN, 0).to(torch.uint8)
+    target = torch.where(brain, BRAIN, 0).to(torch.uint8)
     target[mask & brain] = 1 if config.lesion_only else 5
     if config.lesion_only:
-        target[target == UNKNOWN] = 0
+        target[target == BRAIN] = 0
     image, target = apply_cut(image, target, params.cut)
     return normalise(image, cast(Normalisation, config.intensity.normalisation)), target
 

@@ -1,1 +1,4 @@
-"""How a network is measured while it learns, and before it is given away."""
+"""How a network is measured while it learns, and before it is given away.
+
+It decides as `strokeseg.prediction` does. Start with `cases`, then `scoring`.
+"""

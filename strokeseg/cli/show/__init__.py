@@ -1,1 +1,4 @@
-"""What a person sees on the terminal; rich lives here alone."""
+"""What a person sees on the terminal; rich lives here alone.
+
+The commands call it. Start with `lines`.
+"""

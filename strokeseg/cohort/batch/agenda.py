@@ -10,7 +10,7 @@ from strokeseg.cohort.cases.case import Case
 _PAUSE_S = 2.0
 
 
-class Agenda:
+class CaseQueue:
     """Hands out cases in order; those that were busy come back at the end, after a pause.
 
     Parameters

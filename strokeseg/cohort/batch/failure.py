@@ -10,9 +10,9 @@ from strokeseg.cohort.batch.resume import check_inside
 from strokeseg.cohort.cases.case import Case
 from strokeseg.errors import StrokesegError
 from strokeseg.files.json_files import write_json
-from strokeseg.prediction.record import SCHEMA
-from strokeseg.results.anonymous import Veil
+from strokeseg.results.anonymous import Redactor
 from strokeseg.results.archive import error_path
+from strokeseg.results.record import SCHEMA
 
 
 def file_failure(case: Case, job: BatchJob, error: Exception, seconds: float) -> Outcome:
@@ -21,7 +21,7 @@ def file_failure(case: Case, job: BatchJob, error: Exception, seconds: float) ->
     Results of an earlier run stay as they are.
     """
     message, exit_code = describe_error(error)
-    veil = Veil.over(case.images, job.output) if job.anonymise else str
+    veil = Redactor.over(case.images, job.output) if job.anonymise else str
     message = veil(message)
     content: dict[str, Any] = {
         "schema": SCHEMA,

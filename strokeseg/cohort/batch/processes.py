@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from strokeseg.cohort.batch.agenda import Agenda
+from strokeseg.cohort.batch.agenda import CaseQueue
 from strokeseg.cohort.batch.job import BatchJob, Listener, Outcome
 from strokeseg.cohort.batch.worker import Worker
 from strokeseg.cohort.cases.case import Case
@@ -34,7 +34,7 @@ class _Member:
 
 
 def run_in_processes(
-    agenda: Agenda, job: BatchJob, jobs: int, hear: Listener
+    agenda: CaseQueue, job: BatchJob, jobs: int, hear: Listener
 ) -> Generator[Outcome]:
     """Do the cases in `jobs` processes, each with models of its own and its share of the cores.
 
@@ -45,7 +45,7 @@ def run_in_processes(
     StrokesegError
         The models cannot be opened, or processes die before any case is done.
     """
-    crew = _Crew(_share(job, jobs), hear)
+    crew = _ProcessPool(_share(job, jobs), hear)
     deaths: dict[str, int] = {}
     proven = False
     try:
@@ -86,7 +86,7 @@ def _share(job: BatchJob, jobs: int) -> BatchJob:
     return replace(job, hardware=hardware)
 
 
-class _Crew:
+class _ProcessPool:
     """The processes of a batch."""
 
     def __init__(self, job: BatchJob, hear: Listener) -> None:
@@ -96,7 +96,7 @@ class _Crew:
         # Not forked: engines have threads, which a fork would lose.
         self._context = multiprocessing.get_context("spawn")
 
-    def give_out(self, agenda: Agenda, jobs: int) -> None:
+    def give_out(self, agenda: CaseQueue, jobs: int) -> None:
         """Give each idle process a case, start what is missing, end what is not needed."""
         while len(self.members) < jobs and len(self.members) < len(agenda) + self._busy():
             self.members.append(self._start())

@@ -3,9 +3,8 @@
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from strokeseg.cohort.batch.job import BatchJob
 from strokeseg.cohort.cases.case import Case
@@ -18,13 +17,15 @@ from strokeseg.images.filetype import header_and_voxels
 from strokeseg.images.stream import require_file
 from strokeseg.results.archive import error_path
 from strokeseg.results.output_names import KINDS, OutputNames
+from strokeseg.results.record import InputRecord, LeftOutRecord, Record
 
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
 NEW = "new"
+_OTHER_KIND = "its record is of another kind"
 
 
 @dataclass(frozen=True)
-class Look:
+class ResumeCheck:
     """What was found of a case: why it has to be done (None: all is there), and its inputs.
 
     `digests` is the sha256 of each input file by modality, as a record has them, taken before the
@@ -36,7 +37,7 @@ class Look:
     pairs: Mapping[str, str]
 
 
-def look_at(case: Case, job: BatchJob) -> Look:
+def look_at(case: Case, job: BatchJob) -> ResumeCheck:
     """Compare a case's record with what would make it now, with its files and with its inputs.
 
     Engine, device, number of threads and limit of memory may differ, as results do not depend on
@@ -57,7 +58,7 @@ def look_at(case: Case, job: BatchJob) -> Look:
         for name, path in case.images.items()
         if (other := _other_half(path)) is not None
     }
-    return Look(_find_reason(case, job, digests, pairs), digests, pairs)
+    return ResumeCheck(_find_reason(case, job, digests, pairs), digests, pairs)
 
 
 def _find_reason(
@@ -71,48 +72,49 @@ def _find_reason(
     if is_link_out(names.record, job.output):
         return "its record was a link that leads out of OUTPUT"
     try:
-        record = read_json(names.record)
-        return _find_difference(record, case, job, (digests, pairs)) or _find_damage(
-            record, names, job.output
-        )
+        record = Record.read(read_json(names.record))
     except StrokesegError:
         return "its record is damaged"
-    except (KeyError, TypeError, AttributeError):  # it lacks something, or has it in another form
-        return "its record is of another kind"
+    return _find_difference(record, case, job, (digests, pairs)) or _find_damage(
+        record, names, job.output
+    )
 
 
 def _find_difference(
-    record: Mapping[str, Any],
+    record: Record,
     case: Case,
     job: BatchJob,
     inputs: tuple[Mapping[str, str], Mapping[str, str]],
 ) -> str | None:
     """Compare a record with what would be written now."""
-    if record["strokeseg"] != job.version:
-        return f"strokeseg was {record['strokeseg']}"
-    if record.get("case") != case.name:
+    if None in (record.strokeseg, record.options, record.kinds, record.files):
+        return _OTHER_KIND
+    if record.strokeseg != job.version:
+        return f"strokeseg was {record.strokeseg}"
+    if record.case != case.name:
         return "it was another case"
-    if record.get("anonymised", False) is not job.anonymise:
+    if record.anonymised is not job.anonymise:
         return "it was not anonymised" if job.anonymise else "it was anonymised"
-    models = [(m["sha256"], m.get("config_sha256"), m["precision"]) for m in record["models"]]
+    models = [(m.sha256, m.config_sha256, m.precision) for m in record.models]
     if models != [(p.sha256, p.config_sha256, job.hardware.precision) for p in job.prints]:
         return "the model was another"
-    memory = record.get("memory") or {}  # records of 0.1.0 have none
-    if memory.get("window_reduced") and memory["limit_bytes"] != job.hardware.max_memory_bytes:
+    memory = record.memory or {}  # records of 0.1.0 have none
+    if memory.get("window_reduced") and memory.get("limit_bytes") != job.hardware.max_memory_bytes:
         return "its window was smaller, to hold another --max-memory"
-    if record["options"] != job.options.as_record() or record["kinds"] != sorted(job.kinds):
+    if record.options != job.options.as_record() or record.kinds != tuple(sorted(job.kinds)):
         return "the options were others"
-    found = {**record["inputs"], **record.get("left_out", {})}
-    seen = ({n: i["sha256"] for n, i in found.items()}, _pairs_of(found))
+    found: Mapping[str, InputRecord | LeftOutRecord] = {**record.inputs, **record.left_out}
+    pairs = {name: i.pair_sha256 for name, i in found.items() if i.pair_sha256 is not None}
+    seen = ({name: i.sha256 for name, i in found.items()}, pairs)
     return None if seen == inputs else "the inputs were others"
 
 
-def _find_damage(record: Mapping[str, Any], names: OutputNames, output: Path) -> str | None:
+def _find_damage(record: Record, names: OutputNames, output: Path) -> str | None:
     """Compare the outputs with the checksums in their record."""
-    files = record["files"]
-    expected = {path.name: path for path in names.chosen(record["kinds"])[:-1]}
-    if not isinstance(files, dict) or files.keys() != expected.keys():
-        return "its record is of another kind"
+    files = record.files or {}
+    expected = {path.name: path for path in names.chosen(record.kinds or ())[:-1]}
+    if files.keys() != expected.keys():
+        return _OTHER_KIND
     for name, path in expected.items():
         if is_link_out(path, output):
             return f"{name} was a link that leads out of OUTPUT"
@@ -123,24 +125,22 @@ def _find_damage(record: Mapping[str, Any], names: OutputNames, output: Path) ->
     return None
 
 
-def _pairs_of(inputs: Mapping[str, Any]) -> dict[str, str]:
-    return {name: i["pair_sha256"] for name, i in inputs.items() if "pair_sha256" in i}
-
-
-def describe_more(
-    record: Mapping[str, Any], case: Case, job: BatchJob, look: Look
-) -> dict[str, Any]:
+def describe_more(record: Record, case: Case, job: BatchJob, look: ResumeCheck) -> Record:
     """Add to a record what only a batch knows and the next one asks for."""
-    inputs = {
-        name: i | ({"pair_sha256": look.pairs[name]} if name in look.pairs else {})
-        for name, i in record["inputs"].items()
-    }
-    models = [
-        {**m, "config_sha256": p.config_sha256}
-        for m, p in zip(record["models"], job.prints, strict=True)
-    ]
-    truth = _truth_of(case)
-    return {**record, "inputs": inputs, "models": models, "case": case.name, "truth": truth}
+    inputs = {n: replace(i, pair_sha256=look.pairs.get(n)) for n, i in record.inputs.items()}
+    left_out = {n: replace(i, pair_sha256=look.pairs.get(n)) for n, i in record.left_out.items()}
+    models = tuple(
+        replace(m, config_sha256=p.config_sha256)
+        for m, p in zip(record.models, job.prints, strict=True)
+    )
+    return replace(
+        record,
+        inputs=inputs,
+        left_out=left_out,
+        models=models,
+        case=case.name,
+        truth=_truth_of(case),
+    )
 
 
 def check_inside(names: OutputNames, output: Path) -> None:

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from strokeseg.cohort.batch.agenda import Agenda
+from strokeseg.cohort.batch.agenda import CaseQueue
 from strokeseg.cohort.batch.claims import Claims
 from strokeseg.cohort.batch.job import BatchJob, Listener, Outcome, shared_folders, with_models
 from strokeseg.cohort.batch.processes import run_in_processes
@@ -22,7 +22,7 @@ _GLANCE_S = 0.2
 
 
 @dataclass(frozen=True)
-class Place:
+class Runner:
     """Where the cases run: here in one process or several, or on a cluster.
 
     Parameters
@@ -67,7 +67,7 @@ class Place:
 
 
 def run_cases(
-    cases: Sequence[Case], job: BatchJob, place: Place, hear: Listener
+    cases: Sequence[Case], job: BatchJob, place: Runner, hear: Listener
 ) -> tuple[Outcome, ...]:
     """Do every case; failures are among the outcomes, which come in the order of the cases.
 
@@ -79,7 +79,7 @@ def run_cases(
         The models cannot be opened, or the cluster is gone.
     """
     outcomes: list[Outcome] = []
-    agenda = Agenda(cases, hear)
+    agenda = CaseQueue(cases, hear)
     try:
         with closing(_outcomes(agenda, job, place, hear)) as ended:
             for outcome in ended:
@@ -97,7 +97,9 @@ def run_cases(
     return tuple(sorted(outcomes, key=lambda outcome: order[outcome.case]))
 
 
-def _outcomes(agenda: Agenda, job: BatchJob, place: Place, hear: Listener) -> Generator[Outcome]:
+def _outcomes(
+    agenda: CaseQueue, job: BatchJob, place: Runner, hear: Listener
+) -> Generator[Outcome]:
     if not place.is_here:
         from strokeseg.cohort.batch.cluster.drive import run_on_dask
 
@@ -107,7 +109,7 @@ def _outcomes(agenda: Agenda, job: BatchJob, place: Place, hear: Listener) -> Ge
     return run_here(agenda, job, hear)
 
 
-def run_here(agenda: Agenda, job: BatchJob, hear: Listener) -> Generator[Outcome]:
+def run_here(agenda: CaseQueue, job: BatchJob, hear: Listener) -> Generator[Outcome]:
     """Do the cases in this process, the next one read and the last one saved meanwhile.
 
     At most three cases are in memory: one being read, one in the network, one being saved. Where
@@ -158,7 +160,7 @@ def run_here(agenda: Agenda, job: BatchJob, hear: Listener) -> Generator[Outcome
         worker.close()
 
 
-def _one_by_one(agenda: Agenda, worker: Worker) -> Generator[Outcome]:
+def _one_by_one(agenda: CaseQueue, worker: Worker) -> Generator[Outcome]:
     while len(agenda):
         case = agenda.take()
         if case is None:
@@ -172,7 +174,7 @@ def _one_by_one(agenda: Agenda, worker: Worker) -> Generator[Outcome]:
 
 
 def _read_next(
-    reader: ThreadPoolExecutor, worker: Worker, agenda: Agenda
+    reader: ThreadPoolExecutor, worker: Worker, agenda: CaseQueue
 ) -> tuple[Case, Future[Ready | Outcome]] | None:
     case = agenda.take()
     return None if case is None else (case, reader.submit(worker.prepare, case))

@@ -14,7 +14,7 @@ from strokeseg.cohort.batch.failure import file_failure
 from strokeseg.cohort.batch.job import BatchJob, Listener, Outcome, Silent, print_of
 from strokeseg.cohort.batch.resume import (
     NEW,
-    Look,
+    ResumeCheck,
     amend_truth,
     check_inside,
     describe_more,
@@ -36,6 +36,7 @@ from strokeseg.machine import at_most
 from strokeseg.models.loading import LoadedModel, check_compatible, load_model
 from strokeseg.prediction.pipeline import predict
 from strokeseg.results.archive import error_path
+from strokeseg.results.record import Record
 from strokeseg.results.result import Result
 
 
@@ -45,7 +46,7 @@ class Ready:
 
     case: Case
     images: Mapping[str, Volume | Path]
-    look: Look
+    look: ResumeCheck
     seconds: float
 
 
@@ -55,7 +56,7 @@ class Segmented:
 
     case: Case
     result: Result
-    look: Look
+    look: ResumeCheck
     seconds: float
 
 
@@ -173,16 +174,17 @@ class Worker:
                 progress=_CaseProgress(case.name, self._hear, self._should_stop),
             )
             _check_unchanged(result, ready.look)
-            record = describe_more(result.record, case, self.job, ready.look)
-            seconds = record["seconds"]
-            record["seconds"] = {**seconds, "read": ready.seconds + seconds["read"]}
+            record = describe_more(Record.read(result.record), case, self.job, ready.look)
+            seconds = dict(record.seconds or {})
+            seconds["read"] = ready.seconds + seconds.get("read", 0.0)
+            record = replace(record, seconds=seconds)
         except Interrupted:
             self._claims.release(_key(case))
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs this case alone
             return self._fail(case, error, ready.seconds + time.perf_counter() - started)
         spent = ready.seconds + time.perf_counter() - started
-        return Segmented(case, replace(result, record=record), ready.look, spent)
+        return Segmented(case, replace(result, record=record.write()), ready.look, spent)
 
     def save(self, segmented: Segmented) -> Outcome:
         """Write the results, and take away the error file of an earlier try."""
@@ -275,17 +277,17 @@ class _CaseProgress:
             raise Interrupted(f"{self._case}: stopped; nothing of it was written")
 
 
-def _check_unchanged(result: Result, look: Look) -> None:
+def _check_unchanged(result: Result, look: ResumeCheck) -> None:
     """Refuse a result whose inputs are no longer those that were read."""
-    for name, found in result.record["inputs"].items():
-        if found["sha256"] is None:
+    for name, found in Record.read(result.record).inputs.items():
+        if found.sha256 is None:
             raise InputNotFoundError(
-                f"{found['path']}: vanished while it was being segmented; put it back and run this "
+                f"{found.path}: vanished while it was being segmented; put it back and run this "
                 "case again"
             )
-        if found["sha256"] != look.digests[name]:
+        if found.sha256 != look.digests[name]:
             raise DataError(
-                f"{found['path']} was changed while it was being segmented; run this case again"
+                f"{found.path} was changed while it was being segmented; run this case again"
             )
 
 

@@ -8,7 +8,7 @@ from strokeseg.cohort.cases.case import Case
 from strokeseg.cohort.cases.case_names import check_name
 from strokeseg.cohort.cases.diffusion import Diffusion, diffusion_of
 from strokeseg.cohort.cases.findings import Findings, cut_short
-from strokeseg.cohort.cases.sorting import Pile, Sorter, choose_images, take_series
+from strokeseg.cohort.cases.sorting import SortedImages, Sorter, choose_images, take_series
 from strokeseg.errors import InputNotFoundError, UsageError
 from strokeseg.images.listing import list_folders, list_images
 from strokeseg.images.modalities import order_modalities
@@ -120,9 +120,11 @@ def _sessions_of(root: Path, subject: str) -> dict[str, list[str]]:
     return piles or {subject: []}
 
 
-def _sort(folder: Path, files: Sequence[str], sorter: Sorter, inherited: Sequence[Path]) -> Pile:
+def _sort(
+    folder: Path, files: Sequence[str], sorter: Sorter, inherited: Sequence[Path]
+) -> SortedImages:
     """Sort the images of one case."""
-    pile = Pile()
+    pile = SortedImages()
     for file in files:
         parts = file.split("/")
         if len(parts) == 2 and parts[0] in _READ:

@@ -12,7 +12,7 @@ from strokeseg.cohort.cases.findings import Findings, cut_short
 from strokeseg.cohort.cases.image_names import case_of_claimed, read_name
 from strokeseg.cohort.cases.patterns import Pattern
 from strokeseg.cohort.cases.sorting import (
-    Pile,
+    SortedImages,
     Sorter,
     choose_images,
     choose_truth,
@@ -82,7 +82,7 @@ def find_in_folder(root: Path, sorter: Sorter, findings: Findings) -> tuple[Case
     return tuple(cases)
 
 
-def _piles_of_folders(root: Path, sorter: Sorter, findings: Findings) -> dict[str, Pile]:
+def _piles_of_folders(root: Path, sorter: Sorter, findings: Findings) -> dict[str, SortedImages]:
     """Sort the images of every folder below the root."""
     piles = {}
     for name in list_folders(root):
@@ -107,7 +107,7 @@ def _piles_of_folders(root: Path, sorter: Sorter, findings: Findings) -> dict[st
     return piles
 
 
-def _take_dicom(pile: Pile, folder: Path, findings: Findings) -> None:
+def _take_dicom(pile: SortedImages, folder: Path, findings: Findings) -> None:
     """Take DICOM folders and zips of a case without images, where names tell what is in them."""
     inside = [*list_folders(folder), *sorted(path.name for path in folder.glob("*.zip"))]
     for name in inside:
@@ -121,17 +121,17 @@ def _take_dicom(pile: Pile, folder: Path, findings: Findings) -> None:
         findings.note(_UNTOLD, folder.name)
 
 
-def _piles_of_files(root: Path, sorter: Sorter, findings: Findings) -> dict[str, Pile]:
+def _piles_of_files(root: Path, sorter: Sorter, findings: Findings) -> dict[str, SortedImages]:
     """Sort the images that lie in the root itself, by whose they are."""
-    piles: dict[str, Pile] = {}
+    piles: dict[str, SortedImages] = {}
     unknown = []
     files, twins = without_twins(list_images(root, deep=False))
     for left, taken in twins.items():
         findings.note(TWINS, f"{left} (taken: {taken})")
     for file in files:
-        pile = Pile()
+        pile = SortedImages()
         key = _key(file, sorter.add(pile, root, file))
-        whole = piles.setdefault(key or root.name, Pile())
+        whole = piles.setdefault(key or root.name, SortedImages())
         for modality, files in pile.scans.items():
             whole.scans.setdefault(modality, []).extend(files)
         whole.masks += pile.masks
@@ -156,7 +156,7 @@ def _piles_of_files(root: Path, sorter: Sorter, findings: Findings) -> dict[str,
     return found
 
 
-def _series_of_one(piles: Mapping[str, Pile]) -> list[list[str]]:
+def _series_of_one(piles: Mapping[str, SortedImages]) -> list[list[str]]:
     """Find loose cases whose names differ in a last number alone, and that share a modality."""
     alike: dict[tuple[str, str], list[str]] = {}
     for name, pile in piles.items():
@@ -173,13 +173,15 @@ def _key(file: str, claim: Pattern | None) -> str:
     return read_name(plain_name(file)).case
 
 
-def _loose_case(root: Path, name: str, pile: Pile, sorter: Sorter, findings: Findings) -> Case:
+def _loose_case(
+    root: Path, name: str, pile: SortedImages, sorter: Sorter, findings: Findings
+) -> Case:
     images = choose_images(name, root, pile, sorter, findings)
     return _case(name, root, images, pile, findings)
 
 
 def _case(
-    name: str, folder: Path, images: Mapping[str, Path], pile: Pile, findings: Findings
+    name: str, folder: Path, images: Mapping[str, Path], pile: SortedImages, findings: Findings
 ) -> Case:
     check_name(name, str(folder))
     truth = choose_truth(name, folder, pile, findings)
@@ -208,7 +210,7 @@ def _is_result(folder: Path) -> bool:
     )
 
 
-def _why(name: str, pile: Pile) -> str:
+def _why(name: str, pile: SortedImages) -> str:
     """Say what a folder without scans does hold."""
     if pile.raw:
         return f"{name} (a raw diffusion series alone)"
@@ -217,9 +219,9 @@ def _why(name: str, pile: Pile) -> str:
     return name
 
 
-def _scans(pile: Pile) -> list[str]:
+def _scans(pile: SortedImages) -> list[str]:
     return [file for files in pile.scans.values() for file in files]
 
 
-def _files_of(piles: Mapping[str, Pile]) -> list[str]:
+def _files_of(piles: Mapping[str, SortedImages]) -> list[str]:
     return [file for pile in piles.values() for file in _scans(pile)]

@@ -50,14 +50,6 @@ class _Token:
     meaning: Meaning | None
 
 
-def guess_modality(name: str) -> str | None:
-    """Tell the modality of a file from its name: one of `MODALITIES`, or None.
-
-    Masks, label maps and other things made from a scan have none.
-    """
-    return read_name(name).modality
-
-
 def read_name(name: str) -> Reading:
     """Tell what a file shows from its name, without its folder, with or without its ending.
 

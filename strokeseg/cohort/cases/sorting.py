@@ -21,7 +21,7 @@ RAW_DIFFUSION = "raw diffusion series (many volumes, with .bval) beside a DWI we
 
 
 @dataclass
-class Pile:
+class SortedImages:
     """The images of one case, sorted by what they are; paths are relative to its folder.
 
     Attributes
@@ -88,13 +88,13 @@ class Sorter:
         )
 
     def add(
-        self, pile: Pile, folder: Path, relative: str, *, alone: bool = False
+        self, pile: SortedImages, folder: Path, relative: str, *, alone: bool = False
     ) -> Pattern | None:
         """Put a file on the pile where it belongs; gives the pattern that claims it.
 
         Parameters
         ----------
-        pile : Pile
+        pile : SortedImages
             The images of its case.
         folder : Path
             What `relative` is relative to.
@@ -127,7 +127,7 @@ class Sorter:
             pile.passed.add(modality)
         return None
 
-    def _add_guessed(self, pile: Pile, folder: Path, relative: str, modality: str) -> None:
+    def _add_guessed(self, pile: SortedImages, folder: Path, relative: str, modality: str) -> None:
         kind = diffusion_of(folder / relative) if modality == "dwi" else Diffusion.IMAGE
         if kind is Diffusion.IMAGE:
             pile.scans.setdefault(modality, []).append(relative)
@@ -135,7 +135,7 @@ class Sorter:
             pile.raw.append(relative)
 
 
-def take_series(pile: Pile, folder: Path, sorter: Sorter) -> None:
+def take_series(pile: SortedImages, folder: Path, sorter: Sorter) -> None:
     """Take raw diffusion series as DWI where there is no diffusion-weighted image beside them.
 
     The trace image is made when the case is read; one whose b-values cannot be read stays raw.
@@ -148,7 +148,7 @@ def take_series(pile: Pile, folder: Path, sorter: Sorter) -> None:
         pile.raw = [file for file in pile.raw if file not in usable]
 
 
-def sort_files(folder: Path, files: Sequence[str], sorter: Sorter) -> Pile:
+def sort_files(folder: Path, files: Sequence[str], sorter: Sorter) -> SortedImages:
     """Sort the images of a case that has a folder of its own.
 
     Parameters
@@ -160,7 +160,7 @@ def sort_files(folder: Path, files: Sequence[str], sorter: Sorter) -> Pile:
     sorter : Sorter
         What the user says about names.
     """
-    pile = Pile()
+    pile = SortedImages()
     files, pile.twins = without_twins(files)
     beside = Counter(file.rpartition("/")[0] for file in files)
     for file in files:
@@ -170,7 +170,7 @@ def sort_files(folder: Path, files: Sequence[str], sorter: Sorter) -> Pile:
 
 
 def choose_images(
-    case: str, folder: Path, pile: Pile, sorter: Sorter, findings: Findings
+    case: str, folder: Path, pile: SortedImages, sorter: Sorter, findings: Findings
 ) -> Mapping[str, Path]:
     """Take the one file of each modality; more than one is kept as an ambiguity.
 
@@ -198,7 +198,7 @@ def choose_images(
     return images
 
 
-def choose_truth(case: str, folder: Path, pile: Pile, findings: Findings) -> Path | None:
+def choose_truth(case: str, folder: Path, pile: SortedImages, findings: Findings) -> Path | None:
     """Take the one mask of a lesion; of several, the one that says so in its name, else none."""
     masks = pile.masks
     if len(masks) > 1:

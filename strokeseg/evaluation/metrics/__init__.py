@@ -1,1 +1,4 @@
-"""Metrics of a mask against the truth, on arrays alone."""
+"""Metrics of a mask against the truth, on arrays alone.
+
+Start with `case_metrics`; `voxels` has Dice.
+"""

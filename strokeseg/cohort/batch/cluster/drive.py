@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from strokeseg.cohort.batch.agenda import Agenda
+from strokeseg.cohort.batch.agenda import CaseQueue
 from strokeseg.cohort.batch.cluster.connection import Connection
 from strokeseg.cohort.batch.cluster.task import ROOM, run_task, stop_run, topic_of
 from strokeseg.cohort.batch.job import BatchJob, Listener, Outcome
@@ -25,7 +25,7 @@ _LOSSES = 5
 
 
 def run_on_dask(
-    agenda: Agenda,
+    agenda: CaseQueue,
     job: BatchJob,
     hear: Listener,
     *,
@@ -66,7 +66,7 @@ class _Drive:
     """Hands out cases so that every worker has enough to do and no more than it has room for."""
 
     def __init__(
-        self, connection: Connection, agenda: Agenda, job: BatchJob, hear: Listener
+        self, connection: Connection, agenda: CaseQueue, job: BatchJob, hear: Listener
     ) -> None:
         self._connection = connection
         self._agenda = agenda

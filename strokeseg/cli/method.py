@@ -1,0 +1,60 @@
+"""The options of what is seen of scans, and how several become one answer."""
+
+from typing import Annotated
+
+import typer
+
+from strokeseg.cli.arguments import METHOD
+from strokeseg.errors import UsageError
+
+SeenField = Annotated[
+    str | None,
+    typer.Option(
+        "--field-of-view",
+        metavar="brain|whole",
+        rich_help_panel=METHOD,
+        help="Find the brain first and see that alone, or all that a scan shows; else the model's.",
+        show_default=False,
+    ),
+]
+FusionName = Annotated[
+    str | None,
+    typer.Option(
+        "--fusion",
+        metavar="RULE",
+        rich_help_panel=METHOD,
+        help="How several scans become one: mean_logits, noisy_or, best_two or pooled; else the "
+        "model's.",
+        show_default=False,
+    ),
+]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weight",
+        metavar="NAME=NUMBER",
+        rich_help_panel=METHOD,
+        help="How much a scan counts beside the others, such as flair=2; may be repeated.",
+    ),
+]
+
+
+def weights_of(pairs: list[str] | None) -> tuple[tuple[str, float], ...]:
+    """Read NAME=NUMBER pairs.
+
+    Raises
+    ------
+    UsageError
+        If one is of another form, or names a scan twice.
+    """
+    weights: dict[str, float] = {}
+    for pair in pairs or []:
+        name, separator, text = pair.partition("=")
+        try:
+            number = float(text)
+        except ValueError:
+            separator = ""
+        if not separator or not name or name in weights:
+            raise UsageError(f"--weight {pair}: give NAME=NUMBER once a scan, such as flair=2")
+        weights[name] = number
+    return tuple(weights.items())

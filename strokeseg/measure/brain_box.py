@@ -1,0 +1,107 @@
+"""The box of a brain in an image, from what a network takes for tissue there; pure geometry.
+
+The tissue of a first look may go on into face and neck. No brain is longer than some 200 mm, nor is
+it taller than 170 mm; what exceeds that is cut off at the end that is further from the brain's
+white matter, the lower one unless it is plain that the scan is upside down.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from strokeseg.arrays import AffineArray, BoolArray, LabelArray
+from strokeseg.measure.components import Box, bounding_box
+from strokeseg.space.grid import Grid
+
+LONGEST_MM = 210.0
+TALLEST_MM = 170.0
+# Of an axis longer than any brain it is known that it reaches beyond the brain.
+BEYOND_BRAIN_MM = 200.0
+# Upside down is a scan whose white matter is this much nearer to its lower end.
+UPSIDE_DOWN = 0.6
+LEAST_BRAIN_ML = 200.0
+UP = 2
+
+
+def tissue_piece(labels: LabelArray) -> BoolArray:
+    """Give the largest face-connected piece of what is not background, all False for none."""
+    pieces, count = ndimage.label(labels > 0)
+    if count == 0:
+        return np.zeros(labels.shape, np.bool_)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.asarray(pieces == sizes.argmax())
+
+
+def brain_box(labels: LabelArray, grid: Grid, white: int) -> Box | None:
+    """Find the box around the brain in a network's label map.
+
+    Parameters
+    ----------
+    labels : (I, J, K) uint8 array
+        Classes on a RAS grid; 0 is background.
+    grid : Grid
+        Of `labels`.
+    white : int
+        The class of white matter, which is where the brain is and nowhere else in such a bulk.
+
+    Returns
+    -------
+    tuple of three slices, or None
+        None where less than 200 ml of tissue hang together.
+    """
+    piece = tissue_piece(labels)
+    box = bounding_box(piece)
+    if box is None or np.count_nonzero(piece) * grid.voxel_volume_ml < LEAST_BRAIN_ML:
+        return None
+    middle = _middle((labels == white) & piece) or _middle(piece)
+    sides = [
+        _shortened(side, middle[axis], size_mm, axis)
+        for axis, (side, size_mm) in enumerate(zip(box, grid.voxel_size_mm, strict=True))
+    ]
+    return sides[0], sides[1], sides[2]
+
+
+def _middle(mask: BoolArray) -> tuple[float, ...]:
+    """Give the median place of a mask's voxels along each axis; nothing where it is empty."""
+    places = np.nonzero(mask)
+    return tuple(float(np.median(p)) for p in places) if places[0].size else ()
+
+
+def _shortened(side: slice, middle: float, size_mm: float, axis: int) -> slice:
+    """Cut what is longer than any brain off at the end that is further from the middle."""
+    length_mm = (side.stop - side.start) * size_mm
+    most_mm = TALLEST_MM if axis == UP else LONGEST_MM
+    if length_mm <= max(most_mm, BEYOND_BRAIN_MM):
+        return side
+    kept = round(most_mm / size_mm)
+    below, above = middle - side.start, side.stop - 1 - middle
+    if below < (UPSIDE_DOWN if axis == UP else 1.0) * above:
+        return slice(side.start, side.start + kept)
+    return slice(side.stop - kept, side.stop)
+
+
+def widened(box: Box, by_mm: float, grid: Grid) -> Box:
+    """Widen a box on every side, as far as the grid reaches."""
+    i, j, k = (
+        slice(max(s.start - _steps(by_mm, mm), 0), min(s.stop + _steps(by_mm, mm), size))
+        for s, mm, size in zip(box, grid.voxel_size_mm, grid.shape, strict=True)
+    )
+    return i, j, k
+
+
+def _steps(length_mm: float, voxel_mm: float) -> int:
+    return int(np.ceil(length_mm / voxel_mm - 1e-6))
+
+
+def moved(box: Box, outer: Box) -> Box:
+    """Give a box within another one in the voxels that the other one counts in."""
+    i, j, k = (slice(a.start + b.start, a.stop + b.start) for a, b in zip(box, outer, strict=True))
+    return i, j, k
+
+
+def grid_of(box: Box, grid: Grid) -> Grid:
+    """Give the grid of a box of voxels."""
+    affine: AffineArray = grid.affine.copy()
+    affine[:3, 3] = (grid.affine @ [*(s.start for s in box), 1.0])[:3]
+    i, j, k = (s.stop - s.start for s in box)
+    return Grid((i, j, k), affine)
