@@ -3,6 +3,7 @@
 It carries what the source says of patient and study, as a viewer or archive needs it.
 """
 
+import warnings
 import zipfile
 from collections.abc import Sequence
 from io import BytesIO
@@ -19,6 +20,7 @@ from strokeseg.space.grid import Grid
 
 if TYPE_CHECKING:
     from highdicom import Volume
+    from highdicom.seg import Segmentation
     from pydicom import Dataset
 
 # What every DICOM has to have, be it empty.
@@ -56,12 +58,24 @@ def write_seg(path: Path, mask: BoolArray, grid: Grid, source: Path, models: Seq
         highdicom is not installed.
     """
     try:
-        import highdicom as hd
-        from pydicom.uid import generate_uid
+        import highdicom  # noqa: F401
     except ImportError as error:
         raise EngineError("--save dicom needs highdicom: pip install 'strokeseg[dicom]'") from error
-    images = _source_images(source, grid)
-    volume = _volume(mask, grid, images[0])
+    with warnings.catch_warnings():
+        # Both libraries quote what they find odd, such as a patient's name of one part.
+        warnings.simplefilter("ignore")
+        images = _source_images(source, grid)
+        made = _segmentation(_volume(mask, grid, images[0]), images, models)
+        made.save_as(path)
+
+
+def _segmentation(
+    volume: "Volume", images: "list[Dataset]", models: Sequence[str]
+) -> "Segmentation":
+    """Say of a mask what it shows, of which images, and who found it."""
+    import highdicom as hd
+    from pydicom.uid import generate_uid
+
     code = hd.sr.CodedConcept
     about = hd.AlgorithmIdentificationSequence(
         name=f"strokeseg {' + '.join(models)}"[:64],
@@ -76,7 +90,7 @@ def write_seg(path: Path, mask: BoolArray, grid: Grid, source: Path, models: Seq
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=about,
     )
-    made = hd.seg.Segmentation(
+    return hd.seg.Segmentation(
         source_images=images,
         pixel_array=volume,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
@@ -92,7 +106,6 @@ def write_seg(path: Path, mask: BoolArray, grid: Grid, source: Path, models: Seq
         omit_empty_frames=False,
         series_description="Stroke lesion (research)",
     )
-    made.save_as(path)
 
 
 def _source_images(source: Path, grid: Grid) -> "list[Dataset]":

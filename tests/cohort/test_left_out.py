@@ -75,6 +75,16 @@ def test_one_bad_extra_scan_is_left_out_and_told(case, job, tmp_path, name, memo
     assert run_all([bad], with_prints(job))["s1"].status == "done"
 
 
+def test_a_pair_of_files_that_was_left_out_is_known_by_both(case, job, tmp_path):
+    for half in ("hdr", "img"):
+        (tmp_path / f"s1_dwi.{half}").write_bytes(b"no scan")
+    bad = replace(case, images={**case.images, "dwi": tmp_path / "s1_dwi.hdr"})
+    assert run_all([bad], job)["s1"].status == "done"
+    assert run_all([bad], with_prints(job))["s1"].status == "skipped"
+    (tmp_path / "s1_dwi.img").write_bytes(b"another")
+    assert run_all([bad], with_prints(job))["s1"].status == "done"
+
+
 def test_strict_fails_the_case(case, job, tmp_path):
     bad = replace(case, images={**case.images, "dwi": series(tmp_path)})
     strict = with_prints(job, options=Options(tta=False, strict=True))

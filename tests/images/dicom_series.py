@@ -35,7 +35,7 @@ def made_series(folder):
         one.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         one.file_meta.MediaStorageSOPClassUID = one.SOPClassUID = MRImageStorage
         one.file_meta.MediaStorageSOPInstanceUID = one.SOPInstanceUID = generate_uid()
-        one.PatientName, one.PatientID, one.Modality = "Doe^Jane", "77", "MR"
+        one.PatientName, one.PatientID, one.Modality = "Doe", "77", "MR"
         one.StudyInstanceUID, one.SeriesInstanceUID, one.FrameOfReferenceUID = study, series, frame
         one.SeriesNumber, one.InstanceNumber, one.SeriesDescription = 4, number + 1, "t1_mprage"
         one.StudyDate, one.StudyTime, one.Manufacturer = "20200102", "101112", "None"
