@@ -114,7 +114,7 @@ def convert_dicom(source: Path, target: Path) -> tuple[Series, ...]:
             else:
                 folder, only = source.parent, ("-s", "y", str(source))
         words = [*_program(), "-z", "y", "-b", "y", "-ba", "y", "-f", "%s_%d", "-o", str(target)]
-        done = subprocess.run(  # noqa: S603  # nosec B603 - a list of words, no shell
+        done = subprocess.run(  # noqa: S603  # nosec B603 # a list of words, no shell
             [*words, *(only or (str(folder),))], capture_output=True, text=True, check=False
         )
     found = [path.name for path in sorted(target.iterdir()) if is_image_name(path.name)]
