@@ -27,7 +27,8 @@ ORDERS = {
     "cohort": (("cases", "bids_derivative"), ("batch", "fmriprep"), ("collect",)),
     "cohort.cases": (
         ("case", "diffusion", "lexicon", "patterns"),
-        ("case_names", "findings", "image_names", "pseudonyms"),
+        ("case_names", "hints", "image_names", "pseudonyms"),
+        ("findings",),
         ("sorting", "table", "told_scans"),
         ("bids",),
         ("folder",),
@@ -53,15 +54,15 @@ ORDERS = {
     ),
     "models.hub": (("cache", "errors", "guard", "progress"), ("download",)),
     "results": (
-        ("output_names", "record", "case_tables", "sidecars", "page", "outlining"),
+        ("output_names", "record", "case_tables", "dicom_seg", "sidecars", "page", "outlining"),
         ("archive", "anonymous", "lesion_numbers"),
         ("picture",),
         ("result",),
     ),
     "prediction": (
-        ("options", "progress", "ensemble"),
-        ("decision", "field_of_view", "memory_forecast"),
-        ("memory_plan",),
+        ("options", "progress", "ensemble", "leaving_out", "plausibility"),
+        ("alignment", "decision", "field_of_view", "memory_forecast"),
+        ("memory_plan", "registration"),
         ("scans",),
         ("measures",),
         ("record",),
@@ -125,10 +126,13 @@ ORDERS = {
 }
 # Where a library may be imported: a module, or a room and all below it.
 LIBRARIES = {
+    "SimpleITK": ("images.itk",),
     "PIL": ("results", "lesion_map", "report", "training.gallery", "training.data.slices"),
+    "dcm2niix": ("images.dicom",),
     "dask": ("cohort.batch.cluster",),
     "dask_jobqueue": ("cohort.batch.cluster",),
     "distributed": ("cohort.batch.cluster",),
+    "highdicom": ("results.dicom_seg",),
     "huggingface_hub": ("models.hub",),
     "jinja2": ("report",),
     "matplotlib": ("evaluation.figure", "training"),
@@ -139,6 +143,7 @@ LIBRARIES = {
     "rich": ("cli.show",),
     "safetensors": ("models.tensors", "training"),
     "torch": ("engines.torch", "network.torch_unet", "network.torch_half", "training"),
+    "pydicom": ("results.dicom_seg",),
     "typer": ("cli",),
     **dict.fromkeys(("monai", "requests"), ()),
     "pickle": ("training",),

@@ -124,8 +124,20 @@ def _read_others(
         volume = _read(path, notes)
         if volume is not None:
             data = as_seen(modality, volume.data)
-            found[modality] = resample_image(data, volume.grid, grid)
+            found[modality] = resample_image(data, _moved(volume.grid, facts, modality), grid)
     return found
+
+
+def _moved(grid: Grid, facts: CaseFacts, modality: str) -> Grid:
+    """Give where a scan was moved to, if the prediction registered it to the reference."""
+    entry = facts.record.registration.get(modality) or {}
+    try:
+        matrix = np.asarray(entry.get("matrix"), dtype=np.float64)
+    except (TypeError, ValueError):
+        return grid
+    if entry.get("kept") is not True or matrix.shape != (4, 4) or not np.isfinite(matrix).all():
+        return grid
+    return Grid(grid.shape, matrix @ grid.affine)
 
 
 def places_of_others(facts: CaseFacts, output: Path) -> list[Path]:

@@ -8,6 +8,7 @@ the held-out slices, and predicts each with every model as a user would, by one 
 
 import argparse
 import csv
+import sys
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -34,7 +35,7 @@ def judge(case, model, flips):
     """Predict a case and hold it against its truth."""
     started = time.perf_counter()
     result = predict(
-        {name: volume for name, volume in case.scans.items()},
+        dict(case.scans),
         model=model,
         options=Options(tta=flips),
     )
@@ -100,7 +101,7 @@ def main():
                 writer.writerow(row)
                 stream.flush()
     (chosen.output / "table.md").write_text(table(rows))
-    print(table(rows))
+    sys.stdout.write(table(rows))
 
 
 if __name__ == "__main__":

@@ -214,6 +214,19 @@ def test_every_scan_uncertainty_and_truth_are_layers_on_the_results_grid(output)
     assert np.corrcoef(t1.ravel(), flair.ravel())[0, 1] > 0.8  # the same head, seen by both
 
 
+def test_a_further_scan_is_shown_where_the_prediction_moved_it(output, rich):
+    record, _, _ = rich
+    before = stack_of(output)[0].others["t1"]
+    shift = np.eye(4)
+    shift[0, 3] = 6.0
+    content = json.loads(record.read_text())
+    for kept, expected in ((False, before), (True, np.roll(before, 4, axis=0))):
+        entry = {"t1": {"matrix": shift.tolist(), "kept": kept}}
+        record.write_text(json.dumps(content | {"registration": entry}))
+        found = stack_of(output)[0].others["t1"]
+        assert np.abs(found - expected)[6:].max() < 1e-2 * before.max()
+
+
 def test_a_further_scan_that_changed_and_a_truth_that_is_gone_are_told(output, rich):
     _, other, truth = rich
     other.write_bytes(other.read_bytes() + b"x")
