@@ -44,8 +44,8 @@ def find_limits(image: FloatArray) -> Limits:
     a tenth of the voxels share the darkest value above it, that is padding, too (an air of zeros
     within a frame). Of those above it the 1st and 99th percentile are a central range, and the
     limits lie that range beyond them. Where that range has nothing negative and the padding is far
-    below 0, the lower limit is 0 at least, as magnitude images have it. Up to a hundredth of the voxels can be of any
-    brightness, and padding of any depth.
+    below 0, the lower limit is 0 at least, as magnitude images have it. Up to a hundredth of the
+    voxels can be of any brightness, and padding of any depth.
 
     Parameters
     ----------
