@@ -130,19 +130,12 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         measures = measure_case(mask, answer, grid, names, measured, (range_ml, flips))
         if std is not None:
             std = resample_image(std, working, grid)
-        warnings = (
-            *case_warnings(scans, measures),
-            *doubts.with_lesions(mask, measures.lesions, scans.reference.data),
-            *standing.warnings(scans.reference_name),
-            *run.memory.warnings(),
-        )
+        doubted = doubts.with_lesions(mask, measures.lesions, scans.reference.data)
+        placed = standing.warnings(scans.reference_name)
+        warnings = (*case_warnings(scans, measures), *doubted, *placed, *run.memory.warnings())
         record = make_record(scans.seen, run.models, options, measures, asdict(rule), run.memory)
-    record = replace(
-        _with_scans(record, scans, passed, standing),
-        fusion=fusion.as_record(),
-        warnings=warnings,
-        seconds=run.clock.seconds,
-    )
+    record = _with_scans(record, scans, passed, standing, fusion)
+    record = replace(record, warnings=warnings, seconds=run.clock.seconds)
     return Result(
         mask=mask,
         probability=answer.probability,
@@ -163,10 +156,13 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
     )
 
 
-def _with_scans(record: Record, scans: Scans, passed: Passed, standing: Standing) -> Record:
-    """Add to a record what was seen of which scans, and how they lie to each other."""
+def _with_scans(
+    record: Record, scans: Scans, passed: Passed, standing: Standing, fusion: Fusion
+) -> Record:
+    """Add to a record what was seen of which scans, how they lie to each other, how they met."""
     return replace(
         record,
+        fusion=fusion.as_record(),
         reference=scans.reference_name,
         left_out=scans.left_out.as_record(),
         fields_of_view=passed.as_record(),
