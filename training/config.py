@@ -21,8 +21,6 @@ __all__ = [
     "read_config",
 ]
 
-# Keys of [data] that are paths; relative ones count from the configuration's own folder.
-PATHS = ("label_maps", "label_table", "contrast_table", "soft_maps", "pairs", "slices", "scans")
 # How the bundled configurations name a folder of data beside the checkout, and earlier runs in it.
 _DATA, _RUNS, _SMOKE = "../../../shared/data/", "../../runs/", "../smoke/"
 
@@ -103,12 +101,20 @@ def located(config: TrainConfig, folder: Path) -> TrainConfig:
         return os.path.abspath(folder / path) if path else ""  # noqa: PTH100
 
     data = config.data
-    paths = {key: absolute(getattr(data, key)) for key in PATHS}
-    lesions = tuple(map(absolute, data.lesions))
     return replace(
         config,
         start_from=absolute(config.start_from),
-        data=replace(data, lesions=lesions, **paths),
+        data=replace(
+            data,
+            label_maps=absolute(data.label_maps),
+            label_table=absolute(data.label_table),
+            contrast_table=absolute(data.contrast_table),
+            soft_maps=absolute(data.soft_maps),
+            pairs=absolute(data.pairs),
+            slices=absolute(data.slices),
+            scans=absolute(data.scans),
+            lesions=tuple(map(absolute, data.lesions)),
+        ),
     )
 
 

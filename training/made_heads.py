@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
-from strokeseg.arrays import AffineArray, BoolArray, FloatArray, LabelArray
+from strokeseg.arrays import AffineArray, AnyArray, BoolArray, FloatArray, LabelArray
 from strokeseg.images.reading import read
 from strokeseg.images.writing import write
 from strokeseg.space.mni import mni_grid
@@ -49,7 +50,7 @@ DEEP_MM = {
 }
 
 
-def make_head(rng: np.random.Generator) -> tuple[LabelArray, AffineArray]:
+def make_head(rng: np.random.Generator) -> tuple[AnyArray, AffineArray]:
     """Make a label map in FreeSurfer's numbers, and its affine to MNI152 mm.
 
     Returns
@@ -84,23 +85,22 @@ def make_head(rng: np.random.Generator) -> tuple[LabelArray, AffineArray]:
 
 
 def _fold(
-    labels: LabelArray, inside: BoolArray, kinds: tuple[LabelArray, LabelArray], thickness_mm: float
+    labels: AnyArray, inside: BoolArray, kinds: tuple[AnyArray, AnyArray], thickness_mm: float
 ) -> None:
     """Fill a region: grey where it is near its border, white in its middle."""
     grey, white = kinds
-    to_border: FloatArray = ndimage.distance_transform_edt(inside, sampling=SPACING_MM)
+    to_border: AnyArray = ndimage.distance_transform_edt(inside, sampling=SPACING_MM)
     labels[inside] = np.where(to_border <= thickness_mm, grey, white)[inside]
 
 
-def _deep(
-    labels: LabelArray, points: FloatArray, rng: np.random.Generator, right: LabelArray
-) -> None:
+def _deep(labels: AnyArray, points: FloatArray, rng: np.random.Generator, right: AnyArray) -> None:
     """Put ventricles, nuclei and brain stem in their places."""
-    mirrored = np.abs(points) * [1, 0, 0] + points * [0, 1, 1]
+    mirrored = points.copy()
+    mirrored[..., 0] = np.abs(points[..., 0])
     wide = rng.uniform(0.8, 1.4)
     bodies = (((9, -8, 19), (6, 24, 5)), ((21, -40, 12), (6, 16, 7)), ((27, -62, 8), (4, 14, 5)))
-    for centre, axes in bodies:
-        found = _depth(mirrored, centre, np.multiply(axes, (wide, 1, wide))) > 0
+    for centre, body in bodies:
+        found = _depth(mirrored, centre, np.multiply(body, (wide, 1, wide))) > 0
         labels[found] = np.take(VENTRICLE, right)[found]
     landmarks = read_table().landmarks_mm
     for label, axes in DEEP_MM.items():
@@ -126,7 +126,8 @@ def make_lesion(rng: np.random.Generator) -> LabelArray:
     worth = np.where(brain, towards + 4 * field, -np.inf)
     voxels = round(wanted_ml * 1000 / SPACING_MM**3)
     least = np.partition(worth, -voxels, axis=None)[-voxels]
-    return (worth >= least).astype(np.uint8)
+    mask: LabelArray = (worth >= least).astype(np.uint8)
+    return mask
 
 
 def _points(shape: tuple[int, ...], affine: AffineArray) -> FloatArray:
@@ -134,7 +135,7 @@ def _points(shape: tuple[int, ...], affine: AffineArray) -> FloatArray:
     return np.asarray(index @ affine[:3, :3].T + affine[:3, 3], dtype=np.float32)
 
 
-def _depth(points: FloatArray, centre: Sequence[float], axes: Sequence[float]) -> FloatArray:
+def _depth(points: FloatArray, centre: npt.ArrayLike, axes: npt.ArrayLike) -> FloatArray:
     """Give about how many mm each point lies within an ellipsoid; negative outside."""
     radius = np.sqrt((((points - np.asarray(centre)) / np.asarray(axes)) ** 2).sum(axis=-1))
     return np.asarray((1 - radius) * float(np.mean(axes)), dtype=np.float32)
@@ -160,13 +161,13 @@ def write_all(folder: Path) -> None:
         _save(folder / "lesions" / f"blob-{number:02d}.nii.gz", mask, mni_grid(SPACING_MM).affine)
 
 
-def _skew(angles: FloatArray) -> FloatArray:
+def _skew(angles: AnyArray) -> AnyArray:
     """Give the rotation by small angles about R, A and S, to first order."""
     x, y, z = angles
     return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
 
 
-def _save(path: Path, data: LabelArray, affine: AffineArray) -> None:
+def _save(path: Path, data: AnyArray, affine: AffineArray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, data, read((data.astype(np.float32), affine), scan=False))
 

@@ -30,7 +30,7 @@ def read_volume(path: Path, index: int = 0) -> Volume:
     try:
         image = nib.load(path)
         if not isinstance(image, Nifti1Image) or image.ndim != 4 or not index < image.shape[3]:
-            raise DataError(f"{path}: has no volume {index}: {image.shape}")
+            raise DataError(f"{path}: is no NIfTI file with a volume {index}")
         data = np.asarray(image.dataobj[..., index], dtype=np.float32)
     except _FAULTS as error:
         raise DataError(f"{path}: cannot be read ({error})") from error

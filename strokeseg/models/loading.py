@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from strokeseg.engines.base import Engine
-from strokeseg.engines.choice import open_engine
+from strokeseg.engines.choice import PREFERENCE, open_engine
+from strokeseg.engines.footprint import footprint
 from strokeseg.errors import UsageError
 from strokeseg.models.finding import load_model_files
 from strokeseg.models.folder import Model
@@ -80,12 +81,14 @@ def load_model(
     EngineError
         The engine or device is missing.
     UsageError
-        The number of threads is not positive.
+        The number of threads is not positive, or the limit of memory cannot hold.
     """
     hardware = hardware or Hardware()
     if hardware.threads is not None and hardware.threads < 1:
         raise UsageError(f"--threads is {hardware.threads}: give 1 or more")
     model = load_model_files(name, offline=offline, say=say)
+    if hardware.max_memory_bytes is not None:
+        _check_room(model, hardware.engine, hardware.max_memory_bytes)
     engine = open_engine(
         model.config.spec,
         model.state,
@@ -96,6 +99,20 @@ def load_model(
         lean=hardware.max_memory_bytes is not None,
     )
     return LoadedModel(model, engine, hardware.threads, hardware.max_memory_bytes)
+
+
+def _check_room(model: Model, engine: str, limit_bytes: int) -> None:
+    """Refuse a limit that opening the model would break, before it does."""
+    name = PREFERENCE["cpu"][0] if engine == "auto" else engine
+    if name not in PREFERENCE["cpu"]:
+        return  # what opens it says that there is no such engine
+    taken = footprint(name, model.config.spec)
+    alone = taken.library + taken.opening
+    if alone > limit_bytes:
+        raise UsageError(
+            f"--max-memory is {limit_bytes / 1e9:.2f} GB, and to open the model alone takes "
+            f"{alone / 1e9:.2f} GB: allow more"
+        )
 
 
 def check_compatible(models: Sequence[LoadedModel]) -> None:

@@ -200,3 +200,9 @@ def test_any_text_is_a_table_or_told_to_be_none(tmp_path_factory, text):
     with pytest.raises(StrokesegError) as error:
         find_cases(path)
     assert error.value.exit_code in (65, 66)
+
+
+@pytest.mark.parametrize("word", ["lesion-free", "Lesion free"])
+def test_a_truth_without_lesion_is_a_word_and_no_file(word, data):
+    (case,) = find_cases(_table(data, f"case,t1,truth\na,s/a.nii,{word}\n")).cases
+    assert case.truth is None

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from strokeseg.errors import ModelFormatError, WeightsUnavailableError
+from strokeseg.errors import ModelFormatError, UsageError, WeightsUnavailableError
 from strokeseg.files.checksums import sha256
+from strokeseg.models import loading
 from strokeseg.models import registry as registry_module
 from strokeseg.models.config import ModelConfig
 from strokeseg.models.finding import find_model, load_model_files
 from strokeseg.models.golden import check_golden, make_golden
+from strokeseg.models.loading import Hardware, load_model
 from tests.tiny_models import (
     CONFIG,
     isolate,
@@ -366,3 +368,16 @@ def test_a_golden_record_that_is_broken_or_of_another_generator_is_refused(folde
     ):
         with pytest.raises(ModelFormatError, match=message):
             check_golden(with_golden(folder, changed), engine(mix))
+
+
+def test_a_limit_that_the_model_breaks_alone_is_refused_before_it_is_opened(tmp_path, monkeypatch):
+    folder = write_files(tmp_path / "m", tiny_files())
+
+    def opened(*_others, **_named):
+        raise AssertionError("the engine was opened")
+
+    monkeypatch.setattr(loading, "open_engine", opened)
+    with pytest.raises(UsageError, match=r"0\.05 GB, and to open the model alone takes 0\.0"):
+        load_model(str(folder), Hardware(max_memory_bytes=50_000_000))
+    with pytest.raises(AssertionError, match="was opened"):
+        load_model(str(folder), Hardware(max_memory_bytes=500_000_000))
