@@ -37,7 +37,7 @@ SHARES = (
         "data.scan_share",
         "data.paste_share",
     ),
-    *("spatial.small_share", "slices.thin_share"),
+    *("spatial.small_share", "lesion.least_visible", "slices.thin_share"),
     *("spatial.roam_share", "spatial.cut_share", "spatial.cut_limit", "optimiser.hold_share"),
     *("slices.lesion_share", "slices.whole_share", "slices.masked_share"),
     "slices.paste_share",

@@ -51,6 +51,8 @@ class DataConfig:
 class LesionConfig:
     """How many lesions, how large, where, how faded, how softly stitched.
 
+    A drawn lesion that differs less than `least_visible` from its tissue elsewhere (0: none, 1: no
+    intensity in common; see `synthesis.visibility`) is none to the target.
     Without `rescale` a mask keeps its size (the paper), and `volume_ml` says nothing.
     The target is lesion where its weight is over `target_above`, `target_above_unfaded` where
     no fading field was drawn.
@@ -73,6 +75,7 @@ class LesionConfig:
     alpha: float = 0.9
     target_above: float = 0.2
     target_above_unfaded: float = 0.2
+    least_visible: float = 0.0
 
 
 @dataclass(frozen=True)
