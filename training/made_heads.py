@@ -138,7 +138,7 @@ def _points(shape: tuple[int, ...], affine: AffineArray) -> FloatArray:
 def _depth(points: FloatArray, centre: npt.ArrayLike, axes: npt.ArrayLike) -> FloatArray:
     """Give about how many mm each point lies within an ellipsoid; negative outside."""
     radius = np.sqrt((((points - np.asarray(centre)) / np.asarray(axes)) ** 2).sum(axis=-1))
-    return np.asarray((1 - radius) * float(np.mean(axes)), dtype=np.float32)
+    return np.asarray((1 - radius) * float(np.asarray(axes, np.float64).mean()), dtype=np.float32)
 
 
 def _field(rng: np.random.Generator, shape: tuple[int, ...], fwhm_vox: float) -> FloatArray:
