@@ -104,7 +104,7 @@ ORDERS = {
         ("sources",),
     ),
     "training.synthesis": (
-        ("contrasts", "defects", "field_of_view", "filters"),
+        ("contrasts", "defects", "field_of_view", "filters", "visibility"),
         ("lesion_placement", "painting", "soft_cp", "susceptibility", "warp"),
         ("ageing", "scanner"),
         ("normalising",),
