@@ -128,14 +128,22 @@ def _copy(config: str, path: Path) -> None:
 
 
 def _show_layout(config: str) -> None:
-    from strokeseg.training.config import read_config
+    from strokeseg.training.config import bundled_configs, read_config
     from strokeseg.training.data.layout import layout_of
 
-    for place in layout_of(read_config(config)):
+    places = layout_of(read_config(config))
+    for place in places:
         show_text(f"{place.key}: {place.found}\n  {printable(str(place.path))}")
         for text in (place.expects, place.source):
             if text:
-                show_text(fill(text, 78, initial_indent="  ", subsequent_indent="  "))
+                show_text(_indented(text))
+    if config in bundled_configs() and any(place.found == "missing" for place in places):
+        say(f"to have it beside data of your own: strokeseg train {config} --copy FILE")
+
+
+def _indented(text: str) -> str:
+    margin = "  "
+    return fill(text, 78, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False)
 
 
 def _require_torch() -> None:

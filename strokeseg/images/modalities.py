@@ -25,7 +25,9 @@ def check_named(images: object) -> None:
         if not isinstance(name, str):
             raise UsageError(f"a contrast is {name!r}: {example}")
         if source is None:
-            raise UsageError(f"{name} is None: give a path, a nibabel image, or (array, affine)")
+            raise UsageError(
+                f"{name} is None: give a path, a nibabel image, or a pair (array, affine)"
+            )
         if isinstance(source, np.ndarray):
             raise UsageError(
                 f"{name} is an array {source.shape} without a place: give (array, affine), affine "
