@@ -42,13 +42,14 @@ ORDERS = {
     ),
     "cohort.batch.cluster": (("slurm", "task"), ("connection",), ("drive",)),
     "models": (
-        ("classes", "fusion", "hub_settings", "tensors"),
-        ("config", "registry"),
-        ("folder",),
-        ("golden", "store"),
+        ("classes", "config_fields", "fusion", "hub_settings", "tensors"),
+        ("config", "https_files"),
+        ("conversion", "folder"),
+        ("golden", "registry", "store"),
         ("hub",),
+        ("fetching",),
         ("finding",),
-        ("loading", "carrying", "verification", "diagnosis"),
+        ("checkpoints", "loading", "carrying", "verification", "diagnosis"),
     ),
     "models.hub": (("cache", "errors", "guard", "progress"), ("download",)),
     "results": (
@@ -57,8 +58,10 @@ ORDERS = {
         ("result",),
     ),
     "prediction": (
-        ("options", "progress", "ensemble"),
+        ("options", "preparation", "progress", "ensemble"),
+        ("flip_spread",),
         ("decision", "field_of_view", "memory_forecast"),
+        ("brain_extraction",),
         ("memory_plan",),
         ("scans",),
         ("measures",),
@@ -131,15 +134,20 @@ LIBRARIES = {
     "jinja2": ("report",),
     "matplotlib": ("evaluation.figure", "training"),
     "nibabel": ("images",),
-    "onnx": ("network.onnx_graph", "network.onnx_writer"),
+    "onnx": ("network.onnx_graph", "network.onnx_writer", "network.mesh_graph"),
     "onnxruntime": ("engines.onnxruntime",),
     "openvino": ("engines.openvino",),
     "rich": ("cli.show",),
     "safetensors": ("models.tensors", "training"),
-    "torch": ("engines.torch", "network.torch_unet", "network.torch_half", "training"),
+    "torch": (
+        "engines.torch",
+        *(f"network.torch_{name}" for name in ("unet", "half", "mesh", "modules", "checkpoint")),
+        "training",
+    ),
     "typer": ("cli",),
     **dict.fromkeys(("monai", "requests"), ()),
-    "pickle": ("training",),
+    # To name the errors of torch's reader, which runs nothing.
+    "pickle": ("training", "network.torch_checkpoint"),
 }
 
 
