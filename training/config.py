@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from strokeseg.errors import InputNotFoundError, UsageError
-from strokeseg.images.intensity import Normalisation
+from strokeseg.images.intensity import TRAINED
 from strokeseg.training.settings import TrainConfig
 
 __all__ = ["TrainConfig", "as_document", "bundled_configs", "from_document", "read_config"]
@@ -132,8 +132,8 @@ def check(config: TrainConfig, where: str) -> None:
     if config.ageing.hyperintensity_points < 4:
         raise UsageError(f"{where}: ageing.hyperintensity_points must be 4 or more")
     _check_shapes(config, where)
-    if config.intensity.normalisation not in typing.get_args(Normalisation):
-        known = ", ".join(typing.get_args(Normalisation))
+    if config.intensity.normalisation not in TRAINED:
+        known = ", ".join(TRAINED)
         raise UsageError(f"{where}: intensity.normalisation must be one of {known}")
     if config.optimiser.precision not in ("bf16", "fp32"):
         raise UsageError(f"{where}: optimiser.precision must be bf16 or fp32")

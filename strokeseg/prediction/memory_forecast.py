@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from strokeseg.engines.footprint import footprint, window_bytes
 from strokeseg.engines.stitching import KEPT_BYTES, keeps_windows
 from strokeseg.engines.stitching import SLAB_BYTES as STITCHED_BYTES
-from strokeseg.engines.windows import plan_windows
+from strokeseg.engines.windows import plan_for
 from strokeseg.measure.components import HELD_VOXELS
 from strokeseg.models.config import ModelConfig
 from strokeseg.prediction.ensemble import SLAB_BYTES, slab_planes
@@ -198,7 +198,7 @@ def _network(demand: Demand, settings: Settings) -> tuple[int, int, int, int]:
         for index in range(len(demand.scans)):
             voxels = _working_voxels(demand, index, number)
             grid = working_grid(demand.scans[index].grid, model.config.voxel_size_mm)
-            plan = plan_windows(grid.shape, edge, demand.overlap, spec.stride_product)
+            plan = plan_for(spec, grid.shape, edge, demand.overlap, model.config.least_size)
             kept_by_engine = window_bytes(model.engine, model.precision, spec, plan.window)
             mean, flips = 4 * classes * voxels, 5 * demand.flips * voxels
             window = math.prod(plan.window)

@@ -1,7 +1,7 @@
 """The passes of the network: scans are read, prepared, seen, and let go of as early as can be."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,9 +10,9 @@ import numpy as np
 from strokeseg.arrays import FloatArray
 from strokeseg.engines.flips import FLIPS
 from strokeseg.engines.scan import scan_logits
-from strokeseg.engines.windows import WindowPlan, plan_windows
+from strokeseg.engines.windows import WindowPlan
 from strokeseg.images.foreground import within_limits
-from strokeseg.images.intensity import as_seen, normalise, padding_value, range_warning
+from strokeseg.images.intensity import as_seen, range_warning
 from strokeseg.images.reading import Source, Volume, read
 from strokeseg.measure.brain_box import grid_of
 from strokeseg.models.config import FieldOfView
@@ -21,6 +21,7 @@ from strokeseg.prediction.ensemble import Member
 from strokeseg.prediction.field_of_view import Sight, find_brain
 from strokeseg.prediction.memory_plan import MemoryPlan
 from strokeseg.prediction.options import Options
+from strokeseg.prediction.preparation import lay_windows, prepared_image
 from strokeseg.prediction.progress import Clock
 from strokeseg.space.grid import Grid, working_grid
 from strokeseg.space.resample import resample_image
@@ -139,7 +140,7 @@ def see_scans(scans: Scans, run: Run) -> Passed:
         for name in scans.seen:
             image, sight, native = _cut(name, scans.prepared.pop((number, name)), number, run)
             # What a network sees takes the place of the scan.
-            plan, image = _lay_windows(image, number, run)
+            plan, image = _prepared(image, number, run)
             with run.clock.stage(f"segment {name}", len(flips) * len(plan.starts)):
                 logits = scan_logits(
                     loaded.engine, image, plan, flips, progress.on_window, settings.kept_bytes
@@ -166,15 +167,10 @@ def _cut(name: str, scan: Prepared, number: int, run: Run) -> tuple[FloatArray, 
     return np.ascontiguousarray(scan.image[box]), sight, scan.native
 
 
-def _lay_windows(image: FloatArray, number: int, run: Run) -> tuple[WindowPlan, FloatArray]:
+def _prepared(image: FloatArray, number: int, run: Run) -> tuple[WindowPlan, FloatArray]:
     """Normalise what a network sees, and lay windows over it."""
     config = run.models[number].model.config
     with run.clock.stage("prepare"):
-        seen = normalise(image, config.normalisation)
-    plan = plan_windows(
-        seen.shape,
-        run.memory.settings.windows[number],
-        run.options.overlap,
-        config.spec.stride_product,
-    )
-    return replace(plan, padding=padding_value(seen, config.normalisation)), seen
+        seen = prepared_image(image, config)
+    window = run.memory.settings.windows[number]
+    return lay_windows(seen, config, window, run.options.overlap), seen
