@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 from strokeseg.cli import (
     batch,
     bids,
+    brain,
     collect,
     demo,
     doctor,
@@ -43,6 +44,7 @@ app.command("collect", no_args_is_help=True)(collect.collect)
 app.command("report", no_args_is_help=True)(report.report)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.command("overlap", no_args_is_help=True)(overlap.overlap)
+app.command("brain", no_args_is_help=True)(brain.brain)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(weights.app, name="weights")

@@ -13,7 +13,8 @@ from strokeseg.machine import at_most
 from strokeseg.models.fusion import Fusion
 from strokeseg.models.loading import Hardware, LoadedModel, check_compatible, load_model
 from strokeseg.prediction.decision import Rule, decide, flip_volumes_ml, make_rule
-from strokeseg.prediction.ensemble import FlipSpread, Member, flip_spread, posterior
+from strokeseg.prediction.ensemble import Member, posterior
+from strokeseg.prediction.flip_spread import FlipSpread, flip_spread
 from strokeseg.prediction.measures import case_warnings, measure_brain, measure_case
 from strokeseg.prediction.memory_plan import plan_memory
 from strokeseg.prediction.options import Options

@@ -42,6 +42,7 @@ FOOTER_PX = 20
 OUTLINE = (255, 150, 20)
 SEAM = (20, 8, 0)
 FRAME = (90, 170, 255)
+LESION = "lesion"
 
 _SAMPLES = 400_000
 _HEAD_MARGIN_MM = 4.0
@@ -74,6 +75,7 @@ def draw(
     subtitle: str,
     clip: Callable[[FloatArray], FloatArray] | None = None,
     frame: Grid | None = None,
+    what: str = LESION,
 ) -> bytes:
     """Draw the slices of a scan that show most of a lesion, with its outline.
 
@@ -89,6 +91,8 @@ def draw(
         Two lines above the slices, such as a file's name, and volume and number of lesions.
     clip
         Holds intensities within a range, where the scan itself is not held yet.
+    what
+        What the mask shows; of anything but a lesion evenly spaced slices are drawn.
     frame
         A field of view to draw a frame around, its axes along the scan's.
 
@@ -118,9 +122,9 @@ def draw(
     top = MARGIN_PX + HEADER_PX
     height = top + sum(heights) + len(heights) * CAPTION_PX + FOOTER_PX + MARGIN_PX
     page = Image.new("RGB", (width, height), PAGE)
-    _draw_text(page, title, subtitle, bool(scene.mask.any()))
+    _draw_text(page, title, subtitle, None if scene.mask.any() else what)
     for plane, row_height in zip(PLANES, heights, strict=True):
-        for column, index in enumerate(_pick_slices(scene, plane.normal)):
+        for column, index in enumerate(_pick_slices(scene, plane.normal, what)):
             left = MARGIN_PX + column * pitch
             _draw_cell(page, (left, top), scene, plane, index)
         top += row_height + CAPTION_PX
@@ -183,13 +187,16 @@ def _head_box(head: BoolArray, stride: int, grid: Grid) -> Box:
     return sides[0], sides[1], sides[2]
 
 
-def _pick_slices(scene: _Scene, axis: int) -> list[int]:
+def _pick_slices(scene: _Scene, axis: int, what: str) -> list[int]:
     size = scene.mask.shape[axis]
     others = tuple(other for other in range(3) if other != axis)
     area = scene.mask.sum(axis=others, dtype=np.int64)
     extent = np.flatnonzero(area)
     if extent.size == 0:
         return sorted({int(size * share) for share in (0.35, 0.5, 0.65)})
+    if what != LESION:
+        low, high = int(extent[0]), int(extent[-1])
+        return sorted({round(low + (high - low) * share) for share in (0.25, 0.5, 0.75)})
     # A third of the lesion apart, but 4 to 12 mm, so that no slice shows three times over and no
     # second focus is missed; closer where the lesion is smaller; beside it where it is out of
     # slices.
@@ -271,15 +278,15 @@ def _grow(mask: BoolArray, steps: int) -> BoolArray:
     return out
 
 
-def _draw_text(page: Image.Image, title: str, subtitle: str, found: bool) -> None:
+def _draw_text(page: Image.Image, title: str, subtitle: str, missing: str | None) -> None:
     pen = ImageDraw.Draw(page)
     room = page.width - 2 * MARGIN_PX
     pen.text((MARGIN_PX, MARGIN_PX), fit(title, 22, room), TEXT, font(22), anchor="lt")
     line = MARGIN_PX + 42
-    if found:
+    if missing is None:
         pen.line((MARGIN_PX, line, MARGIN_PX + 24, line), OUTLINE, 2)
         pen.text((MARGIN_PX + 34, line), fit(subtitle, 17, room - 34), TEXT, font(17), anchor="lm")
     else:
-        text = "No lesion found" + (f"; {subtitle}" if subtitle else "")
+        text = f"No {missing} found" + (f"; {subtitle}" if subtitle else "")
         pen.text((MARGIN_PX, line), fit(text, 17, room), OUTLINE, font(17), anchor="lm")
     pen.text((MARGIN_PX, page.height - MARGIN_PX), CONVENTION, QUIET, font(13), anchor="ls")

@@ -2,7 +2,8 @@ import numpy as np
 
 from strokeseg.models.config import ModelConfig
 from strokeseg.prediction.decision import Rule, decide, flip_volumes_ml, label_map, make_rule
-from strokeseg.prediction.ensemble import FlipSpread, Posterior
+from strokeseg.prediction.ensemble import Posterior
+from strokeseg.prediction.flip_spread import FlipSpread
 from strokeseg.prediction.options import Options
 from strokeseg.space.grid import Grid
 from tests.tiny_models import CONFIG, OWN
