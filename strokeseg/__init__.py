@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from strokeseg._version import __version__
 
 if TYPE_CHECKING:
+    from strokeseg.errors import StrokesegError
     from strokeseg.measure.lesions import Lesion
     from strokeseg.models.loading import Hardware, LoadedModel, load_model
     from strokeseg.prediction.options import Options
@@ -29,6 +30,7 @@ __all__ = [
     "LoadedModel",
     "Options",
     "Result",
+    "StrokesegError",
     "__version__",
     "load_model",
     "predict",
@@ -40,6 +42,7 @@ _HOMES = {
     "LoadedModel": "strokeseg.models.loading",
     "Options": "strokeseg.prediction.options",
     "Result": "strokeseg.results.result",
+    "StrokesegError": "strokeseg.errors",
     "load_model": "strokeseg.models.loading",
     "predict": "strokeseg.prediction.pipeline",
 }

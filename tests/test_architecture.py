@@ -26,7 +26,8 @@ ORDERS = {
     "cohort": (("cases", "bids_derivative"), ("batch", "fmriprep"), ("collect",)),
     "cohort.cases": (
         ("case", "diffusion", "lexicon", "patterns"),
-        ("case_names", "findings", "image_names", "pseudonyms"),
+        ("case_names", "hints", "image_names", "pseudonyms"),
+        ("findings",),
         ("sorting", "table"),
         ("bids",),
         ("folder",),
@@ -53,16 +54,16 @@ ORDERS = {
     ),
     "models.hub": (("cache", "errors", "guard", "progress"), ("download",)),
     "results": (
-        ("output_names", "record", "case_tables", "sidecars", "page"),
+        ("output_names", "record", "case_tables", "dicom_seg", "sidecars", "page"),
         ("archive", "anonymous", "picture"),
         ("result",),
     ),
     "prediction": (
-        ("options", "preparation", "progress", "ensemble"),
+        ("options", "preparation", "progress", "ensemble", "leaving_out", "plausibility"),
         ("flip_spread",),
-        ("decision", "field_of_view", "memory_forecast"),
+        ("alignment", "decision", "field_of_view", "memory_forecast"),
         ("brain_extraction",),
-        ("memory_plan",),
+        ("memory_plan", "registration"),
         ("scans",),
         ("measures",),
         ("record",),
@@ -126,10 +127,13 @@ ORDERS = {
 }
 # Where a library may be imported: a module, or a room and all below it.
 LIBRARIES = {
+    "SimpleITK": ("images.itk",),
     "PIL": ("results", "lesion_map", "report", "training.gallery", "training.data.slices"),
+    "dcm2niix": ("images.dicom",),
     "dask": ("cohort.batch.cluster",),
     "dask_jobqueue": ("cohort.batch.cluster",),
     "distributed": ("cohort.batch.cluster",),
+    "highdicom": ("results.dicom_seg",),
     "huggingface_hub": ("models.hub",),
     "jinja2": ("report",),
     "matplotlib": ("evaluation.figure", "training"),
@@ -144,6 +148,7 @@ LIBRARIES = {
         *(f"network.torch_{name}" for name in ("unet", "half", "mesh", "modules", "checkpoint")),
         "training",
     ),
+    "pydicom": ("results.dicom_seg",),
     "typer": ("cli",),
     **dict.fromkeys(("monai", "requests"), ()),
     # To name the errors of torch's reader, which runs nothing.

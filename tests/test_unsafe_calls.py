@@ -30,6 +30,7 @@ ALLOWED_MODULES = {
         "strokeseg/network/torch_checkpoint.py",
         "pickle",
     ): "names the error that torch raises, and nothing else",
+    ("strokeseg/images/dicom.py", "subprocess"): "dcm2niix, a list of words, no shell",
     ("strokeseg/cohort/batch/cluster/slurm.py", "subprocess"): "sbatch, a list of words, no shell",
 }
 # Calls by their last name, whatever they are called on.

@@ -18,6 +18,7 @@ from strokeseg.cli import (
     bids,
     brain,
     collect,
+    convert,
     demo,
     doctor,
     evaluate,
@@ -41,6 +42,7 @@ app.command("predict", no_args_is_help=True)(predict.predict)
 app.command("batch", no_args_is_help=True)(batch.batch)
 app.command("bids", cls=bids.BidsCommand, no_args_is_help=True)(bids.bids)
 app.command("collect", no_args_is_help=True)(collect.collect)
+app.command("convert", no_args_is_help=True)(convert.convert)
 app.command("report", no_args_is_help=True)(report.report)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.command("overlap", no_args_is_help=True)(overlap.overlap)

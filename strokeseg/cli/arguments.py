@@ -19,13 +19,13 @@ def _scan(name: str, about: str | None = None) -> object:
     )
 
 
-T1 = Annotated[Path | None, _scan("t1")]
-Flair = Annotated[Path | None, _scan("flair")]
-T2 = Annotated[Path | None, _scan("t2")]
-Dwi = Annotated[Path | None, _scan("dwi")]
-Adc = Annotated[Path | None, _scan("adc")]
-Pd = Annotated[Path | None, _scan("pd")]
-Ct = Annotated[Path | None, _scan("ct", "Clipped to 0 to 80 HU first.")]
+T1 = Annotated[list[str] | None, _scan("t1")]
+Flair = Annotated[list[str] | None, _scan("flair")]
+T2 = Annotated[list[str] | None, _scan("t2")]
+Dwi = Annotated[list[str] | None, _scan("dwi")]
+Adc = Annotated[list[str] | None, _scan("adc")]
+Pd = Annotated[list[str] | None, _scan("pd")]
+Ct = Annotated[list[str] | None, _scan("ct", "Clipped to 0 to 80 HU first.")]
 Image = Annotated[
     list[str] | None,
     typer.Option(
@@ -53,11 +53,14 @@ Prefix = Annotated[
     str | None,
     typer.Option(rich_help_panel=RESULTS, help="Start of file names; else the reference's."),
 ]
-Save = Annotated[
+_KINDS = "Any of mask, probability, tissue, uncertainty, lesions, qc; or all."
+Save = Annotated[str, typer.Option(rich_help_panel=RESULTS, help=_KINDS)]
+SaveOfOne = Annotated[
     str,
     typer.Option(
+        "--save",
         rich_help_panel=RESULTS,
-        help="Any of mask, probability, tissue, uncertainty, lesions, qc; or all.",
+        help=f"{_KINDS} And dicom, where the scan is DICOM: a SEG.",
     ),
 ]
 Overwrite = Annotated[
@@ -205,6 +208,46 @@ CaseReference = Annotated[
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", rich_help_panel=CASES, help="Show what would run, and stop."),
+]
+BValue = Annotated[
+    float,
+    typer.Option(
+        "--b-value",
+        rich_help_panel=SCANS,
+        help="Of a diffusion series, the shell that the trace image is made of, in s/mm2.",
+    ),
+]
+SeriesNumbers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--series",
+        metavar="NAME=NUMBER",
+        rich_help_panel=SCANS,
+        help="Which series is meant, where DICOM of a contrast holds several; may be repeated.",
+    ),
+]
+Register = Annotated[
+    bool,
+    typer.Option(
+        "--register",
+        rich_help_panel=SCANS,
+        help="Move scans whose brain lies 25 mm or 20 degrees off the reference's onto it.",
+    ),
+]
+RegisterAlways = Annotated[
+    bool,
+    typer.Option(
+        "--register-always", rich_help_panel=SCANS, help="Move those that are less far off, too."
+    ),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        rich_help_panel=CASES,
+        help="Fail a case with a scan that cannot be used; else that scan is left out with a "
+        "warning, unless it is the one whose grid results have.",
+    ),
 ]
 Resume = Annotated[
     bool,

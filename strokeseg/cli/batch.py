@@ -13,6 +13,7 @@ from strokeseg.cli import arguments as a
 from strokeseg.cli import method
 from strokeseg.cli.jobs import check_anonymity, job_of
 from strokeseg.cli.show.lines import (
+    counted,
     say,
     say_error,
     say_warning,
@@ -52,6 +53,10 @@ def batch(
     *,
     pattern: a.Patterns = None,
     reference: a.CaseReference = None,
+    b_value: a.BValue = 1000.0,
+    register: a.Register = False,
+    register_always: a.RegisterAlways = False,
+    strict: a.Strict = False,
     dry_run: a.DryRun = False,
     save: a.Save = "mask,lesions,qc",
     resume: a.Resume = True,
@@ -102,7 +107,7 @@ def batch(
     cohort = choose_shard(cohort, shard, from_environment=place.is_here)
     cohort = hide_names(cohort, job, keep_labels=False)
     if dry_run:
-        show_plan(cohort)
+        show_plan(cohort, job)
     else:
         run_cohort(cohort, job, place, Show(quiet=quiet, as_json=as_json))
 
@@ -142,7 +147,7 @@ def choose_shard(cohort: "Cohort", shard: str | None, *, from_environment: bool)
     if part is None:
         return cohort
     cases = take_shard(cohort.cases, part)
-    say(f"part {part}: {len(cases)} of {len(cohort.cases)} cases")
+    say(f"part {part}: {len(cases)} of {counted(len(cohort.cases), 'case')}")
     return replace(cohort, cases=cases)
 
 
@@ -155,15 +160,23 @@ def hide_names(cohort: "Cohort", job: "BatchJob", *, keep_labels: bool) -> "Coho
     return anonymise_cohort(cohort, job.options.reference, keep_labels=keep_labels)
 
 
-def show_plan(cohort: "Cohort") -> None:
-    """Show what would run."""
+def show_plan(cohort: "Cohort", job: "BatchJob") -> None:
+    """Show what would run; what would not run at all is refused as it would be.
+
+    Raises
+    ------
+    StrokesegError
+        The batch would not begin.
+    """
+    from strokeseg.cohort.batch.run import check_job
     from strokeseg.cohort.cases.find import plan_rows
 
+    check_job(job, cohort.root)
     columns, rows = plan_rows(cohort)
     show_table(columns, rows)
     for note in cohort.notes:
         say_warning(note)
-    say(f"{len(rows)} cases; nothing was done")
+    say(f"{counted(len(rows), 'case')}; nothing was done")
 
 
 def run_cohort(cohort: "Cohort", job: "BatchJob", place: "Runner", show: Show) -> None:
@@ -208,8 +221,9 @@ def run_cohort(cohort: "Cohort", job: "BatchJob", place: "Runner", show: Show) -
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if failed:
         say_error(
-            f"{len(failed)} of {len(outcomes)} cases failed, the first {failed[0].case}; see "
-            f"{veil(str(job.output / COHORT_TABLE))}, and the file *_error.json of each"
+            f"{len(failed)} of {counted(len(outcomes), 'case')} failed, the first "
+            f"{failed[0].case}; see {veil(str(job.output / COHORT_TABLE))}, and the file "
+            "*_error.json of each"
         )
     tell_damaged(tables.damaged.items() if tables is not None else ())
     if failed:
@@ -246,8 +260,10 @@ def _show_summary(
     }
     if tables is not None:
         warned = f", {tables.warned} with warnings" if tables.warned else ""
-        facts["table"] = f"{veil(str(tables.cohort))} ({tables.done + tables.failed} cases{warned})"
-        facts["lesions"] = f"{veil(str(tables.lesions))} ({tables.lesion_count} lesions)"
+        every = counted(tables.done + tables.failed, "case")
+        facts["table"] = f"{veil(str(tables.cohort))} ({every}{warned})"
+        lesions = counted(tables.lesion_count, "lesion")
+        facts["lesions"] = f"{veil(str(tables.lesions))} ({lesions})"
     show_facts(facts)
 
 

@@ -127,6 +127,10 @@ def bids(
     session_label: Sessions = None,
     pattern: a.Patterns = None,
     reference: a.CaseReference = None,
+    b_value: a.BValue = 1000.0,
+    register: a.Register = False,
+    register_always: a.RegisterAlways = False,
+    strict: a.Strict = False,
     dry_run: a.DryRun = False,
     save: a.Save = "mask,lesions,qc",
     fmriprep_roi: FmriprepRoi = False,
@@ -196,7 +200,7 @@ def bids(
     cohort = choose_shard(cohort, shard, from_environment=place.is_here)
     cohort = hide_names(cohort, job, keep_labels=True)
     if dry_run:
-        show_plan(cohort)
+        show_plan(cohort, job)
         return
     run = _run_with_masks if fmriprep_roi else run_cohort
     run(cohort, job, place, Show(quiet=quiet, as_json=as_json))

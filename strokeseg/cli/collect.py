@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from strokeseg.cli import arguments as a
-from strokeseg.cli.show.lines import show_facts, tell_damaged
+from strokeseg.cli.show.lines import counted, show_facts, tell_damaged
 
 
 def collect(
@@ -51,7 +51,7 @@ def write_and_show(output: Path, *, quiet: bool, anonymise: bool = False) -> Non
                 "failed": str(tables.failed),
                 "with warnings": str(tables.warned),
                 "table": str(cohort),
-                "lesions": f"{lesions} ({tables.lesion_count} lesions)",
+                "lesions": f"{lesions} ({counted(tables.lesion_count, 'lesion')})",
             }
         )
     tell_damaged(tables.damaged.items())

@@ -1,16 +1,24 @@
 """`strokeseg predict`: one case, from scans to results."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strokeseg.cli import arguments as a
 from strokeseg.cli import method
 from strokeseg.cli.jobs import check_anonymity, hardware_of, options_of
+from strokeseg.cli.scans import WantedScans
+from strokeseg.cli.seg import check_seg, save_seg, without_dicom
 from strokeseg.cli.show.lines import Reporter, say_warning, show_facts, show_text
 from strokeseg.errors import UsageError
 
+SEG_ENDING = "_seg.dcm"
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from strokeseg.images.reading import Source
     from strokeseg.models.loading import Hardware
     from strokeseg.prediction.options import Options
     from strokeseg.results.result import Result
@@ -26,10 +34,14 @@ def predict(
     pd: a.Pd = None,
     ct: a.Ct = None,
     image: a.Image = None,
+    series: a.SeriesNumbers = None,
+    b_value: a.BValue = 1000.0,
+    register: a.Register = False,
+    register_always: a.RegisterAlways = False,
     reference: a.Reference = None,
     output: a.Output = Path(),
     prefix: a.Prefix = None,
-    save: a.Save = "mask,lesions,qc",
+    save: a.SaveOfOne = "mask,lesions,qc",
     overwrite: a.Overwrite = False,
     anonymise: a.Anonymise = False,
     as_json: a.AsJson = False,
@@ -63,21 +75,20 @@ def predict(
     from strokeseg.results.output_names import parse_kinds
 
     scans = {"t1": t1, "flair": flair, "t2": t2, "dwi": dwi, "adc": adc, "pd": pd, "ct": ct}
-    images = {name: path for name, path in scans.items() if path is not None}
+    save, wants_seg = without_dicom(save)
     kinds = parse_kinds(save)
     check_anonymity(anonymise=anonymise, debug=debug)
     options = options_of(given, kinds)
-    images |= _named_images(image or [], images)
-    unheard = [name for name, _ in options.weights if name not in images]
-    if unheard:
-        raise UsageError(f"--weight {unheard[0]}: no such scan was given ({', '.join(images)})")
+    wanted = WantedScans.of(scans, image or (), series or ())
+    wanted.check_weights(name for name, _ in options.weights)
     job = Job(
-        images=images,
+        images=wanted.images,
         models=tuple(model or ()),
         hardware=hardware_of(given),
         options=options,
         offline=offline,
-        output=Output(output, prefix, kinds, overwrite, anonymise, framed=debug),
+        output=Output(output, prefix, kinds, overwrite, anonymise, wants_seg, framed=debug),
+        opened=partial(wanted.opened, b_value),
     )
     result, written = run_job(job, quiet=quiet)
     if as_json:
@@ -90,8 +101,8 @@ def predict(
 class Output:
     """Where results go, under which names, which of them, and whether they may replace others.
 
-    `anonymise`: whether they name no file that they were made from. `framed`: whether the picture
-    shows what the network saw.
+    `anonymise`: whether they name no file that they were made from. `as_dicom`: whether the mask is
+    written as DICOM SEG, too. `framed`: whether the picture shows what the network saw.
     """
 
     directory: Path
@@ -99,12 +110,16 @@ class Output:
     kinds: frozenset[str]
     overwrite: bool
     anonymise: bool = False
+    as_dicom: bool = False
     framed: bool = False
 
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that one prediction needs to know."""
+    """Everything that one prediction needs to know.
+
+    `opened` gives the scans where some are more than their files: a chosen series, ADC computed.
+    """
 
     images: dict[str, Path]
     models: tuple[str, ...]
@@ -112,6 +127,7 @@ class Job:
     options: "Options"
     offline: bool
     output: Output
+    opened: "Callable[[], Mapping[str, Source]] | None" = None
 
 
 def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
@@ -124,6 +140,7 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     from strokeseg.results.output_names import OutputNames, check_prefix
 
     output = job.output
+    _check_is_folder(output.directory)
     reference = choose_reference(order_modalities(job.images), job.options.reference)
     prefix = output.prefix
     if prefix is None:
@@ -131,9 +148,12 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     check_prefix(prefix)
     names = OutputNames.for_prefix(output.directory, prefix)
     check_outputs(names.chosen(output.kinds), job.images.values(), overwrite=output.overwrite)
+    seg = output.directory / f"{prefix}{SEG_ENDING}"
+    if output.as_dicom:
+        check_seg(job.images, reference, seg, output)
     with at_most(job.hardware.threads), Reporter(quiet=quiet) as progress:
         result = predict_case(
-            job.images,
+            job.opened() if job.opened else job.images,
             model=job.models or None,
             hardware=job.hardware,
             options=job.options,
@@ -149,6 +169,9 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
             anonymise=output.anonymise,
             framed=output.framed,
         )
+        if output.as_dicom:
+            save_seg(result, seg, job.images[reference])
+            written = (*written[:-1], seg, written[-1])
     for warning in result.warnings:
         say_warning(warning)
     return result, written
@@ -158,10 +181,9 @@ def show_summary(result: "Result", written: tuple[Path, ...], *, place: bool = T
     """Write the main figures, the files' names and, if wanted, their folder, to stdout."""
     from strokeseg.results.record import Record
 
-    low, high = result.volume_range_ml
     record = Record.read(result.record)
     several = record.flips is not None and record.flips > 1
-    spread = f" (single flips: {low:.2f} to {high:.2f} ml)" if several else ""
+    spread = f" ({flips_range(result)})" if several else ""
     first = record.models[0]
     show_facts(
         {
@@ -174,14 +196,28 @@ def show_summary(result: "Result", written: tuple[Path, ...], *, place: bool = T
     )
 
 
-def _named_images(pairs: list[str], given: dict[str, Path]) -> dict[str, Path]:
-    """Read NAME=FILE pairs."""
-    images: dict[str, Path] = {}
-    for pair in pairs:
-        name, separator, file = pair.partition("=")
-        if not separator or not name or not file:
-            raise UsageError(f"--image {pair}: give NAME=FILE, such as --image swi=swi.nii.gz")
-        if name in given or name in images:
-            raise UsageError(f"--image {pair}: {name} was given already")
-        images[name] = Path(file)
-    return images
+def flips_range(result: "Result") -> str:
+    """Say what single flips give; where their mean lies outside of that, say how it can."""
+    low, high = result.volume_range_ml
+    line = f"single flips: {low:.2f} to {high:.2f} ml"
+    if low <= result.volume_ml <= high:
+        return line
+    return f"{line}; averaged first and cut then, so it can lie outside"
+
+
+def _check_is_folder(output: Path) -> None:
+    """Refuse a folder for results that is called as an image is.
+
+    Raises
+    ------
+    UsageError
+        If it is.
+    """
+    from strokeseg.images.file_names import without_ending
+
+    stem = without_ending(output.name)
+    if stem != output.name and not output.is_dir():
+        raise UsageError(
+            f"-o {output}: -o is a folder; for other names give -o "
+            f"{output.parent if output.parent.name else '.'} --prefix {stem}"
+        )

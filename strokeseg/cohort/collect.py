@@ -34,7 +34,9 @@ _BEFORE_TISSUES = (
     "volume_high_ml",
     "lesion_count",
 )
-_AFTER_TISSUES = ("brain_ml", "warnings", "seconds", "model", "error", "record")
+# The furthest of a case's scans.
+_ALIGNMENT = ("apart_mm", "turned_degrees")
+_AFTER_TISSUES = ("brain_ml", *_ALIGNMENT, "warnings", "seconds", "model", "error", "record")
 
 
 @dataclass(frozen=True)
@@ -198,10 +200,18 @@ def _figures(record: Record) -> dict[str, str]:
         "volume_high_ml": _ml(high),
         "lesion_count": str(record.lesion_count),
         "brain_ml": _ml(record.brain_volume_ml),
+        **{name: _furthest(record, name) for name in _ALIGNMENT},
         "warnings": " | ".join(record.warnings or ()),
         "seconds": f"{sum((record.seconds or {}).values()):.1f}",
         "model": record.model_names,
     } | tissues
+
+
+def _furthest(record: Record, name: str) -> str:
+    """Give the largest of a figure of alignment; empty where no brains were compared."""
+    values = [one.get(name) for one in record.alignment.values()]
+    known = [value for value in values if value is not None]
+    return f"{max(known):.1f}" if known else ""
 
 
 def _ml(volume: float | None) -> str:

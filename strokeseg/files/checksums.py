@@ -6,6 +6,20 @@ from pathlib import Path
 from strokeseg.errors import InputNotFoundError, ReadWriteError
 
 
+def sha256_of_all(path: Path) -> str:
+    """SHA-256 of a file's bytes; of a folder, that of the sorted digests of all files below.
+
+    Raises
+    ------
+    InputNotFoundError, ReadWriteError
+        As `sha256` does.
+    """
+    if not path.is_dir():
+        return sha256(path)
+    digests = sorted(sha256(file) for file in path.rglob("*") if file.is_file())
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, read in pieces.
 

@@ -167,7 +167,7 @@ def checked_intensities(name: str, data: FloatArray, *, scan: bool) -> tuple[Flo
         What messages call the image.
     data : (I, J, K) float32 array
         As read. NaN and infinite voxels, also those beyond 1e15, are set to the smallest finite
-        value in a copy.
+        value in a copy; in a mask or a map to 0, as SPM and others write NaN outside.
     scan : bool
         Whether it is to be a scan; a mask may be of one value, and have only two.
 
@@ -189,11 +189,11 @@ def checked_intensities(name: str, data: FloatArray, *, scan: bool) -> tuple[Flo
             f"{name}: has no finite voxel (all are NaN or infinite); check how it was made"
         )
     if bad:
-        lowest = data.min(where=finite, initial=np.float32(np.inf))
+        lowest = data.min(where=finite, initial=np.float32(np.inf)) if scan else np.float32(0)
         data = np.where(finite, data, lowest)
-        warnings.append(
-            f"{bad} voxels are NaN or infinite: set to the smallest finite value, {lowest:g}"
-        )
+        to = f"the smallest finite value, {lowest:g}" if scan else "0, as outside"
+        counted = "1 voxel is" if bad == 1 else f"{bad} voxels are"
+        warnings.append(f"{counted} NaN or infinite: set to {to}")
     if not scan:
         return data, warnings
     low, high = data.min(), data.max()

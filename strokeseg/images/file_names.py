@@ -2,7 +2,10 @@
 
 import re
 
-_ENDING = re.compile(r"\.(?P<kind>nii|mgz|mgh|img|hdr)(?P<packed>\.gz)?$", re.IGNORECASE)
+_ENDING = re.compile(
+    r"\.(?:(?P<kind>nii|mgz|mgh|img|hdr)(?P<packed>\.gz)?|(?P<itk>nrrd|nhdr|mha|mhd))$",
+    re.IGNORECASE,
+)
 _OTHER_HALF = {"img": "hdr", "hdr": "img"}
 
 
@@ -27,6 +30,12 @@ def is_mgh_name(name: str) -> bool:
     return _kind(name) in ("mgz", "mgh")
 
 
+def is_itk_name(name: str) -> bool:
+    """Tell whether a file's name is that of an image of ITK's own kinds, NRRD or MetaImage."""
+    match = _ENDING.search(name)
+    return match is not None and match["itk"] is not None
+
+
 def is_header_name(name: str) -> bool:
     """Tell whether a file's name is that of the header of an .img/.hdr pair."""
     return _kind(name) == "hdr"
@@ -38,7 +47,7 @@ def other_half_names(name: str) -> tuple[str, ...]:
     Both are packed by gzip, or one of them; none for an image that is one file.
     """
     match = _ENDING.search(name)
-    if match is None or match["kind"].lower() not in _OTHER_HALF:
+    if match is None or (match["kind"] or "").lower() not in _OTHER_HALF:
         return ()
     other = _OTHER_HALF[match["kind"].lower()]
     other = other.upper() if match["kind"].isupper() else other
@@ -48,4 +57,4 @@ def other_half_names(name: str) -> tuple[str, ...]:
 
 def _kind(name: str) -> str | None:
     match = _ENDING.search(name)
-    return None if match is None else match["kind"].lower()
+    return None if match is None or match["kind"] is None else match["kind"].lower()

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-from strokeseg.errors import DataError
+from strokeseg.errors import DataError, InputNotFoundError
 from strokeseg.images.file_names import is_header_name, is_mgh_name, other_half_names
+from strokeseg.images.stream import not_here
 
 Kind = Literal["nifti1", "nifti2", "mgh"]
 
@@ -12,6 +13,8 @@ LONGEST_HEADER_BYTES = 540
 _SHORTEST_HEADER_BYTES = 348
 _MGH_VERSION = b"\0\0\0\1"
 _MGH_BYTES = 284
+_ANNEX_POINTER = b"/annex/objects/"
+_LFS_POINTER = b"version https://git-lfs.github.com/"
 _ANALYZE_SIZE = (b"\x5c\x01\0\0", b"\0\0\x01\x5c")
 
 
@@ -66,10 +69,16 @@ def kind_of(path: Path, start: bytes) -> Kind:
         if len(start) >= _MGH_BYTES:
             return "mgh"
         raise DataError(f"{path}: ends within its MGH header; copy or convert it again")
+    if start.startswith(_ANNEX_POINTER):
+        raise InputNotFoundError(not_here(path))
+    if start.startswith(_LFS_POINTER):
+        raise InputNotFoundError(not_here(path, "git lfs pull"))
     if not start:
         raise DataError(f"{path}: is empty; copy or convert it again")
     if start[128:132] == b"DICM":
-        raise DataError(f"{path}: is DICOM; convert the series to NIfTI first, e.g. with dcm2niix")
+        raise DataError(
+            f"{path}: is DICOM; convert the series to NIfTI first, with strokeseg convert"
+        )
     if start[:4] in _ANALYZE_SIZE and len(start) >= _SHORTEST_HEADER_BYTES:
         raise DataError(
             f"{path}: is Analyze 7.5, which does not record orientation; convert the scan to NIfTI"

@@ -12,6 +12,7 @@ import numpy as np
 from strokeseg.arrays import FloatArray, Shape3
 from strokeseg.errors import UsageError
 from strokeseg.images.foreground import zscore_foreground
+from strokeseg.images.hounsfield import hounsfield_offset
 
 Normalisation = Literal["zscore", "histogram", "percentile", "foreground", "minmax", "quantile"]
 # What training can draw; the others belong to other people's networks.
@@ -23,9 +24,6 @@ _TOP = 255.0
 _BLOCK = 1 << 16
 _HOUNSFIELD_RANGE = (0.0, 80.0)
 _PERCENTILES = (1.0, 99.0)
-_LOOKED_AT = 1 << 21
-_ALL_BUT_FEW = (0.01, 99.99)
-_LEAST_RANGE = 0.5
 
 
 def normalise(
@@ -114,8 +112,14 @@ def clip_hounsfield(data: FloatArray) -> FloatArray:
 
 
 def as_seen(modality: str, data: FloatArray) -> FloatArray:
-    """Give a scan (I, J, K) as networks and people see it: a CT in the brain window."""
-    return clip_hounsfield(data) if modality == "ct" else data
+    """Give a scan (I, J, K) as networks and people see it: a CT in the brain window.
+
+    A CT that lies 1024 above Hounsfield units has that taken off.
+    """
+    if modality != "ct":
+        return data
+    offset = hounsfield_offset(data)
+    return clip_hounsfield(data - np.float32(offset) if offset else data)
 
 
 def equalise_histogram(data: FloatArray) -> FloatArray:
@@ -189,27 +193,6 @@ def zscore(data: FloatArray) -> FloatArray:
     if deviation > 0.0:
         flat_out *= np.float32(1.0 / deviation)
     return out
-
-
-def range_warning(data: FloatArray) -> str | None:
-    """Say so where fewer than one voxel in 10,000 make up over half of an image's range.
-
-    Bins of a histogram, mean and deviation are theirs then, and not the head's.
-
-    Parameters
-    ----------
-    data : (I, J, K) float32 array
-        Finite intensities. Of a large image an even lattice is looked at.
-    """
-    step = int(np.ceil((data.size / _LOOKED_AT) ** (1 / 3)))
-    inner = np.percentile(data[::step, ::step, ::step], _ALL_BUT_FEW)
-    low, high = float(data.min()), float(data.max())
-    if inner[1] - inner[0] >= _LEAST_RANGE * (high - low):
-        return None
-    return (
-        f"fewer than 1 in 10,000 voxels set the scan's range, {low:g} to {high:g} (the others: "
-        f"{inner[0]:g} to {inner[1]:g}), and this model's arithmetic rests on it: clip them first"
-    )
 
 
 def padding_value(image: FloatArray, padding: Padding) -> float:

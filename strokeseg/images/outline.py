@@ -9,7 +9,9 @@ from nibabel.spatialimages import SpatialImage
 
 from strokeseg.errors import DataError
 from strokeseg.images.checks import check_dtype, check_memory, checked_grid, spatial_shape
+from strokeseg.images.file_names import is_itk_name
 from strokeseg.images.header import ImageHeader, header_of_image, read_header, space_from_affine
+from strokeseg.images.itk import itk_header
 from strokeseg.images.stream import require_file
 from strokeseg.space.grid import Grid
 
@@ -42,7 +44,7 @@ class Outline:
 def outline_file(path: Path) -> Outline:
     """Read and check the header of a file; see `strokeseg.images.reading.read` for the errors."""
     require_file(path)
-    header = read_header(path)
+    header = itk_header(path) if is_itk_name(path.name) else read_header(path)
     return _outline(str(path), path, header, fits=True)
 
 

@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,13 @@ import numpy.typing as npt
 from nibabel.spatialimages import SpatialImage
 
 from strokeseg.arrays import AnyArray, FloatArray
-from strokeseg.errors import DataError
+from strokeseg.errors import DataError, UsageError
 from strokeseg.images.checks import checked_intensities, geometry_warnings
+from strokeseg.images.file_names import is_itk_name
 from strokeseg.images.header import ImageHeader, SpaceHeader
+from strokeseg.images.itk import itk_voxels
 from strokeseg.images.outline import Outline, outline_array, outline_file, outline_image
-from strokeseg.images.stream import read_voxels
+from strokeseg.images.stream import has_junk, read_voxels
 from strokeseg.space.grid import Grid
 
 
@@ -51,13 +53,15 @@ def read(source: Source, *, scan: bool = True) -> Volume:
 
     Headers are checked before voxels are read, and nothing is unpacked or allocated that the file
     does not have. ``scl_slope`` and ``scl_inter`` are applied in float32. A fourth axis of one
-    volume is dropped. NaN and infinite voxels become the smallest finite value, with a warning.
+    volume is dropped. NaN and infinite voxels become the smallest finite value, in what is no scan
+    0, with a warning.
 
     Parameters
     ----------
     source : path, nibabel image, (array, affine) or Volume
-        NIfTI-1, NIfTI-2 (.nii, .nii.gz, .img/.hdr), .mgz or .mgh; or an image in memory, whose
-        affine maps voxels to RAS+ mm; or a scan that was read before, which is given back.
+        NIfTI-1, NIfTI-2 (.nii, .nii.gz, .img/.hdr), .mgz or .mgh, NRRD or MetaImage; or an image
+        in memory, whose affine maps voxels to RAS+ mm; or a scan that was read before, which is
+        given back.
     scan : bool
         Whether it is to be a scan. A mask or a map is none: it may be of one value.
 
@@ -81,7 +85,7 @@ def read(source: Source, *, scan: bool = True) -> Volume:
         return _read_image(source, scan)
     if isinstance(source, tuple):
         return _read_array(source, scan)
-    return _read_file(Path(source), scan)
+    return _read_file(path_of(source), scan)
 
 
 def outline(source: Source) -> Outline:
@@ -105,19 +109,40 @@ def outline(source: Source) -> Outline:
         return outline_image(source)
     if isinstance(source, tuple):
         return outline_array(source)
-    return outline_file(Path(source))
+    return outline_file(path_of(source))
+
+
+def path_of(source: object) -> Path:
+    """Give the path that a scan is told by.
+
+    Raises
+    ------
+    UsageError
+        If it is none, nor an image.
+    """
+    if isinstance(source, str | os.PathLike):
+        path = os.fspath(source)
+        if isinstance(path, str) and path:
+            return Path(path)
+    what = "an empty path" if source == "" else f"of type {type(source).__name__}"
+    raise UsageError(
+        f"a scan is {what}: give a path, a nibabel image, or a pair (array, affine) as a tuple"
+    )
 
 
 def _read_file(path: Path, scan: bool) -> Volume:
     """Read and check a file."""
     found = outline_file(path)
     header = found.header
-    data = _scaled(
-        read_voxels(header.voxels or path, found.grid.shape, header.dtype, header.offset),
-        header.slope,
-        header.inter,
-    )
-    return _checked(found, data, scan)
+    if is_itk_name(path.name):
+        return _checked(found, _scaled(itk_voxels(path).reshape(found.grid.shape), 1, 0), scan)
+    voxels = header.voxels or path
+    stored = read_voxels(voxels, found.grid.shape, header.dtype, header.offset)
+    read_scan = _checked(found, _scaled(stored, header.slope, header.inter), scan)
+    if not has_junk(voxels, header.offset + stored.nbytes):
+        return read_scan
+    told = "bytes that are no gzip follow its gzip stream, which is whole: they were passed over"
+    return replace(read_scan, warnings=(*read_scan.warnings, told))
 
 
 def _read_image(image: SpatialImage, scan: bool) -> Volume:

@@ -1,6 +1,8 @@
 """Bytes of image files, plain or gzip, read with limits: never more than a header claims."""
 
 import gzip
+import os
+import re
 import stat
 import zlib
 from collections.abc import Iterator
@@ -14,6 +16,9 @@ from strokeseg.arrays import AnyArray
 from strokeseg.errors import DataError, InputNotFoundError, ReadWriteError
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_ANNEX = ".git/annex/objects/"
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\|[^/]*\\[^/]*$")
+_NO_GZIP = "Not a gzipped file"
 _PIECE_BYTES = 1 << 20
 _FIRST_ROOM_BYTES = 1 << 20
 # Deflate stores at best 258 bytes in 2 bits.
@@ -36,16 +41,33 @@ def require_file(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputNotFoundError(f"{path}: no such file; check the path") from error
+        raise InputNotFoundError(_why_absent(path)) from error
     except (OSError, ValueError) as error:
         raise InputNotFoundError(f"{path}: cannot be reached ({error}); check the path") from error
     if stat.S_ISDIR(mode):
         raise InputNotFoundError(
-            f"{path}: is a folder, not an image file; name a file (a DICOM folder is turned into "
-            "one with dcm2niix)"
+            f"{path}: is a folder without DICOM, not an image file; name a file, or convert the "
+            "series with strokeseg convert"
         )
     if not stat.S_ISREG(mode):
         raise InputNotFoundError(f"{path}: is not a regular file; name an image file")
+
+
+def _why_absent(path: Path) -> str:
+    """Say why nothing is found at a path."""
+    if path.is_symlink() and _ANNEX in os.fspath(path.readlink()).replace("\\", "/"):
+        return not_here(path)
+    if os.sep == "/" and _WINDOWS.match(os.fspath(path)):
+        return (
+            f"{path}: no such file; it is written as Windows has paths, here they are like "
+            "/data/t1.nii"
+        )
+    return f"{path}: no such file; check the path"
+
+
+def not_here(path: Path, how: str = "datalad get") -> str:
+    """Say that a file of a dataset stands for content that was not fetched."""
+    return f"{path}: its content is not here: `{how}` fetches it"
 
 
 def read_start(path: Path, count: int) -> bytes:
@@ -111,12 +133,51 @@ def read_voxels(
             if not count:
                 raise _cut_short(path, offset + filled, needed, voxels)
             filled += count
-        if _skip(stream, _PIECE_BYTES) and ends_there:
+        if _skip_end(stream) and ends_there:
             raise DataError(
                 f"{path}: its gzip stream is damaged (it holds more than it says at its end); copy "
                 "or download it again"
             )
     return np.frombuffer(room, dtype).reshape(shape, order="F")
+
+
+def has_junk(path: Path, needed: int) -> bool:
+    """Tell whether bytes that are no gzip follow a gzip stream, as gzip and nibabel pass over.
+
+    Parameters
+    ----------
+    path : Path
+        A file that was read whole.
+    needed : int
+        How many bytes its voxels and what lies before them have. Up to 1 MiB more are looked at.
+    """
+    if not _is_gzip(path) or _trailer_says(path, needed):
+        return False
+    try:
+        with gzip.open(path, "rb") as stream:
+            _skip(cast("BinaryIO", stream), needed + _PIECE_BYTES)
+    except gzip.BadGzipFile as error:
+        return str(error).startswith(_NO_GZIP)
+    except (OSError, EOFError, zlib.error):
+        return False
+    return False
+
+
+def _trailer_says(path: Path, needed: int) -> bool:
+    """Tell whether the end of a gzip file says that it holds a number of bytes."""
+    with path.open("rb") as stream:
+        stream.seek(-4, 2)
+        return int.from_bytes(stream.read(4), "little") == needed % (1 << 32)
+
+
+def _skip_end(stream: BinaryIO) -> int:
+    """Skip what may follow the voxels; bytes after a whole gzip stream are none of it."""
+    try:
+        return _skip(stream, _PIECE_BYTES)
+    except gzip.BadGzipFile as error:
+        if not str(error).startswith(_NO_GZIP):
+            raise
+        return 0
 
 
 def _require_bytes(path: Path, needed: int, voxels: int) -> bool:
@@ -134,10 +195,8 @@ def _require_bytes(path: Path, needed: int, voxels: int) -> bool:
         return False
     if size * _MAX_DEFLATE_RATIO < needed:
         raise _cut_short(path, size, needed, voxels)
-    with path.open("rb") as stream:
-        stream.seek(-4, 2)
-        if int.from_bytes(stream.read(4), "little") == needed % (1 << 32):
-            return True
+    if _trailer_says(path, needed):
+        return True
     with _opened(path) as unpacked:
         held = _skip(unpacked, needed)
     if held < needed:

@@ -19,6 +19,7 @@ BLOCK_MM = 2.5
 CLOSING_MM = 6.0
 ISLAND_SHARE = 0.05
 HARDLY_ANY_BRAIN_ML = 200.0
+PLAUSIBLE_BRAIN_ML = (600.0, 2200.0)
 LESION_SHARE = 0.5
 
 _FACES = ndimage.generate_binary_structure(3, 1)
@@ -115,12 +116,19 @@ def brain_warnings(brain_ml: float, lesion_ml: float) -> tuple[str, ...]:
             f"hardly any brain found ({brain_ml:.0f} ml): the scan may not show a head, or its "
             "contrast is beyond the model; look at the picture before using the result",
         )
-    if lesion_ml > LESION_SHARE * brain_ml:
-        return (
-            f"the lesion ({lesion_ml:.0f} ml) fills over half of the brain found "
-            f"({brain_ml:.0f} ml): look at the picture before using the result",
+    told = []
+    if not PLAUSIBLE_BRAIN_ML[0] <= brain_ml <= PLAUSIBLE_BRAIN_ML[1]:
+        size, whose = ("small", "part of it") if brain_ml < 1000 else ("large", "more than it")
+        told.append(
+            f"the brain found is {size} ({brain_ml:.0f} ml): the scan may show {whose}, or its "
+            "voxel sizes may be wrong"
         )
-    return ()
+    if lesion_ml > LESION_SHARE * brain_ml:
+        told.append(
+            f"the lesion ({lesion_ml:.0f} ml) fills over half of the brain found "
+            f"({brain_ml:.0f} ml): look at the picture before using the result"
+        )
+    return tuple(told)
 
 
 def _touching(mask: BoolArray, place: BoolArray) -> BoolArray:

@@ -8,7 +8,7 @@ from strokeseg.measure.brain import brain_volume_ml, brain_warnings, find_midlin
 from strokeseg.measure.counting import count_labels
 from strokeseg.measure.lesions import Lesion, find_lesions, lesion_volume_ml
 from strokeseg.prediction.ensemble import Posterior
-from strokeseg.prediction.scans import ScanFacts
+from strokeseg.prediction.scans import Scans
 from strokeseg.space.grid import Grid
 
 
@@ -24,9 +24,10 @@ class Measures:
     flips: int
 
 
-def case_warnings(scans: Mapping[str, ScanFacts], measures: Measures) -> tuple[str, ...]:
+def case_warnings(scans: Scans, measures: Measures) -> tuple[str, ...]:
     """Gather what a user should hear about, one line each."""
-    lines = [f"{name}: {line}" for name, scan in scans.items() for line in scan.warnings]
+    lines = scans.left_out.warnings()
+    lines += [f"{name}: {line}" for name, scan in scans.seen.items() for line in scan.warnings]
     if measures.brain_volume_ml is not None:
         lines += brain_warnings(measures.brain_volume_ml, measures.volume_ml)
     if not measures.lesions:

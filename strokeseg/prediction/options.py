@@ -33,6 +33,15 @@ class Options:
         Whether a lesion must touch the model's own brain.
     uncertainty
         Whether entropy and the standard deviation over the flips are wanted.
+    strict
+        Whether a scan that cannot be used ends the prediction. Else it is left out with a warning,
+        unless it is the reference.
+    b_value
+        The shell of a diffusion series that the trace image is made of, in s/mm2.
+    register
+        Whether scans whose brain is 25 mm or 20 degrees off the reference's are moved onto it.
+    register_always
+        Whether those that are less far off are moved, too.
     field_of_view
         "brain" looks for the brain and sees that alone, "whole" sees all that a scan shows.
     fusion
@@ -55,6 +64,10 @@ class Options:
     min_peak: float | None = None
     brain_mask: bool | None = None
     uncertainty: bool = False
+    strict: bool = True
+    b_value: float = 1000.0
+    register: bool = False
+    register_always: bool = False
     field_of_view: str | None = None
     fusion: str | None = None
     weights: tuple[tuple[str, float], ...] = ()
@@ -71,6 +84,8 @@ class Options:
             raise UsageError(f"--min-volume-ml is {self.min_volume_ml:g}: give 0 or more")
         if self.min_peak is not None and not 0 <= self.min_peak < 1:
             raise UsageError(f"--min-peak is {self.min_peak:g}: give 0 to below 1, such as 0.5")
+        if not 50 < self.b_value <= 20_000:
+            raise UsageError(f"--b-value is {self.b_value:g}: give above 50, such as 1000")
         if self.field_of_view not in (None, *get_args(FieldOfView)):
             raise UsageError(f"--field-of-view is {self.field_of_view!r}: give brain or whole")
         # Refuses what no fusion has.

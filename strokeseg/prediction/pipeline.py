@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 
 from strokeseg.errors import DataError
+from strokeseg.images.arrival import arrived
 from strokeseg.images.modalities import choose_reference, order_modalities
 from strokeseg.images.outline import Outline
 from strokeseg.images.reading import Source, outline
@@ -15,12 +17,16 @@ from strokeseg.models.loading import Hardware, LoadedModel, check_compatible, lo
 from strokeseg.prediction.decision import Rule, decide, flip_volumes_ml, make_rule
 from strokeseg.prediction.ensemble import Member, posterior
 from strokeseg.prediction.flip_spread import FlipSpread, flip_spread
+from strokeseg.prediction.leaving_out import LeftOut
 from strokeseg.prediction.measures import case_warnings, measure_brain, measure_case
 from strokeseg.prediction.memory_plan import plan_memory
 from strokeseg.prediction.options import Options
+from strokeseg.prediction.plausibility import doubts_about
 from strokeseg.prediction.progress import Clock, Progress, Silence
 from strokeseg.prediction.record import make_record
+from strokeseg.prediction.registration import Standing, bring_together
 from strokeseg.prediction.scans import Passed, Run, Scans, read_scans, see_scans
+from strokeseg.results.record import Record
 from strokeseg.results.result import Result
 from strokeseg.space.grid import Grid
 from strokeseg.space.resample import resample_image
@@ -43,7 +49,8 @@ def predict(
     ----------
     images
         A scan per modality: t1, flair, t2, dwi, adc, pd, ct, or any other name. Each is a path, a
-        nibabel image, or a pair (array, affine), on any grid, orientation and resolution.
+        nibabel image, or a pair (array, affine), on any grid, orientation and resolution. A path
+        may lead to DICOM (folder, zip, file), that of ``dwi`` to a series with b-values beside it.
     model
         A model's name or folder, one from `strokeseg.load_model`, or several of them, whose
         logits are averaged; the bundled default if None.
@@ -72,18 +79,18 @@ def predict(
         order = order_modalities(images)
         reference = choose_reference(order, options.reference)
         with clock.stage("read"):
-            outlines = {name: outline(images[name]) for name in order}
-            _check_overlap(reference, outlines)
+            left_out = LeftOut(images, reference, options.strict)
+            images = _arrived(images, order, left_out, options.b_value)
+            outlines = _outlines(images, left_out)
         with clock.stage("load model"):
             models = _loaded(model, hardware, offline, clock.progress)
         asked_bytes = hardware.max_memory_bytes if hardware else None
         memory = plan_memory(outlines, reference, models, options, asked_bytes)
         if memory.limit_bytes is not None:
             clock.progress.on_note(memory.note())
-        del outlines
         with at_most(memory.settings.threads):
             run = Run(models, options, memory, clock)
-            scans = read_scans(images, order, reference, run)
+            scans = read_scans(images, tuple(outlines), left_out, run)
             return _conclude(scans, see_scans(scans, run), run)
 
 
@@ -92,6 +99,8 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
     grid, config, options = scans.reference.grid, run.models[0].model.config, run.options
     names, members, fusion = config.class_names, passed.members, options.fused(config.fusion)
     rule = make_rule(config, options)
+    with run.clock.stage("compare scans"):
+        standing = bring_together(members, scans.reference_name, names, options)
     with run.clock.stage("compare flips"):
         working = passed.sights[0, scans.reference_name].whole
         spread = _spread(members, working, rule, options, fusion)
@@ -115,18 +124,22 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
     with run.clock.stage("measure"):
         mask, brain = decision.mask, decision.brain
         measured = None if brain is None else measure_brain(brain, grid)
+        doubts = doubts_about(brain, scans.reference, scans.reference_name)
         del decision, brain
         np.copyto(answer.tissue, np.uint8(len(names) - 1), where=mask)
         measures = measure_case(mask, answer, grid, names, measured, (range_ml, flips))
         if std is not None:
             std = resample_image(std, working, grid)
-        warnings = (*case_warnings(scans.seen, measures), *run.memory.warnings())
+        warnings = (
+            *case_warnings(scans, measures),
+            *doubts.with_lesions(mask, measures.lesions, scans.reference.data),
+            *standing.warnings(scans.reference_name),
+            *run.memory.warnings(),
+        )
         record = make_record(scans.seen, run.models, options, measures, asdict(rule), run.memory)
     record = replace(
-        record,
-        reference=scans.reference_name,
+        _with_scans(record, scans, passed, standing),
         fusion=fusion.as_record(),
-        fields_of_view=passed.as_record(),
         warnings=warnings,
         seconds=run.clock.seconds,
     )
@@ -150,6 +163,18 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
     )
 
 
+def _with_scans(record: Record, scans: Scans, passed: Passed, standing: Standing) -> Record:
+    """Add to a record what was seen of which scans, and how they lie to each other."""
+    return replace(
+        record,
+        reference=scans.reference_name,
+        left_out=scans.left_out.as_record(),
+        fields_of_view=passed.as_record(),
+        alignment={name: one.as_record() for name, one in standing.alignment.items()},
+        registration={name: one.as_record() for name, one in standing.moved.items()},
+    )
+
+
 def _spread(
     members: list[Member], working: Grid, rule: Rule, options: Options, fusion: Fusion
 ) -> FlipSpread:
@@ -169,15 +194,38 @@ def _threads_of(
     return min(limits, default=None)
 
 
-def _check_overlap(reference_name: str, scans: Mapping[str, Outline]) -> None:
-    """Refuse scans that share no space with the reference."""
-    reference = scans[reference_name]
-    for name, scan in scans.items():
+def _arrived(
+    images: Mapping[str, Source], order: Sequence[str], left_out: LeftOut, b_value: float
+) -> dict[str, Source]:
+    """Turn DICOM and diffusion series into scans; what cannot be is left out, or ends it all."""
+    found = {}
+    for name in order:
+        scan = left_out.attempt(name, partial(arrived, name, images[name], b_value=b_value))
+        if name not in left_out.why:
+            found[name] = images[name] if scan is None else scan
+    return found
+
+
+def _outlines(images: Mapping[str, Source], left_out: LeftOut) -> dict[str, Outline]:
+    """Read the headers of all scans; those that share no space with the reference are refused."""
+    name_of = left_out.reference
+    reference = outline(images[name_of])
+
+    def checked(name: str) -> Outline:
+        scan = reference if name == name_of else outline(images[name])
         if not reference.grid.overlaps(scan.grid):
             raise DataError(
-                f"{name} ({scan.path}) and {reference_name} ({reference.path}) share no space: "
-                "they are not of one session, or one of them has a wrong header; align them first"
+                f"{name} ({scan.path}) and {name_of} ({reference.path}) share no space: they are "
+                "not of one session, or one of them has a wrong header; align them first"
             )
+        return scan
+
+    found = {}
+    for name in images:
+        scan = left_out.attempt(name, partial(checked, name))
+        if scan is not None:
+            found[name] = scan
+    return found
 
 
 def _loaded(

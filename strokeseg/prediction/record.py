@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from strokeseg._version import __version__
-from strokeseg.files.checksums import sha256
+from strokeseg.files.checksums import sha256_of_all
 from strokeseg.machine import peak_memory_bytes
 from strokeseg.models.loading import LoadedModel
 from strokeseg.prediction.measures import Measures
@@ -53,7 +53,7 @@ def _describe_input(scan: ScanFacts) -> InputRecord:
     path = scan.path
     return InputRecord(
         path=None if path is None else os.fspath(path),
-        sha256=None if path is None or not Path(path).is_file() else sha256(path),
+        sha256=None if path is None or not Path(path).exists() else sha256_of_all(path),
         shape=scan.grid.shape,
         voxel_size_mm=tuple(round(size, 6) for size in scan.grid.voxel_size_mm),
         orientation="".join(scan.grid.axcodes),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,13 +13,15 @@ from strokeseg.engines.flips import FLIPS
 from strokeseg.engines.scan import scan_logits
 from strokeseg.engines.windows import WindowPlan
 from strokeseg.images.foreground import within_limits
-from strokeseg.images.intensity import as_seen, range_warning
+from strokeseg.images.intensity import as_seen
 from strokeseg.images.reading import Source, Volume, read
+from strokeseg.images.suitability import suited
 from strokeseg.measure.brain_box import grid_of
 from strokeseg.models.config import FieldOfView
 from strokeseg.models.loading import LoadedModel
 from strokeseg.prediction.ensemble import Member
 from strokeseg.prediction.field_of_view import Sight, find_brain
+from strokeseg.prediction.leaving_out import LeftOut
 from strokeseg.prediction.memory_plan import MemoryPlan
 from strokeseg.prediction.options import Options
 from strokeseg.prediction.preparation import lay_windows, prepared_image
@@ -84,22 +87,25 @@ class Scans:
 
     reference_name: str
     reference: Volume
+    left_out: LeftOut
     seen: Mapping[str, ScanFacts]
     prepared: dict[tuple[int, str], Prepared]
 
 
 def read_scans(
-    images: Mapping[str, Source], order: Sequence[str], reference: str, run: Run
+    images: Mapping[str, Source], order: Sequence[str], left_out: LeftOut, run: Run
 ) -> Scans:
     """Read one scan after the other and bring it to the working grids; keep only the reference."""
+    reference = left_out.reference
     kept: Volume | None = None
     seen: dict[str, ScanFacts] = {}
     prepared = {}
     for name in (reference, *(name for name in order if name != reference)):
         with run.clock.stage("read"):
-            volume = read(images[name])
-        warnings = (*volume.warnings, *_doubts(name, volume, run))
-        seen[name] = ScanFacts(volume.grid, volume.path, warnings)
+            volume = left_out.attempt(name, partial(_read, name, images[name]))
+        if volume is None:
+            continue
+        seen[name] = ScanFacts(volume.grid, volume.path, volume.warnings)
         kept = kept or volume
         with run.clock.stage("prepare"):
             for number in range(len(run.models)):
@@ -107,17 +113,14 @@ def read_scans(
         del volume
     if kept is None:
         raise ValueError("no scan was given")
-    passes = {(n, name): prepared[n, name] for n in range(len(run.models)) for name in order}
-    return Scans(reference, kept, {name: seen[name] for name in order}, passes)
+    used = [name for name in order if name in seen]
+    passes = {(n, name): prepared[n, name] for n in range(len(run.models)) for name in used}
+    return Scans(reference, kept, left_out, {name: seen[name] for name in used}, passes)
 
 
-def _doubts(name: str, volume: Volume, run: Run) -> tuple[str, ...]:
-    """Say what a model's own normalisation makes of a scan's odd voxels; ours minds none."""
-    hows = {loaded.model.config.normalisation for loaded in run.models}
-    if hows == {"foreground"} or name == "ct":
-        return ()
-    doubt = range_warning(volume.data)
-    return () if doubt is None else (doubt,)
+def _read(name: str, source: Source) -> Volume:
+    """Read a scan, and check that it is what it is said to be."""
+    return suited(name, read(source))
 
 
 def _prepare(name: str, volume: Volume, number: int, run: Run) -> Prepared:

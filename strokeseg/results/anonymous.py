@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from strokeseg.errors import StrokesegError
-from strokeseg.files.checksums import sha256
+from strokeseg.files.checksums import sha256, sha256_of_all
 from strokeseg.images.file_names import is_image_name, other_half_names
 from strokeseg.images.filetype import header_and_voxels
 from strokeseg.images.stream import require_file
@@ -44,6 +44,8 @@ def pseudonym(scan: Path | None) -> str:
     """
     if scan is None:
         return UNNAMED_PREFIX
+    if scan.is_dir():  # of DICOM
+        return f"sub-{sha256_of_all(scan)[:DIGITS]}"
     require_file(scan)
     return f"sub-{sha256(header_and_voxels(scan)[1])[:DIGITS]}"
 
@@ -64,7 +66,8 @@ def usual_prefix(reference: Path | None, *, anonymise: bool) -> str:
 def without_names(record: Record) -> Record:
     """Give a record that does not say what its inputs are called and where they lie."""
     inputs = {name: replace(entry, path=None) for name, entry in record.inputs.items()}
-    return replace(record, inputs=inputs, anonymised=True)
+    left_out = {name: replace(entry, path=None) for name, entry in record.left_out.items()}
+    return replace(record, inputs=inputs, left_out=left_out, anonymised=True)
 
 
 class Redactor:

@@ -151,10 +151,11 @@ def prefix_of(reference: Path | None) -> str:
 
     The file name without its ending, without BIDS's suffix for the modality and without
     ``desc-``, which the outputs have of their own: ``sub-01_desc-x_T1w.nii.gz`` gives ``sub-01``,
-    ``a.nii`` gives ``a``. An image that is not from a file gives ``image``.
+    ``a.nii`` gives ``a``, a zip of DICOM its name without ``.zip``. An image that is not from a
+    file gives ``image``.
     """
     if reference is None:
         return UNNAMED_PREFIX
-    stem = without_ending(reference.name)
+    stem = without_ending(reference.name).removesuffix(".zip")
     short = _DESC_ENTITY.sub("", _BIDS_SUFFIX.sub("", stem))
     return short.lstrip(".") or stem.lstrip(".") or UNNAMED_PREFIX

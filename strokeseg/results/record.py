@@ -40,6 +40,22 @@ class InputRecord:
 
 
 @dataclass(frozen=True)
+class LeftOutRecord:
+    """One scan that could not be used, and why; `pair_sha256` as of an input."""
+
+    path: str | None = None
+    sha256: str | None = None
+    why: str | None = None
+    pair_sha256: str | None = None
+
+    @classmethod
+    def read(cls, content: object) -> Self:
+        """Read what is of its kind."""
+        found = _mapping(content) or {}
+        return cls(**{one.name: text(found.get(one.name)) for one in fields(cls)})
+
+
+@dataclass(frozen=True)
 class ModelRecord:
     """One model that was used, and what ran it; `config_sha256` is known to a batch alone."""
 
@@ -63,6 +79,8 @@ class ModelRecord:
 class Record:
     """What went in, what made it, what was found, how long it took, what to mind.
 
+    `alignment` and `registration` are by the scans that are not the reference: how the brain lies
+    in each, and what was done to those that were moved.
     `kinds` and `files` come with the saving, `case` and `truth` with a batch. `lesion_volume_ml`
     and what is measured beside it are as in `strokeseg.results.result.Result`.
     """
@@ -72,6 +90,7 @@ class Record:
     python: str | None = None
     platform: str | None = None
     inputs: Mapping[str, InputRecord] = field(default_factory=dict)
+    left_out: Mapping[str, LeftOutRecord] = field(default_factory=dict)
     reference: str | None = None
     models: tuple[ModelRecord, ...] = ()
     options: Mapping[str, Any] | None = None
@@ -86,6 +105,8 @@ class Record:
     peak_memory_bytes: int | None = None
     fusion: Mapping[str, Any] | None = None
     fields_of_view: tuple[Mapping[str, Any], ...] | None = None
+    alignment: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    registration: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] | None = None
     seconds: Mapping[str, float] | None = None
     kinds: tuple[str, ...] | None = None
@@ -105,6 +126,9 @@ class Record:
             python=text(content.get("python")),
             platform=text(content.get("platform")),
             inputs=read_inputs(content),
+            left_out={
+                name: LeftOutRecord.read(entry) for name, entry in _by_scan(content, "left_out")
+            },
             reference=text(content.get("reference")),
             models=tuple(
                 ModelRecord.read(m) for m in _list(content.get("models")) if isinstance(m, Mapping)
@@ -121,6 +145,12 @@ class Record:
             peak_memory_bytes=whole(content.get("peak_memory_bytes")),
             fusion=_mapping(content.get("fusion")),
             fields_of_view=_mappings(content.get("fields_of_view")),
+            alignment={
+                name: _numbers(entry) or {} for name, entry in _by_scan(content, "alignment")
+            },
+            registration={
+                name: _mapping(entry) or {} for name, entry in _by_scan(content, "registration")
+            },
             warnings=_texts(content.get("warnings")),
             seconds=None
             if spent is None
@@ -160,8 +190,12 @@ class Record:
 
 def read_inputs(content: Mapping[str, Any]) -> dict[str, InputRecord]:
     """Read the scans that a record or an error file names, by modality."""
-    named = _mapping(content.get("inputs")) or {}
-    return {str(name): InputRecord.read(entry) for name, entry in named.items()}
+    return {name: InputRecord.read(entry) for name, entry in _by_scan(content, "inputs")}
+
+
+def _by_scan(content: Mapping[str, Any], key: str) -> list[tuple[str, object]]:
+    """Give what a record says of each scan, by modality."""
+    return [(str(name), entry) for name, entry in (_mapping(content.get(key)) or {}).items()]
 
 
 def number(value: object) -> float | None:
@@ -216,7 +250,7 @@ def _list(value: object) -> list[Any]:
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - whatever JSON can hold
-    if isinstance(value, InputRecord | ModelRecord):
+    if isinstance(value, InputRecord | LeftOutRecord | ModelRecord):
         found = {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
         late = ("pair_sha256", "config_sha256")  # a batch adds them
         return {k: v for k, v in found.items() if v is not None or k not in late}

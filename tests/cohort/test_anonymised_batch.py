@@ -142,7 +142,7 @@ def test_what_was_left_out_is_counted_and_not_named(patients, capfd):
                 folder / f"{NAMED}/{NAMED}_flair.nii.gz", folder / f"{NAMED}x", "x_flair.nii.gz"
             ),
             65,
-            "scans are in more than one case",
+            "scan is in more than one case",
         ),
         (
             lambda folder: copied(
@@ -313,7 +313,7 @@ def test_a_case_is_called_after_its_reference_scan(tmp_path):
 
 
 def test_cases_that_cannot_be_told_apart_or_read_are_counted(tmp_path):
-    with pytest.raises(DataError, match="1 scans are in more than one case"):
+    with pytest.raises(DataError, match="1 scan is in more than one case"):
         anonymise_cohort(cohort_of(tmp_path, b"1", b"1", b"2"), None, keep_labels=False)
     with pytest.raises(InputNotFoundError, match="1 of 2 cases") as caught:
         anonymise_cohort(cohort_of(tmp_path / "..", b"1", None), None, keep_labels=False)

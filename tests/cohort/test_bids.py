@@ -85,7 +85,7 @@ def test_derivatives_sources_and_masks_are_no_cases(tmp_path):
     assert cohort.cases[0].truth is None
 
 
-def test_a_raw_diffusion_series_is_no_scan(tmp_path):
+def test_a_raw_diffusion_series_is_the_dwi_where_its_b_values_can_be_read(tmp_path):
     root = tree(
         tmp_path,
         ONE,
@@ -93,16 +93,14 @@ def test_a_raw_diffusion_series_is_no_scan(tmp_path):
         "sub-02/dwi/sub-02_dwi.nii.gz",
         "sub-03/dwi/sub-03_dwi.nii.gz",
     )
-    for subject, values in (("01", "0 1000 1000"), ("02", "0 1000"), ("03", "1000")):
+    for subject, values in (("01", "0 1000 1000"), ("02", "0 x"), ("03", "1000")):
         (root / f"sub-{subject}/dwi/sub-{subject}_dwi.bval").write_text(values)
     cohort = find_cases(root)
     assert found(cohort) == {
-        "sub-01": {"t1": ONE},
+        "sub-01": {"t1": ONE, "dwi": "sub-01/dwi/sub-01_dwi.nii.gz"},
         "sub-03": {"dwi": "sub-03/dwi/sub-03_dwi.nii.gz"},
     }
     assert cohort.notes == (
-        "raw diffusion series (many volumes, with .bval) are no input and were left out: "
-        "sub-01_dwi.nii.gz",
         "left out, as no scan was recognised: sub-02 (a raw diffusion series alone)",
     )
 
@@ -113,7 +111,7 @@ def test_b_values_of_the_whole_dataset_hold_where_their_entities_fit(tmp_path):
     )
     (root / "acq-x_dwi.bval").write_text("0 1000 1000")
     assert found(find_cases(root)) == {
-        "sub-01": {"t1": ONE},
+        "sub-01": {"t1": ONE, "dwi": "sub-01/dwi/sub-01_acq-x_dwi.nii.gz"},
         "sub-02": {"dwi": "sub-02/dwi/sub-02_acq-y_dwi.nii.gz"},
     }
 
@@ -145,7 +143,7 @@ def test_variants_are_ambiguous_and_all_are_shown(entity, tmp_path):
     assert f"sub-01: t1 is anat/sub-01_T1w.nii.gz or anat/sub-01_{entity}_T1w.nii.gz; " in message
     assert "sub-03: flair is anat/sub-03_run-1_FLAIR.nii.gz or anat/sub-03_run-2" in message
     assert "sub-02" not in message
-    assert f"--pattern t1='*_{entity}_T1w.nii.gz'" in message
+    assert "--pattern t1='*sub-??_T1w.nii.gz'" in message  # of the entity it would lose sub-02
     assert "\n" not in message
     assert error.value.exit_code == 65
 
@@ -194,7 +192,7 @@ def test_a_pattern_takes_files_of_any_folder_of_the_case(tmp_path):
 def test_a_pattern_that_fits_twice_is_ambiguous_and_says_so(tmp_path):
     root = tree(tmp_path, ONE, "sub-01/anat/sub-01_acq-x_T1w.nii.gz")
     with pytest.raises(
-        DataError, match=r"\(--pattern '\*T1w\*'\); narrow it to --pattern t1='\*_a"
+        DataError, match=r"\(--pattern '\*T1w\*'\); narrow it to --pattern t1='\*sub-"
     ):
         find_cases(root, patterns={"t1": "*T1w*"})
 

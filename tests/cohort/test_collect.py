@@ -54,7 +54,7 @@ def test_each_case_has_a_row_with_the_figures_of_its_record(output):
     assert list(first) == [
         *("case", "status", "modalities", "reference", "lesion_volume_ml", "volume_low_ml"),
         *("volume_high_ml", "lesion_count", "CSF_ml", "GM_ml", "GM/WM_ml", "WM_ml", "brain_ml"),
-        *("warnings", "seconds", "model", "error", "record"),
+        *("apart_mm", "turned_degrees", "warnings", "seconds", "model", "error", "record"),
     ]
     assert (first["case"], first["status"], first["modalities"]) == ("s1", "done", "flair")
     assert float(first["lesion_volume_ml"]) == pytest.approx(record["lesion_volume_ml"], abs=1e-4)
@@ -71,6 +71,16 @@ def test_each_case_has_a_row_with_the_figures_of_its_record(output):
     assert (third["case"], third["status"]) == ("s3", "failed")
     assert "damaged" in third["error"]
     assert third["lesion_volume_ml"] == third["record"] == "n/a"
+
+
+def test_the_table_tells_of_the_scan_that_lies_furthest_off(output):
+    near = {"overlap": 0.9, "apart_mm": 2.25, "turned_degrees": 4.0}
+    far = {"overlap": 0.4, "apart_mm": 31.04, "turned_degrees": 1.0}
+    edit(output, "s1", alignment={"t2": near, "dwi": far})
+    collect(output, "run")
+    first, second, _ = rows(output / "cohort.tsv")
+    assert (first["apart_mm"], first["turned_degrees"]) == ("31.0", "4.0")
+    assert (second["apart_mm"], second["turned_degrees"]) == ("n/a", "n/a")
 
 
 def test_each_lesion_has_a_row_that_names_its_case(output):

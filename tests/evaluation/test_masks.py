@@ -61,6 +61,14 @@ def test_a_file_gives_mask_grid_and_what_was_odd(tmp_path):
     assert "NaN" in mask.notes[0]
 
 
+@pytest.mark.parametrize("outside", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_in_a_mask_is_outside_of_it(tmp_path, outside):
+    data = np.where(LESION, 1.0, outside).astype(np.float32)
+    mask = read_mask(write(tmp_path / "spm.nii", data))
+    np.testing.assert_array_equal(mask.voxels, LESION)
+    assert mask.notes[0].endswith("are NaN or infinite: set to 0, as outside")
+
+
 def test_thick_slices_are_nothing_to_note(tmp_path):
     matrix = np.diag([2.0, 2.0, 6.0, 1.0])
     assert read_mask(write(tmp_path / "m.nii", LESION, matrix)).notes == ()

@@ -60,7 +60,7 @@ def test_a_name_that_no_file_can_have(tmp_path):
 def test_directory(tmp_path):
     message = refusal(tmp_path, 66)
     assert "is a folder" in message
-    assert "dcm2niix" in message
+    assert "strokeseg convert" in message
 
 
 def test_device():
@@ -205,7 +205,7 @@ def test_values_beyond_float32_count_as_infinite(tmp_path):
     data = head(RAS)[0].astype(np.float64)
     data[0, 0, 0] = 1e300
     volume = read(saved(tmp_path, data))
-    assert volume.warnings[0].startswith("1 voxels are NaN or infinite")
+    assert volume.warnings[0].startswith("1 voxel is NaN or infinite")
     assert volume.data[0, 0, 0] == volume.data.min()
 
 

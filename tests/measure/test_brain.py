@@ -178,6 +178,11 @@ def test_warnings_say_what_was_found():
     assert "hardly any brain found (150 ml)" in little
     (much,) = brain_warnings(1300.0, 700.0)
     assert "(700 ml) fills over half of the brain found (1300 ml)" in much
+    (small,) = brain_warnings(599.0, 1.0)
+    assert "the brain found is small (599 ml)" in small
+    (large,) = brain_warnings(2201.0, 1.0)
+    assert "the brain found is large (2201 ml)" in large
+    assert brain_warnings(600.0, 1.0) == brain_warnings(2200.0, 1.0) == ()
     assert is_hardly_any_brain(199.9)
     assert not is_hardly_any_brain(200.0)
 

@@ -8,7 +8,7 @@ from strokeseg import Options, load_model, predict
 from strokeseg.errors import CannotCreateError, DataError, UsageError
 from strokeseg.measure.lesions import lesion_volume_ml
 from strokeseg.results.output_names import KINDS as ALL_KINDS
-from tests.factories import ALL_AXCODES, KINDS, Kind, scan_file, scan_image
+from tests.factories import ALL_AXCODES, KINDS, Kind, hounsfield, scan_file, scan_image
 from tests.tiny_models import OWN, tiny_files, write_files
 
 
@@ -137,6 +137,13 @@ def test_a_scan_counts_only_where_its_field_of_view_reaches(model):
     assert not np.allclose(both[:, :, :24], alone[:, :, :24], atol=1e-3)
 
 
+@pytest.mark.parametrize("source", [None, "", ["a.nii"], b"a.nii"])
+def test_what_is_no_scan_gives_our_error(model, source):
+    for images in ({"t1": source}, {"t1": scan_image(KINDS["ras"]), "flair": source}):
+        with pytest.raises(UsageError, match="give a path, a nibabel image, or a pair"):
+            predict(images, model=model)
+
+
 def test_scans_that_share_no_space_are_refused(model):
     here = scan_image(KINDS["ras"])
     far = here.affine.copy()
@@ -148,8 +155,7 @@ def test_scans_that_share_no_space_are_refused(model):
 
 def test_ct_is_clipped_to_the_brain_window_first(model):
     image = scan_image(KINDS["ras"], np.float32)
-    data = np.asarray(image.dataobj) / 4
-    bone = data.copy()
+    bone = hounsfield(np.asarray(image.dataobj))
     bone[2:6] = 1500.0
     capped = np.clip(bone, 0, 80)
     as_ct = predict({"ct": (bone, image.affine)}, model=model)

@@ -2,7 +2,14 @@ import json
 
 import pytest
 
-from strokeseg.results.record import SCHEMA, InputRecord, ModelRecord, Record, read_inputs
+from strokeseg.results.record import (
+    SCHEMA,
+    InputRecord,
+    LeftOutRecord,
+    ModelRecord,
+    Record,
+    read_inputs,
+)
 
 WHOLE = Record(
     schema=SCHEMA,
@@ -13,6 +20,7 @@ WHOLE = Record(
         "flair": InputRecord("a.nii", "12ab", (2, 3, 4), (1.0, 1.0, 5.5), "LAS"),
         "t1": InputRecord(shape=(2, 3, 4), voxel_size_mm=(1.0, 1.0, 1.0), orientation="RAS"),
     },
+    left_out={"dwi": LeftOutRecord("b.nii", "cd12", "holds 7 volumes")},
     reference="flair",
     models=(ModelRecord("tiny", None, "34cd", "openvino", "cpu", "fp32", 96),),
     options={"tta": True, "window": None},
@@ -25,6 +33,8 @@ WHOLE = Record(
     brain_volume_ml=None,
     memory={"limit_bytes": None},
     peak_memory_bytes=None,
+    alignment={"t1": {"overlap": 0.9, "apart_mm": 3.0, "turned_degrees": 1.5}},
+    registration={"t2": {"matrix": [[1.0]], "kept": True}},
     warnings=("mind the gap",),
     seconds={"read": 0.5},
 )
@@ -32,6 +42,7 @@ OF_A_BATCH = Record(
     **{
         **vars(WHOLE),
         "inputs": {"flair": InputRecord("a.img", "12ab", pair_sha256="56ef")},
+        "left_out": {"dwi": LeftOutRecord("b.img", "cd12", "cut short", "34ef")},
         "models": (ModelRecord("tiny", config_sha256="78ab"),),
         "kinds": ("lesions", "mask"),
         "files": {"a_mask.nii.gz": "90cd"},

@@ -12,6 +12,7 @@ from strokeseg.engines.base import ScanLogits
 from strokeseg.images.reading import outline
 from strokeseg.models.loading import LoadedModel
 from strokeseg.prediction.ensemble import Member
+from strokeseg.prediction.leaving_out import LeftOut
 from strokeseg.prediction.memory_plan import plan_memory
 from strokeseg.prediction.options import Options
 from strokeseg.prediction.progress import Clock, Silence
@@ -61,7 +62,8 @@ def _see(case: ScanCase, loaded: LoadedModel, options: Options) -> SeenCase:
     outlines = {name: outline(volume) for name, volume in case.scans.items()}
     plan = plan_memory(outlines, order[0], [loaded], options, None)
     run = Run([loaded], options, plan, Clock(Silence()))
-    passed = see_scans(read_scans(case.scans, order, order[0], run), run)
+    left_out = LeftOut(case.scans, order[0], strict=True)
+    passed = see_scans(read_scans(case.scans, order, left_out, run), run)
     grid = passed.sights[0, order[0]].whole
     return SeenCase(case.name, case.group, tuple(passed.members), grid, case.truth)
 

@@ -70,6 +70,11 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str
     console.print(table)
 
 
+def counted(number: int, thing: str, things: str = "") -> str:
+    """Say how many there are: 1 case, 2 cases."""
+    return f"{number} {thing if number == 1 else things or thing + 's'}"
+
+
 def _one_line(message: str) -> str:
     """Give a message as one line that steers no terminal; it may hold names that others chose."""
     return printable(" ".join(message.split()))
@@ -125,7 +130,7 @@ class Reporter:
         if self._quiet:
             return
         if self._plain:
-            passes = f" ({windows} passes of the network)" if windows else ""
+            passes = f" ({counted(windows, 'pass', 'passes')} of the network)" if windows else ""
             say(f"{name}{passes}")
             return
         if self._task is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from strokeseg.cohort.batch.job import BatchJob
 from strokeseg.cohort.cases.case import Case
 from strokeseg.errors import CannotCreateError, StrokesegError
-from strokeseg.files.checksums import sha256
+from strokeseg.files.checksums import sha256, sha256_of_all
 from strokeseg.files.json_files import read_json, write_json
 from strokeseg.files.links import is_link_out, leads_out
 from strokeseg.files.staging import STAGING, staging_prefix
@@ -17,7 +17,7 @@ from strokeseg.images.filetype import header_and_voxels
 from strokeseg.images.stream import require_file
 from strokeseg.results.archive import error_path
 from strokeseg.results.output_names import KINDS, OutputNames
-from strokeseg.results.record import Record
+from strokeseg.results.record import InputRecord, LeftOutRecord, Record
 
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
 NEW = "new"
@@ -50,8 +50,9 @@ def look_at(case: Case, job: BatchJob) -> ResumeCheck:
         An input is missing or cannot be read.
     """
     for path in case.images.values():
-        require_file(path)
-    digests = {name: sha256(path) for name, path in case.images.items()}
+        if not path.is_dir():  # of DICOM
+            require_file(path)
+    digests = {name: sha256_of_all(path) for name, path in case.images.items()}
     pairs = {
         name: sha256(other)
         for name, path in case.images.items()
@@ -102,7 +103,7 @@ def _find_difference(
         return "its window was smaller, to hold another --max-memory"
     if record.options != job.options.as_record() or record.kinds != tuple(sorted(job.kinds)):
         return "the options were others"
-    found = record.inputs
+    found: Mapping[str, InputRecord | LeftOutRecord] = {**record.inputs, **record.left_out}
     pairs = {name: i.pair_sha256 for name, i in found.items() if i.pair_sha256 is not None}
     seen = ({name: i.sha256 for name, i in found.items()}, pairs)
     return None if seen == inputs else "the inputs were others"
@@ -126,14 +127,20 @@ def _find_damage(record: Record, names: OutputNames, output: Path) -> str | None
 
 def describe_more(record: Record, case: Case, job: BatchJob, look: ResumeCheck) -> Record:
     """Add to a record what only a batch knows and the next one asks for."""
-    inputs = {
-        name: replace(i, pair_sha256=look.pairs.get(name)) for name, i in record.inputs.items()
-    }
+    inputs = {n: replace(i, pair_sha256=look.pairs.get(n)) for n, i in record.inputs.items()}
+    left_out = {n: replace(i, pair_sha256=look.pairs.get(n)) for n, i in record.left_out.items()}
     models = tuple(
         replace(m, config_sha256=p.config_sha256)
         for m, p in zip(record.models, job.prints, strict=True)
     )
-    return replace(record, inputs=inputs, models=models, case=case.name, truth=_truth_of(case))
+    return replace(
+        record,
+        inputs=inputs,
+        left_out=left_out,
+        models=models,
+        case=case.name,
+        truth=_truth_of(case),
+    )
 
 
 def check_inside(names: OutputNames, output: Path) -> None:

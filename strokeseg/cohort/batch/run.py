@@ -204,6 +204,18 @@ def prepare_job(job: BatchJob, cases: Sequence[Case], source: Path, hear: Listen
     StrokesegError
         If a model cannot be had or read.
     """
+    check_job(job, source)
+    return replace(with_models(job, hear), shared=shared_folders(cases))
+
+
+def check_job(job: BatchJob, source: Path) -> None:
+    """Check where a batch writes, as far as that can be told without a model.
+
+    Raises
+    ------
+    UsageError, CannotCreateError
+        As `prepare_job` does.
+    """
     output = job.output
     if output.exists() and source.exists() and output.samefile(source):
         raise UsageError(f"{output} is INPUT and OUTPUT: give results a folder of their own")
@@ -211,4 +223,3 @@ def prepare_job(job: BatchJob, cases: Sequence[Case], source: Path, hear: Listen
     check_outputs(tables, [source] if source.is_file() else [], overwrite=True)
     if job.anonymise:
         check_unnamed(output)
-    return replace(with_models(job, hear), shared=shared_folders(cases))

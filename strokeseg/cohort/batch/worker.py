@@ -29,6 +29,8 @@ from strokeseg.errors import (
     Interrupted,
     StrokesegError,
 )
+from strokeseg.images.arrival import arrived
+from strokeseg.images.modalities import choose_reference, order_modalities
 from strokeseg.images.reading import Volume, read
 from strokeseg.machine import at_most
 from strokeseg.models.loading import LoadedModel, check_compatible, load_model
@@ -128,10 +130,27 @@ class Worker:
             images: Mapping[str, Volume | Path] = case.images
             if self.job.hardware.max_memory_bytes is None:
                 with at_most(self.job.hardware.threads):
-                    images = {name: read(path) for name, path in case.images.items()}
+                    images = self._read(case.images)
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs this case alone
             return self._fail(case, error, time.perf_counter() - started)
         return Ready(case, images, look, time.perf_counter() - started)
+
+    def _read(self, images: Mapping[str, Path]) -> dict[str, Volume | Path]:
+        """Read the scans of a case; one that cannot be used stays a path, where it can be left out.
+
+        The prediction tries it once more, and tells why it was left out.
+        """
+        options = self.job.options
+        reference = choose_reference(order_modalities(images), options.reference)
+        found: dict[str, Volume | Path] = {}
+        for name, path in images.items():
+            try:
+                found[name] = read(arrived(name, path, b_value=options.b_value))
+            except DataError:
+                if options.strict or name == reference:
+                    raise
+                found[name] = path
+        return found
 
     def segment(self, ready: Ready) -> Segmented | Outcome:
         """Run the network.

@@ -8,7 +8,7 @@ from strokeseg.cohort.cases.case import Case
 from strokeseg.cohort.cases.case_names import check_name
 from strokeseg.cohort.cases.diffusion import Diffusion, diffusion_of
 from strokeseg.cohort.cases.findings import Findings, cut_short
-from strokeseg.cohort.cases.sorting import SortedImages, Sorter, choose_images
+from strokeseg.cohort.cases.sorting import SortedImages, Sorter, choose_images, take_series
 from strokeseg.errors import InputNotFoundError, UsageError
 from strokeseg.images.listing import list_folders, list_images
 from strokeseg.images.modalities import order_modalities
@@ -141,6 +141,7 @@ def _sort(
                 pile.raw.append(file)
         if not pile.scans.get("dwi", True):
             del pile.scans["dwi"]
+    take_series(pile, folder, sorter)
     return pile
 
 

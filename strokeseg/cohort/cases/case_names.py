@@ -8,6 +8,7 @@ from strokeseg.errors import DataError
 from strokeseg.files.safe_names import name_fault
 from strokeseg.results.archive import COHORT_TABLE, LESION_TABLE, OVERLAP_FOLDER, REPORT_FOLDER
 
+_SPACE = re.compile(r"_space-[A-Za-z0-9]+(?=[_.]|$)")
 _TAKEN = (REPORT_FOLDER, OVERLAP_FOLDER, COHORT_TABLE, LESION_TABLE)
 
 
@@ -30,6 +31,12 @@ def check_name(name: str, where: str) -> str:
     if fault:
         raise DataError(f"{where}: case {name!a} {fault}; give a name such as sub-01")
     return name
+
+
+def space_of(file: str, name: str) -> str:
+    """Give BIDS's space entity of a file's name, ``_space-MNI152``; empty if a name has one."""
+    match = _SPACE.search(file)
+    return match[0] if match and not _SPACE.search(name) else ""
 
 
 def check_folder(folder: str, where: str) -> str:

@@ -1,7 +1,9 @@
 """Find the cases of a cohort, whatever form it has, before anything runs."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +18,7 @@ from strokeseg.cohort.cases.sorting import Sorter
 from strokeseg.cohort.cases.table import find_in_table
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.images.file_names import is_image_name
+from strokeseg.images.listing import list_folders
 
 PLAN_COLUMNS = ("case", "scan", "file", "results")
 _NO_PATTERNS: Mapping[str, str] = MappingProxyType({})
@@ -108,6 +111,8 @@ def _find_in_tree(
             f"{root} is no BIDS dataset (no dataset_description.json, no sub-*/anat): leave out "
             "--participant-label and --session-label"
         )
+    elif len(datasets := _datasets_in(root)) > 1:
+        cohort = _find_in_datasets(root, datasets, sorter, reference, findings)
     else:
         cohort = Cohort("folder", root, find_in_folder(root, sorter, findings))
     unused = sorter.unused()
@@ -121,6 +126,34 @@ def _find_in_tree(
     return cohort
 
 
+def _datasets_in(root: Path) -> list[str]:
+    """Give the folders that are BIDS datasets; one that cannot be read is none."""
+    found = []
+    for name in list_folders(root):
+        with suppress(InputNotFoundError):
+            found += [name] if is_bids(root / name) else []
+    return found
+
+
+def _find_in_datasets(
+    root: Path, datasets: Sequence[str], sorter: Sorter, reference: str | None, findings: Findings
+) -> Cohort:
+    """Find the cases of several BIDS datasets side by side, as ATLAS has R001, R002, ..."""
+    cases = [
+        replace(case, folder=f"{name}/{case.folder}", sources={})
+        for name in datasets
+        for case in find_in_bids(root / name, sorter, Wanted(), reference, findings)
+    ]
+    count = Counter(case.name for case in cases)
+    named = tuple(
+        replace(case, name=f"{case.folder.partition('/')[0]}_{case.name}")
+        if count[case.name] > 1
+        else case
+        for case in cases
+    )
+    return Cohort("folder", root, named)
+
+
 def _nothing(cohort: Cohort, sorter: Sorter, findings: Findings) -> str:
     """Say what was looked for in vain."""
     notes = "".join(f" {line};" for line in findings.lines())
@@ -132,7 +165,12 @@ def _nothing(cohort: Cohort, sorter: Sorter, findings: Findings) -> str:
     if not sorter.seen:
         return (
             f"{cohort.root}: no image (.nii, .nii.gz, .mgz, .mgh, .img) in this folder or below; "
-            "convert DICOM first, e.g. with dcm2niix"
+            "convert DICOM first, with strokeseg convert, or name its folders t1, flair, dwi, ct"
+        )
+    if findings.raw:
+        return (
+            f"{cohort.root}: holds raw diffusion series alone ({cut_short(findings.raw, 3)}); give "
+            "the trace image or the ADC of each, or another scan"
         )
     return (
         f"{cohort.root}: no file name tells a modality (T1w, FLAIR, T2w, dwi, adc, ct, ...)"

@@ -1,9 +1,9 @@
 """How findings are told: lists that stay short, scans that are ambiguous, what was left out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from strokeseg.cohort.cases.patterns import compile_patterns
+from strokeseg.cohort.cases.hints import telling_glob
 from strokeseg.errors import DataError
 
 MOST_SHOWN = 10
@@ -32,9 +32,15 @@ class Ambiguity:
 
 @dataclass
 class Findings:
-    """What came up while looking for cases: doubts, which end the search, and notes."""
+    """What came up while looking for cases: doubts, which end the search, and notes.
+
+    `raw` are series of many diffusion volumes where there is nothing else, and `settled`
+    the files, by modality, of the cases that have one scan alone.
+    """
 
     ambiguities: list[Ambiguity] = field(default_factory=list)
+    raw: list[str] = field(default_factory=list)
+    settled: dict[str, list[str]] = field(default_factory=dict)
     _notes: dict[str, list[str]] = field(default_factory=dict)
 
     def note(self, reason: str, item: str) -> None:
@@ -61,7 +67,10 @@ class Findings:
     def _hint(self) -> str:
         """Say how the user can settle it, on the first ambiguity's own names."""
         first = self.ambiguities[0]
-        glob = _telling_glob(first.files)
+        alike = [one.files for one in self.ambiguities if one.modality == first.modality]
+        glob = telling_glob(first.files, alike, self.settled.get(first.modality, ()))
+        if glob is None:
+            return "list the cases in a table"
         what = "choose by" if first.glob is None else "narrow it to"
         return f"{what} --pattern {first.modality}='{glob}' or alike, or list the cases in a table"
 
@@ -70,30 +79,3 @@ def _told(ambiguity: Ambiguity) -> str:
     files = cut_short(ambiguity.files, 4, between=" or ")
     by = f" (--pattern '{ambiguity.glob}')" if ambiguity.glob is not None else ""
     return f"{ambiguity.case}: {ambiguity.modality} is {files}{by}"
-
-
-def _telling_glob(files: Sequence[str]) -> str:
-    """Make a glob that claims one of the files alone, without the part that all have in common."""
-    names = [file.rpartition("/")[2] for file in files]
-    globs = [
-        "*" + text[_shared_start(texts) :].replace("[", "[[]")
-        for texts in (names, files)
-        for text in texts
-    ]
-    claims = [
-        sum(pattern.matches(file) for file in files)
-        for pattern in (compile_patterns({"t1": glob})[0] for glob in globs)
-    ]
-    return globs[claims.index(min(claims))]
-
-
-def _shared_start(texts: Sequence[str]) -> int:
-    """Tell how many characters all have in common, back to where a word begins."""
-    length = 0
-    for letters in zip(*texts, strict=False):
-        if len(set(letters)) > 1:
-            break
-        length += 1
-    while length and texts[0][length - 1].isalnum():
-        length -= 1
-    return max(length - 1, 0) if length else 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from strokeseg.cohort.cases.bids import is_subject
 from strokeseg.cohort.cases.case import Case
-from strokeseg.cohort.cases.case_names import check_name
+from strokeseg.cohort.cases.case_names import check_name, space_of
 from strokeseg.cohort.cases.findings import Findings, cut_short
 from strokeseg.cohort.cases.image_names import case_of_claimed, read_name
 from strokeseg.cohort.cases.patterns import Pattern
@@ -17,13 +17,23 @@ from strokeseg.cohort.cases.sorting import (
     choose_images,
     choose_truth,
     sort_files,
+    take_series,
 )
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
+from strokeseg.images.dicom import is_dicom
 from strokeseg.images.listing import list_folders, list_images
+from strokeseg.images.modalities import order_modalities
+from strokeseg.images.twins import TWINS, plain_name, without_twins
 from strokeseg.results.archive import OVERLAP_FOLDER, REPORT_FOLDER
 from strokeseg.results.output_names import ERROR_ENDING, RECORD_ENDING
 
 _BIDS_BELOW = re.compile(r"sub-[^/]+/(?:ses-[^/]+/)?(?:anat|dwi)/")
+# A patient and the number of a series, as dcm2niix writes them: P01_5.
+_SERIES = re.compile(r"(.*(?:[A-Za-z]\d+|\d[A-Za-z]+).*)[_-]s?(\d{1,4})")
+_UNTOLD = (
+    "DICOM whose folder's name tells no contrast was left out (name it t1, flair, dwi, ct, or use "
+    "strokeseg convert)"
+)
 _NOTHING = "folders without a scan that was recognised were left out"
 
 
@@ -82,6 +92,8 @@ def _piles_of_folders(root: Path, sorter: Sorter, findings: Findings) -> dict[st
             findings.note("folders that cannot be read were left out", str(error))
             continue
         pile = sort_files(root / name, files, sorter)
+        if not files:
+            _take_dicom(pile, root / name, findings)
         deeper = {file.split("/")[0] for file in _scans(pile) if _BIDS_BELOW.match(file)}
         if deeper:
             raise UsageError(
@@ -89,16 +101,34 @@ def _piles_of_folders(root: Path, sorter: Sorter, findings: Findings) -> dict[st
                 "folder as INPUT"
             )
         piles[name] = pile
+        findings.raw += [f"{name}/{file}" for file in pile.raw if not pile.scans]
         if not pile.scans and not _is_result(root / name):
             findings.note(_NOTHING, _why(name, pile))
     return piles
+
+
+def _take_dicom(pile: SortedImages, folder: Path, findings: Findings) -> None:
+    """Take DICOM folders and zips of a case without images, where names tell what is in them."""
+    inside = [*list_folders(folder), *sorted(path.name for path in folder.glob("*.zip"))]
+    for name in inside:
+        if is_dicom(folder / name):
+            modality = read_name(name.removesuffix(".zip")).modality
+            if modality:
+                pile.scans.setdefault(modality, []).append(name)
+            else:
+                findings.note(_UNTOLD, f"{folder.name}/{name}")
+    if not inside and is_dicom(folder):
+        findings.note(_UNTOLD, folder.name)
 
 
 def _piles_of_files(root: Path, sorter: Sorter, findings: Findings) -> dict[str, SortedImages]:
     """Sort the images that lie in the root itself, by whose they are."""
     piles: dict[str, SortedImages] = {}
     unknown = []
-    for file in list_images(root, deep=False):
+    files, twins = without_twins(list_images(root, deep=False))
+    for left, taken in twins.items():
+        findings.note(TWINS, f"{left} (taken: {taken})")
+    for file in files:
         pile = SortedImages()
         key = _key(file, sorter.add(pile, root, file))
         whole = piles.setdefault(key or root.name, SortedImages())
@@ -111,21 +141,36 @@ def _piles_of_files(root: Path, sorter: Sorter, findings: Findings) -> dict[str,
     for file in unknown:
         findings.note("images whose names tell no modality were left out", file)
     for name, pile in piles.items():
+        take_series(pile, root, sorter)
         if pile.scans:
             continue
+        findings.raw += pile.raw
         if pile.raw or pile.passed:
             what = "a raw diffusion series" if pile.raw else "scans that no --pattern fits"
             findings.note(f"left out, as there is nothing but {what}", name)
         elif pile.masks:
             findings.note("masks without a scan of the same name were left out", pile.masks[0])
-    return {name: pile for name, pile in sorted(piles.items()) if pile.scans}
+    found = {name: pile for name, pile in sorted(piles.items()) if pile.scans}
+    for names in _series_of_one(found):
+        findings.note("cases that may be several series of one patient", " and ".join(names))
+    return found
+
+
+def _series_of_one(piles: Mapping[str, SortedImages]) -> list[list[str]]:
+    """Find loose cases whose names differ in a last number alone, and that share a modality."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for name, pile in piles.items():
+        match = _SERIES.fullmatch(name)
+        for modality in pile.scans if match else ():
+            alike.setdefault((match[1] if match else "", modality), []).append(name)
+    return [names for names in alike.values() if len(names) > 1]
 
 
 def _key(file: str, claim: Pattern | None) -> str:
     """Tell whose a file is that lies beside those of others."""
     if claim:
         return case_of_claimed(file, claim.modality, claim.wild(file))
-    return read_name(file).case
+    return read_name(plain_name(file)).case
 
 
 def _loose_case(
@@ -140,7 +185,8 @@ def _case(
 ) -> Case:
     check_name(name, str(folder))
     truth = choose_truth(name, folder, pile, findings)
-    return Case(name=name, images=images, folder=name, prefix=name, truth=truth)
+    prefix = name + space_of(images[order_modalities(images)[0]].name, name)
+    return Case(name=name, images=images, folder=name, prefix=prefix, truth=truth)
 
 
 def _check_no_subject(root: Path) -> None:

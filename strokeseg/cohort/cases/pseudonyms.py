@@ -47,7 +47,8 @@ def anonymise_cohort(cohort: Cohort, reference: str | None, *, keep_labels: bool
         twice = [name for name, count in Counter(known).items() if count > 1]
         if twice:
             raise DataError(
-                f"{len(twice)} scans are in more than one case ({twice[0]}): give each one once; "
+                f"{len(twice)} {'scan is' if len(twice) == 1 else 'scans are'} in more than one "
+                f"case ({twice[0]}): give each one once; "
                 "sha256sum tells which they are"
             )
         below = "/anat" if cohort.kind == "bids" else ""

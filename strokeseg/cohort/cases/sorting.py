@@ -10,12 +10,14 @@ from strokeseg.cohort.cases.findings import Ambiguity, Findings, cut_short
 from strokeseg.cohort.cases.image_names import read_name
 from strokeseg.cohort.cases.patterns import Pattern
 from strokeseg.errors import UsageError
+from strokeseg.images.diffusion_series import is_series
 from strokeseg.images.file_names import image_stem
 from strokeseg.images.modalities import order_modalities
+from strokeseg.images.twins import TWINS, without_twins
 from strokeseg.results.output_names import RECORD_ENDING, RESULT_FILES
 
 _OWN_MASK = str(image_stem(RESULT_FILES["mask"].ending))
-RAW_DIFFUSION = "raw diffusion series (many volumes, with .bval) are no input and were left out"
+RAW_DIFFUSION = "raw diffusion series (many volumes, with .bval) beside a DWI were left out"
 
 
 @dataclass
@@ -34,6 +36,8 @@ class SortedImages:
         Images whose names say nothing that could be used.
     passed : set
         Modalities that names tell, but for which the user's pattern decides.
+    twins : mapping
+        Copies that a converter left beside a file, and which of them was taken.
     """
 
     scans: dict[str, list[str]] = field(default_factory=dict)
@@ -41,6 +45,7 @@ class SortedImages:
     raw: list[str] = field(default_factory=list)
     rest: list[str] = field(default_factory=list)
     passed: set[str] = field(default_factory=set)
+    twins: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -130,6 +135,19 @@ class Sorter:
             pile.raw.append(relative)
 
 
+def take_series(pile: SortedImages, folder: Path, sorter: Sorter) -> None:
+    """Take raw diffusion series as DWI where there is no diffusion-weighted image beside them.
+
+    The trace image is made when the case is read; one whose b-values cannot be read stays raw.
+    """
+    if "dwi" in pile.scans or not sorter.guesses("dwi"):
+        return
+    usable = [file for file in pile.raw if is_series(folder / file)]
+    if usable:
+        pile.scans["dwi"] = usable
+        pile.raw = [file for file in pile.raw if file not in usable]
+
+
 def sort_files(folder: Path, files: Sequence[str], sorter: Sorter) -> SortedImages:
     """Sort the images of a case that has a folder of its own.
 
@@ -143,9 +161,11 @@ def sort_files(folder: Path, files: Sequence[str], sorter: Sorter) -> SortedImag
         What the user says about names.
     """
     pile = SortedImages()
+    files, pile.twins = without_twins(files)
     beside = Counter(file.rpartition("/")[0] for file in files)
     for file in files:
         sorter.add(pile, folder, file, alone=beside[file.rpartition("/")[0]] == 1)
+    take_series(pile, folder, sorter)
     return pile
 
 
@@ -156,6 +176,8 @@ def choose_images(
 
     Raw diffusion series beside other scans are noted, and patterns that fit nothing of this case.
     """
+    for left, taken in pile.twins.items():
+        findings.note(TWINS, f"{left} (taken: {taken})")
     globs = {pattern.modality: pattern.glob for pattern in sorter.patterns}
     for file in pile.raw if pile.scans else ():
         findings.note(RAW_DIFFUSION, file.rpartition("/")[2])
@@ -170,6 +192,8 @@ def choose_images(
             findings.ambiguities.append(
                 Ambiguity(case, modality, tuple(files), globs.get(modality))
             )
+        else:
+            findings.settled.setdefault(modality, []).append(files[0])
         images[modality] = folder / files[0]
     return images
 

@@ -1,0 +1,150 @@
+"""The scans of one case, from a command line: one file a contrast, and each file once."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from strokeseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from strokeseg.images.reading import Source
+
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class WantedScans:
+    """The scans of a case as a command line names them.
+
+    Parameters
+    ----------
+    images : mapping
+        File or DICOM folder by contrast.
+    series : mapping
+        Which series of DICOM is meant, by contrast.
+    computes_adc : bool
+        Whether ADC is to be computed from the diffusion series.
+    """
+
+    images: dict[str, Path]
+    series: Mapping[str, int]
+    computes_adc: bool
+
+    @classmethod
+    def of(
+        cls,
+        given: Mapping[str, Sequence[str] | None],
+        others: Sequence[str],
+        series: Sequence[str],
+    ) -> Self:
+        """Read options; see `scans_of`.
+
+        Raises
+        ------
+        UsageError
+            If they contradict each other.
+        """
+        computes_adc = list(given.get("adc") or ()) == [AUTO] and not Path(AUTO).exists()
+        if computes_adc:
+            given = {name: files for name, files in given.items() if name != "adc"}
+            if not given.get("dwi"):
+                raise UsageError("--adc auto computes ADC from --dwi, which was not given")
+        images = scans_of(given, others)
+        numbers = {}
+        for pair in series:
+            name, _, number = pair.partition("=")
+            if name not in images or not number.isdecimal():
+                raise UsageError(f"--series {pair}: give NAME=NUMBER of a scan, such as dwi=5")
+            numbers[name] = int(number)
+        return cls(images, numbers, computes_adc)
+
+    def check_weights(self, names: Iterable[str]) -> None:
+        """Refuse a weight for a scan that is not there.
+
+        Raises
+        ------
+        UsageError
+            If there is one.
+        """
+        given = [*self.images, *(["adc"] if self.computes_adc else [])]
+        for name in names:
+            if name not in given:
+                raise UsageError(f"--weight {name}: no such scan was given ({', '.join(given)})")
+
+    def opened(self, b_value: float) -> "dict[str, Source]":
+        """Give the scans for a prediction; only those that need it are read now.
+
+        Raises
+        ------
+        StrokesegError
+            A series is not there, or ADC cannot be computed.
+        """
+        if not self.series and not self.computes_adc:
+            return dict(self.images)
+        from strokeseg.images.arrival import adc_of, arrived
+
+        found: dict[str, Source] = dict(self.images)
+        for name, number in self.series.items():
+            found[name] = arrived(name, self.images[name], series=number, b_value=b_value)
+        if self.computes_adc:
+            number_of_dwi = self.series.get("dwi")
+            found["adc"] = adc_of(self.images["dwi"], series=number_of_dwi, b_value=b_value)
+        return found
+
+
+def scans_of(given: Mapping[str, Sequence[str] | None], others: Sequence[str]) -> dict[str, Path]:
+    """Gather the scans of a case.
+
+    Parameters
+    ----------
+    given : mapping
+        What each option of one scan was set to, by contrast, in the order of the words.
+    others : sequence of str
+        What ``--image`` was set to: NAME=FILE.
+
+    Raises
+    ------
+    UsageError
+        If an option is empty or was given twice, or one file is given as two contrasts.
+    """
+    images: dict[str, Path] = {}
+    for name, files in given.items():
+        if files:
+            images[name] = _only(f"--{name}", files)
+    for pair in others:
+        name, separator, file = pair.partition("=")
+        if not separator or not name or not file:
+            raise UsageError(f"--image {pair}: give NAME=FILE, such as --image swi=swi.nii.gz")
+        if name in images:
+            raise UsageError(f"--image {pair}: {name} was given already, as {images[name]}")
+        images[name] = Path(file)
+    _check_each_once(images)
+    return images
+
+
+def _only(option: str, files: Sequence[str]) -> Path:
+    """Give the one file of an option."""
+    if not all(files):
+        raise UsageError(f"{option} is empty: name a file, or leave the option out")
+    if len(files) > 1:
+        raise UsageError(
+            f"{option} was given {'twice' if len(files) == 2 else f'{len(files)} times'} "
+            f"({' and '.join(files)}): give one scan; another of the same contrast can come as "
+            f"--image {option.removeprefix('--')}b=FILE"
+        )
+    return Path(files[0])
+
+
+def _check_each_once(images: Mapping[str, Path]) -> None:
+    """Refuse one file for two contrasts, by whatever path or link."""
+    first: dict[str, str] = {}
+    for name, path in images.items():
+        known = first.setdefault(os.path.realpath(path), name)
+        if known != name:
+            raise UsageError(
+                f"--{known} and --{name} name one file, {path}: give each scan once, by its own "
+                "contrast"
+            )

@@ -1,0 +1,191 @@
+"""Folders as people and converters leave them."""
+
+import shutil
+import zipfile
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from strokeseg.cli import run
+from strokeseg.cohort.cases.find import find_cases
+from strokeseg.cohort.cases.hints import is_copy, telling_glob
+from strokeseg.cohort.cases.patterns import compile_patterns
+from strokeseg.errors import DataError
+from strokeseg.images.twins import without_twins
+from tests.cohort.cohorts import make_job, make_model, statuses, with_prints
+from tests.images.dicom_series import needs_dicom, zipped
+from tests.images.test_diffusion_series import series
+from tests.tiny_models import isolate
+
+
+def touch(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("files", "taken"),
+    [
+        (("p_t1.nii.gz", "p_t1 (1).nii.gz"), "p_t1.nii.gz"),
+        (("ct_2.nii.gz", "ct_2_Tilt_Eq_1.nii.gz"), "ct_2_Tilt_Eq_1.nii.gz"),
+        (("ct_2.nii", "ct_2_Eq_1.nii", "ct_2_Tilt_1.nii"), "ct_2_Eq_1.nii"),
+        (("t1_5.nii", "t1_5a.nii", "t1_5b.nii"), "t1_5.nii"),
+    ],
+)
+def test_one_of_several_copies_is_taken(files, taken):
+    left, twins = without_twins(files)
+    assert left == [taken]
+    assert set(twins) == set(files) - {taken}
+    assert set(twins.values()) == {taken}
+
+
+def test_names_that_only_look_like_copies_stay():
+    files = ["p1a_t1.nii", "p1b_t1.nii", "t1_5a.nii", "s (1).nii"]
+    assert without_twins(files) == (files, {})
+
+
+def test_a_flat_folder_with_twins_has_one_case_and_says_so(tmp_path):
+    touch(tmp_path, "P1_ct.nii.gz", "P1_ct_Tilt_Eq_1.nii.gz", "P2_ct.nii", "P2_ct (1).nii")
+    cohort = find_cases(tmp_path)
+    assert {case.name: case.images["ct"].name for case in cohort.cases} == {
+        "P1": "P1_ct_Tilt_Eq_1.nii.gz",
+        "P2": "P2_ct.nii",
+    }
+    (note,) = cohort.notes
+    assert "P1_ct.nii.gz (taken: P1_ct_Tilt_Eq_1.nii.gz)" in note
+    assert "P2_ct (1).nii (taken: P2_ct.nii)" in note
+
+
+def test_a_folder_per_case_with_twins_is_not_ambiguous(tmp_path):
+    touch(tmp_path, "a/t1.nii", "a/t1 (1).nii", "b/t1.nii")
+    cohort = find_cases(tmp_path)
+    assert [case.images["t1"].name for case in cohort.cases] == ["t1.nii", "t1.nii"]
+    assert "a/t1 (1).nii" in cohort.notes[0] or "t1 (1).nii" in cohort.notes[0]
+
+
+def test_series_of_one_patient_are_told(tmp_path):
+    touch(tmp_path, "P01_t1_2.nii", "P01_t1_5.nii", "P02_t1_2.nii")
+    (note,) = find_cases(tmp_path).notes
+    assert note == "cases that may be several series of one patient: P01_2 and P01_5"
+
+
+def test_a_hint_keeps_every_case_that_had_one_candidate(tmp_path):
+    touch(tmp_path, "a/t1.nii", "a/t1_gd.nii", "b/t1.nii", "c/t1_mprage.nii")
+    with pytest.raises(DataError) as caught:
+        find_cases(tmp_path)
+    message = str(caught.value)
+    hint = message.partition("--pattern t1='")[2].partition("'")[0]
+    if hint:
+        pattern = compile_patterns({"t1": hint})[0]
+        assert pattern.matches("t1.nii")
+        assert pattern.matches("t1_mprage.nii")
+        assert not pattern.matches("t1_gd.nii")
+    else:
+        assert message.endswith("list the cases in a table")
+
+
+@pytest.mark.parametrize(
+    ("plain", "copy"),
+    [
+        ("t1.nii", "t1_gd.nii"),
+        ("T1w.nii.gz", "T1w_space-MNI152.nii.gz"),
+        ("sub_T1.nii", "wsub_T1.nii"),
+        ("flair.nii", "flair_brain.nii"),
+        ("anat/T1.nii", "mni/T1.nii"),
+        ("T1.nii", "T1+C.nii"),
+    ],
+)
+def test_a_hint_prefers_the_plain_native_file(plain, copy):
+    glob = telling_glob((copy, plain), [(copy, plain)], (plain,))
+    if glob is not None:
+        pattern = compile_patterns({"t1": glob})[0]
+        assert pattern.matches(plain)
+        assert not pattern.matches(copy)
+    assert not is_copy(plain)
+
+
+def test_a_hint_is_given_where_one_can_be():
+    assert telling_glob(("a_t1.nii", "a_t1_gd.nii"), [("a_t1.nii", "a_t1_gd.nii")], ("b_t1.nii",))
+
+
+def test_a_space_stays_in_the_names_of_results(tmp_path):
+    touch(tmp_path, "p1/p1_space-MNI152NLin6Asym_T1w.nii.gz", "p2/T1w.nii.gz")
+    first, second = find_cases(tmp_path).cases
+    assert (first.name, first.prefix) == ("p1", "p1_space-MNI152NLin6Asym")
+    assert (second.name, second.prefix) == ("p2", "p2")
+
+
+def test_datasets_side_by_side_are_one_cohort(tmp_path):
+    touch(
+        tmp_path,
+        "R001/sub-r001s001/ses-1/anat/sub-r001s001_ses-1_T1w.nii.gz",
+        "R002/sub-r002s001/ses-1/anat/sub-r002s001_ses-1_T1w.nii.gz",
+        "R003/sub-r002s001/ses-1/anat/sub-r002s001_ses-1_T1w.nii.gz",
+    )
+    cohort = find_cases(tmp_path)
+    assert cohort.kind == "folder"
+    assert [(case.name, case.folder) for case in cohort.cases] == [
+        ("R002_sub-r002s001_ses-1", "R002/sub-r002s001/ses-1/anat"),
+        ("R003_sub-r002s001_ses-1", "R003/sub-r002s001/ses-1/anat"),
+        ("sub-r001s001_ses-1", "R001/sub-r001s001/ses-1/anat"),
+    ]
+
+
+def test_a_folder_of_raw_series_alone_says_so(tmp_path):
+    touch(tmp_path, "a/a_dwi.nii.gz", "b/b_dwi.nii.gz")
+    for name in "ab":
+        (tmp_path / name / f"{name}_dwi.bval").write_text("unreadable x")
+    with pytest.raises(DataError, match="holds raw diffusion series alone"):
+        find_cases(tmp_path)
+
+
+def test_a_dry_run_refuses_what_the_run_would(tmp_path, capsys):
+    cases = tmp_path / "cases" / "a"
+    cases.mkdir(parents=True)
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4)), cases / "t1.nii")
+    (tmp_path / "file").write_text("x")
+    for output, code in ((tmp_path / "cases", 2), (tmp_path / "file" / "below", 73)):
+        assert run(["batch", str(tmp_path / "cases"), str(output), "--dry-run"]) == code
+    assert run(["batch", str(tmp_path / "cases"), str(tmp_path / "out"), "--dry-run"]) == 0
+    assert "1 case; nothing was done" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@needs_dicom
+def test_a_folder_of_dicom_per_case_is_a_cohort(tmp_path, monkeypatch):
+    isolate(monkeypatch, tmp_path / "home")
+    cases = tmp_path / "cases"
+    (cases / "p1").mkdir(parents=True)
+    with zipfile.ZipFile(zipped("siemens-dwi-enhanced")) as archive:
+        archive.extractall(cases / "p1" / "DWI")
+    (cases / "p2").mkdir()
+    shutil.copy(zipped("canon-dti-classic"), cases / "p2" / "dwi.zip")
+    (cases / "p3" / "IM0001").mkdir(parents=True)
+    with zipfile.ZipFile(zipped("canon-dti-classic")) as archive:
+        archive.extractall(cases / "p3" / "IM0001")
+    cohort = find_cases(cases)
+    assert {case.name: dict(case.images) for case in cohort.cases} == {
+        "p1": {"dwi": cases / "p1" / "DWI"},
+        "p2": {"dwi": cases / "p2" / "dwi.zip"},
+    }
+    assert any("p3/IM0001" in note and "strokeseg convert" in note for note in cohort.notes)
+    job = make_job(tmp_path / "out", make_model(tmp_path / "model"), kinds=frozenset({"mask"}))
+    assert statuses(cohort.cases, job) == {"p1": "done", "p2": "done"}
+    assert nib.load(tmp_path / "out/p1/p1_label-L_mask.nii.gz").shape == (72, 72, 39)
+    assert statuses(cohort.cases, with_prints(job)) == {"p1": "skipped", "p2": "skipped"}
+    next((cases / "p1").rglob("*.dcm")).unlink()
+    assert statuses(cohort.cases, with_prints(job))["p1"] in ("done", "failed")
+
+
+def test_a_raw_series_alone_is_the_dwi_of_its_case(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        series(tmp_path / name, name="dwi")
+    touch(tmp_path, "b/b_trace.nii.gz")
+    first, second = find_cases(tmp_path).cases
+    assert first.images["dwi"].name == "dwi.nii.gz"
+    assert second.images["dwi"].name == "b_trace.nii.gz"

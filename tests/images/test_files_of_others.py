@@ -1,0 +1,72 @@
+"""Files that stand for others, names of other systems, and what follows a gzip stream."""
+
+import gzip
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+import strokeseg
+from strokeseg.cli import run
+from strokeseg.errors import DataError, InputNotFoundError, UsageError
+from strokeseg.images.reading import outline, read
+from tests.factories import scan_file
+
+
+def test_junk_after_a_whole_gzip_stream_is_passed_over_and_told(tmp_path):
+    path = scan_file(tmp_path)
+    whole = read(path).data.copy()
+    path.write_bytes(path.read_bytes() + b"junk of a download")
+    volume = read(path)
+    np.testing.assert_array_equal(volume.data, whole)
+    np.testing.assert_array_equal(nib.load(path).get_fdata(), whole)
+    assert volume.warnings[0].startswith("bytes that are no gzip follow its gzip stream")
+
+
+def test_zeros_and_further_streams_are_no_junk(tmp_path):
+    path = scan_file(tmp_path)
+    content = path.read_bytes()
+    for more in (b"\0" * 100, gzip.compress(b"more")):
+        path.write_bytes(content + more)
+        assert read(path).warnings == ()
+
+
+def test_a_stream_that_is_cut_or_changed_stays_an_error(tmp_path):
+    path = scan_file(tmp_path)
+    content = path.read_bytes()
+    for damaged in (content[:-20] + b"junk" * 9, content[:-8] + b"12345678"):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError):
+            read(path)
+
+
+def test_content_that_was_not_fetched_is_told(tmp_path):
+    link = tmp_path / "link.nii.gz"
+    link.symlink_to("../.git/annex/objects/k2/M1/MD5E-s1--a.nii.gz/MD5E-s1--a.nii.gz")
+    pointer = tmp_path / "pointer.nii.gz"
+    pointer.write_text("/annex/objects/MD5E-s100--aa.nii.gz\n")
+    lfs = tmp_path / "lfs.nii.gz"
+    lfs.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 1\n")
+    for path, how in ((link, "datalad get"), (pointer, "datalad get"), (lfs, "git lfs pull")):
+        with pytest.raises(InputNotFoundError, match=f"its content is not here: `{how}`"):
+            outline(path)
+
+
+@pytest.mark.parametrize("path", ["C:\\data\\t1.nii", "D:/t1.nii", "data\\t1.nii"])
+def test_a_path_of_windows_is_told(path):
+    with pytest.raises(InputNotFoundError, match="written as Windows has paths"):
+        read(path)
+
+
+@pytest.mark.parametrize("source", [None, b"a.nii", ["a.nii"], "", 3])
+def test_what_is_no_scan_gives_our_error(source):
+    with pytest.raises(UsageError, match="give a path, a nibabel image, or a pair"):
+        read(source)
+    with pytest.raises(strokeseg.StrokesegError):
+        outline(source)
+
+
+def test_an_image_as_output_is_refused(tmp_path, capsys):
+    wanted = str(tmp_path / "mask.nii.gz")
+    assert run(["predict", "--t1", str(scan_file(tmp_path)), "-o", wanted]) == 2
+    assert f"-o {tmp_path} --prefix mask" in capsys.readouterr().err

@@ -1,0 +1,168 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from strokeseg.engines.base import ScanLogits
+from strokeseg.measure.brain_box import grid_of, widened
+from strokeseg.measure.components import bounding_box
+from strokeseg.prediction.alignment import Alignment, alignment_warnings, compare_brains
+from strokeseg.prediction.ensemble import Member
+from strokeseg.prediction.field_of_view import MARGIN_MM
+from strokeseg.prediction.registration import register, registration_warnings
+from strokeseg.space.grid import Grid
+from tests.factories import rotation
+
+NAMES = ("background", "GM", "GM/WM", "WM", "CSF", "lesion")
+STEP = 3.0
+SHAPE = (70, 80, 70)
+
+
+def labels_at(points):
+    """A brain of two hemispheres with ventricles, a cerebellum and a rim of CSF, by RAS mm."""
+    x, y, z = np.moveaxis(points, -1, 0)
+    cerebrum = np.sqrt((x / 68) ** 2 + (y / 85) ** 2 + ((z - 8) / 58) ** 2)
+    low = np.sqrt((x / 45) ** 2 + ((y + 45) / 35) ** 2 + ((z + 48) / 25) ** 2)
+    inside = np.minimum(cerebrum, low)
+    ventricle = ((np.abs(x) - 14) / 8) ** 2 + (y / 35) ** 2 + ((z - 15) / 12) ** 2 < 1
+    labels = np.select([inside < 0.75, inside < 0.93, inside < 1.0], [3, 1, 4], 0)
+    return np.where(ventricle, 4, labels)
+
+
+def member(name="t1", shift_mm=(0, 0, 0), degrees=(0, 0, 0), keep=slice(None)):
+    """What a network would see of that brain, moved."""
+    affine = np.diag([STEP, STEP, STEP, 1.0])
+    affine[:3, 3] = -(np.array(SHAPE) - 1) * STEP / 2
+    shape = (SHAPE[0], SHAPE[1], len(range(SHAPE[2])[keep]))
+    affine[2, 3] += STEP * (keep.start or 0)
+    points = np.stack(np.indices(shape), axis=-1) * STEP + affine[:3, 3]
+    labels = labels_at((points - np.array(shift_mm)) @ rotation(degrees))
+    logits = np.stack([labels == index for index in range(6)]).astype(np.float32)
+    grid = Grid(shape, affine)
+    return Member(ScanLogits(logits, []), grid, grid, name)
+
+
+def compared(**how):
+    return compare_brains([member("t1"), member("t2", **how)], "t1", NAMES)["t2"]
+
+
+def test_scans_that_lie_on_each_other_are_not_told():
+    found = compared()
+    assert found.overlap == pytest.approx(1.0)
+    assert found.apart_mm == found.turned_degrees == 0
+    assert alignment_warnings({"t2": found}, "t1") == []
+
+
+@pytest.mark.parametrize("shift_mm", [(30, 0, 0), (0, -28, 10), (0, 0, 26)])
+def test_a_shift_is_told_in_mm(shift_mm):
+    found = compared(shift_mm=shift_mm)
+    assert found.apart_mm == pytest.approx(np.linalg.norm(shift_mm), abs=1.5)
+    assert found.turned_degrees < 3
+    (told,) = alignment_warnings({"t2": found}, "t1")
+    assert told.startswith("t2 and t1 do not lie on each other: the brain in t2 is ")
+    assert f"{found.apart_mm:.0f} mm" in told
+
+
+@pytest.mark.parametrize("degrees", [(24, 0, 0), (0, 24, 0), (0, 0, -24)])
+def test_a_turn_is_told_in_degrees(degrees):
+    found = compared(degrees=degrees)
+    assert found.turned_degrees == pytest.approx(24, abs=2)
+    assert found.is_far
+
+
+def test_a_small_shift_is_recorded_and_not_told():
+    found = compared(shift_mm=(4, 3, 0))
+    assert found.apart_mm == pytest.approx(5, abs=0.5)
+    assert alignment_warnings({"t2": found}, "t1") == []
+    assert found.as_record().keys() == {"overlap", "apart_mm", "turned_degrees"}
+
+
+def test_a_slab_is_compared_where_it_reaches():
+    found = compared(keep=slice(30, 50))
+    assert found.overlap > 0.95
+    assert found.apart_mm < 2
+
+
+def test_a_brain_that_is_hardly_seen_is_not_compared():
+    empty = member("t2")
+    empty.logits.mean[:] = 0
+    assert compare_brains([member("t1"), empty], "t1", NAMES) == {}
+
+
+def test_one_scan_or_a_model_without_tissues_has_nothing_to_compare():
+    assert compare_brains([member("t1")], "t1", NAMES) == {}
+    both = [member("t1"), member("t2")]
+    assert compare_brains(both, "t1", ("background", "lesion")) == {}
+
+
+@pytest.mark.parametrize(
+    "how", [{"shift_mm": (30, 10, -8)}, {"degrees": (0, 0, 22), "shift_mm": (8, -5, 4)}]
+)
+def test_registration_brings_a_scan_onto_the_reference(how):
+    of_one_model = [member("t1"), member("t2", **how)]
+    members = of_one_model * 2
+    before = compare_brains(members, "t1", NAMES)
+    done = register(members, before, "t1", NAMES, always=False)
+    assert done["t2"].is_kept
+    assert done["t2"].overlap_after > max(0.95, before["t2"].overlap)
+    moved = members[1]
+    truth = np.eye(4)
+    truth[:3, :3] = rotation(how.get("degrees", (0, 0, 0)))
+    truth[:3, 3] = how["shift_mm"]
+    corners = np.array([(x, y, z, 1) for x in (-70, 70) for y in (-85, 85) for z in (-50, 60)])
+    fitted = before["t2"].to_scan
+    apart = np.linalg.norm(((fitted - truth) @ corners.T)[:3], axis=0)
+    assert apart.max() < 4
+    np.testing.assert_allclose(
+        moved.working.affine, np.linalg.inv(fitted) @ member().working.affine, atol=1e-6
+    )
+    assert np.allclose(members[3].working.affine, moved.working.affine)
+    assert members[0].working.same_as(member().working)
+    (told,) = registration_warnings(done, "t1")
+    assert told.startswith("t2 was moved onto t1 (")
+    assert done["t2"].as_record()["kept"] is True
+
+
+def test_registration_moves_no_scan_that_lies_well_and_undoes_what_got_worse():
+    members = [member("t1"), member("t2", shift_mm=(3, 0, 0))]
+    near = compare_brains(members, "t1", NAMES)
+    assert register(members, near, "t1", NAMES, always=False) == {}
+    wrong = np.eye(4)
+    wrong[0, 3] = 60.0
+    far = {"t2": Alignment(near["t2"].overlap, 60.0, 0.0, wrong)}
+    done = register(members, far, "t1", NAMES, always=False)
+    assert not done["t2"].is_kept
+    assert members[1].working.same_as(member().working)
+    assert "was left where it is" in registration_warnings(done, "t1")[0]
+    assert register(members, near, "t1", NAMES, always=True)["t2"].is_kept
+    assert not members[1].working.same_as(member().working)
+
+
+def cut_to_its_brain(seen):
+    """What a network would see of it with --field-of-view brain."""
+    held = bounding_box(seen.logits.mean.argmax(axis=0) > 0)
+    box = widened(held, MARGIN_MM, seen.working)
+    logits = ScanLogits(np.ascontiguousarray(seen.logits.mean[:, *box]), [])
+    return replace(seen, logits=logits, working=grid_of(box, seen.working), is_cut=True)
+
+
+@pytest.mark.parametrize("how", [{}, {"shift_mm": (30, 10, -8)}, {"degrees": (0, 0, 22)}])
+def test_scans_cut_to_their_brains_are_compared_and_moved_as_whole_ones(how):
+    whole = [member("t1"), member("t2", **how)]
+    cut = [cut_to_its_brain(one) for one in whole]
+    assert cut[1].working.shape < whole[1].working.shape
+    plain, found = (compare_brains(members, "t1", NAMES)["t2"] for members in (whole, cut))
+    assert found.overlap == pytest.approx(plain.overlap, abs=0.01)
+    np.testing.assert_allclose(found.to_scan, plain.to_scan, atol=0.5)
+    as_it_lay = cut[1].seen
+    done = register(cut, {"t2": found}, "t1", NAMES, always=True)
+    if how:
+        assert done["t2"].overlap_after > 0.95
+        moved = np.linalg.inv(found.to_scan) @ as_it_lay.affine
+        np.testing.assert_allclose(cut[1].seen.affine, moved, atol=1e-6)
+
+
+def test_far_is_25_mm_or_20_degrees():
+    assert Alignment(0.9, 25.0, 0.0).is_far
+    assert Alignment(0.9, 0.0, 20.0).is_far
+    assert not Alignment(0.1, 24.9, 19.9).is_far
