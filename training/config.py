@@ -29,6 +29,7 @@ SHARES = (
         "data.scan_share",
         "data.paste_share",
     ),
+    *("spatial.small_share", "slices.thin_share"),
     *("spatial.roam_share", "spatial.cut_share", "spatial.cut_limit", "optimiser.hold_share"),
     *("slices.lesion_share", "slices.whole_share", "slices.masked_share"),
     "slices.paste_share",
@@ -153,13 +154,22 @@ def _check_shapes(config: TrainConfig, where: str) -> None:
     if len(config.channels) < 2 or min(config.channels) < 1:
         raise UsageError(f"{where}: channels must be at least two numbers above 0")
     stride = 2 ** (len(config.channels) - 1)
-    crops = {"spatial.crop_vox": config.spatial.crop_vox}
+    crops: dict[str, tuple[int, ...]] = {"spatial.crop_vox": config.spatial.crop_vox}
     crops["validation.crop_vox"] = config.validation.crop_vox
+    if config.spatial.small_share > 0:
+        crops["spatial.small_crop_vox"] = config.spatial.small_crop_vox
+    if config.slices.thin_share > 0:
+        crops["slices.thin_vox"] = (config.slices.thin_vox,)
     for key, crop in crops.items():
         if any(edge < stride or edge % stride for edge in crop):
             raise UsageError(
                 f"{where}: {key} is {crop}; the network's stride asks for multiples of {stride}"
             )
+    if config.optimiser.batch > 1 and (config.spatial.small_share or config.slices.thin_share):
+        raise UsageError(
+            f"{where}: crops of several sizes (spatial.small_share, slices.thin_share) need "
+            "optimiser.batch of 1"
+        )
     canvas = config.spatial.canvas_vox
     if any(canvas) and any(a < b for a, b in zip(canvas, config.spatial.crop_vox, strict=True)):
         raise UsageError(f"{where}: spatial.canvas_vox is {canvas}, smaller than the crop")

@@ -15,7 +15,7 @@ import numpy as np
 
 from strokeseg.files.atomic import write_text
 from strokeseg.files.json_files import write_json
-from strokeseg.models.fusion import Fusion
+from strokeseg.models.fusion import OTHER, Fusion
 from strokeseg.prediction.options import Options
 from strokeseg.training.calibrated_model import open_calibrated, write_decision
 from strokeseg.training.validation.scan_rules import START_PEAK, Choice, Judge, Mark
@@ -28,7 +28,6 @@ VOLUMES_ML = (0.0, 0.1, 0.3)
 MARGINS_MM: tuple[float | None, ...] = (None, 0.0, 2.0, 4.0, 6.0, 10.0)
 # Rules whose Dice plus LF1 is within this of the best are as good: the least false lesion decides.
 TIE = 0.01
-KNOWN = ("t1", "t2", "flair", "dwi", "adc")
 
 
 def fusions() -> dict[str, Fusion]:
@@ -42,8 +41,8 @@ def fusions() -> dict[str, Fusion]:
     for sharpness in (0.5, 1.0, 2.0):
         found[f"pooled, sharpness {sharpness:g}"] = Fusion("pooled", sharpness=sharpness)
     for floor in (0.02, 0.05, 0.1):
-        floors = dict.fromkeys(KNOWN, floor)
-        found[f"mean with a floor of {floor:g}"] = Fusion("pooled", floors=floors, sharpness=0.0)
+        floored = Fusion("pooled", floors={OTHER: floor}, sharpness=0.0)
+        found[f"mean with a floor of {floor:g}"] = floored
     return found
 
 

@@ -123,7 +123,8 @@ class SpatialConfig:
     what is made and normalised before the crop is cut out of it (0, 0, 0: the crop itself), for
     networks that at test time see images normalised whole. `roam_share` of the crops lie anywhere
     in the head, neck and shoulders included; `cut_share` of the samples end early on one or two
-    sides, by up to `cut_limit` of the crop.
+    sides, by up to `cut_limit` of the crop. `small_share` of the samples that are no slices have a
+    crop of `small_crop_vox`: a step that costs less (with a batch of one alone).
     """
 
     crop_vox: tuple[int, int, int] = (96, 96, 96)
@@ -139,6 +140,8 @@ class SpatialConfig:
     roam_share: float = 0.0
     cut_share: float = 0.0
     cut_limit: float = 0.4
+    small_share: float = 0.0
+    small_crop_vox: tuple[int, int, int] = (64, 96, 64)
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,9 @@ class SliceConfig:
 
     `lesion_share` of them show lesion, `whole_share` fill the crop, `masked_share` keep an air
     without noise. `paste_share` of those without get the lesion of another. A slice's middle lies
-    up to `wander_mm` from the crop's.
+    up to `wander_mm` from the crop's. `thin_share` of the samples are `thin_count` slices of one
+    plane in one step, each alone in a crop of `thin_vox` along the axis that it lacks (with a batch
+    of one alone): a slice repeated over the whole crop says no more and costs three times as much.
     """
 
     lesion_share: float = 0.65
@@ -197,6 +202,9 @@ class SliceConfig:
     masked_share: float = 0.8
     paste_share: float = 0.0
     wander_mm: float = 16.0
+    thin_share: float = 0.0
+    thin_count: int = 3
+    thin_vox: int = 32
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """The box of a brain in an image, from what a network takes for tissue there; pure geometry.
 
-The tissue of a first look may go on into face and neck. No brain is longer than some 200 mm, nor is
-it taller than 170 mm; what exceeds that is cut off at the end that is further from the brain's
-white matter, the lower one unless it is plain that the scan is upside down.
+The tissue of a look may go on into face and neck. What hangs on by a neck of 16 mm, as the spinal
+cord does and most of a face, is left away. No brain is longer than some 200 mm, nor is it taller
+than 170 mm; what exceeds that is cut off at the end that is further from the brain's white matter,
+the lower one unless it is plain that the scan is upside down.
 """
 
 import numpy as np
@@ -19,10 +20,14 @@ BEYOND_BRAIN_MM = 200.0
 # Upside down is a scan whose white matter is this much nearer to its lower end.
 UPSIDE_DOWN = 0.6
 LEAST_BRAIN_ML = 200.0
+# The brain is thicker than twice this everywhere it matters; what comes back around its core is as
+# thick, and a little more.
+CORE_DEPTH_MM = 8.0
+AROUND_CORE_MM = 14.0
 UP = 2
 
 
-def tissue_piece(labels: LabelArray) -> BoolArray:
+def tissue_piece(labels: LabelArray | BoolArray) -> BoolArray:
     """Give the largest face-connected piece of what is not background, all False for none."""
     pieces, count = ndimage.label(labels > 0)
     if count == 0:
@@ -30,6 +35,19 @@ def tissue_piece(labels: LabelArray) -> BoolArray:
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     return np.asarray(pieces == sizes.argmax())
+
+
+def without_appendages(piece: BoolArray, grid: Grid) -> BoolArray:
+    """Leave away what hangs on to a piece by less than 16 mm.
+
+    The core, deeper than 8 mm, falls apart where the piece is thin; the largest part of it stays,
+    and what of the piece is within 14 mm of that. The edge of the image is no surface.
+    """
+    mm = grid.voxel_size_mm
+    core = tissue_piece(ndimage.distance_transform_edt(piece, mm) > CORE_DEPTH_MM)
+    if piece.all() or not core.any():
+        return piece
+    return np.asarray(piece & (ndimage.distance_transform_edt(~core, mm) <= AROUND_CORE_MM))
 
 
 def brain_box(labels: LabelArray, grid: Grid, white: int) -> Box | None:
@@ -49,7 +67,7 @@ def brain_box(labels: LabelArray, grid: Grid, white: int) -> Box | None:
     tuple of three slices, or None
         None where less than 200 ml of tissue hang together.
     """
-    piece = tissue_piece(labels)
+    piece = without_appendages(tissue_piece(labels), grid)
     box = bounding_box(piece)
     if box is None or np.count_nonzero(piece) * grid.voxel_volume_ml < LEAST_BRAIN_ML:
         return None

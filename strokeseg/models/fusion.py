@@ -17,6 +17,7 @@ from strokeseg.errors import UsageError
 FusionRule = Literal["mean_logits", "noisy_or", "best_two", "pooled"]
 RULES: tuple[FusionRule, ...] = ("mean_logits", "noisy_or", "best_two", "pooled")
 
+OTHER = "other"
 # Beyond this a probability is 0 or 1 in float32.
 FURTHEST = 80.0
 
@@ -43,6 +44,8 @@ class Fusion:
         speak against one more than that. 0 where not named.
     sharpness
         Of ``pooled``.
+
+    `OTHER` in place of a modality stands for every one that is not named.
 
     Raises
     ------
@@ -72,17 +75,29 @@ class Fusion:
 
     def weight(self, modality: str) -> float:
         """Give the weight of a modality."""
-        return self.weights.get(modality, 1.0)
+        return _named(self.weights, modality, 1.0)
+
+    def temperature(self, modality: str) -> float:
+        """Give what a modality's log-odds are divided by."""
+        return _named(self.temperatures, modality, 1.0)
+
+    def floor(self, modality: str) -> float:
+        """Give the least probability of lesion that a modality may say."""
+        return _named(self.floors, modality, 0.0)
 
     def as_record(self) -> dict[str, Any]:
         """Give it as plain values."""
         return asdict(self)
 
 
+def _named(values: Mapping[str, float], modality: str, usual: float) -> float:
+    return values.get(modality, values.get(OTHER, usual))
+
+
 def said(odds: FloatArray, modality: str, fusion: Fusion) -> FloatArray:
     """Give what a scan's log-odds count for beside others, by temperature and floor."""
-    heard = np.clip(odds, -FURTHEST, FURTHEST) / np.float32(fusion.temperatures.get(modality, 1.0))
-    floor = fusion.floors.get(modality, 0.0)
+    heard = np.clip(odds, -FURTHEST, FURTHEST) / np.float32(fusion.temperature(modality))
+    floor = fusion.floor(modality)
     if floor > 0:
         np.maximum(heard, np.float32(math.log(floor / (1 - floor))), out=heard)
     return np.asarray(heard, np.float32)

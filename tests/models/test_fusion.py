@@ -87,6 +87,15 @@ def test_a_floor_holds_what_a_sequence_may_say_against_others():
     )
 
 
+def test_what_other_says_holds_for_every_sequence_that_is_not_named():
+    from strokeseg.models.fusion import said
+
+    fusion = Fusion("pooled", floors={"other": 0.1, "dwi": 0.0}, weights={"other": 2.0})
+    assert probability(said(odds(1e-6), "pd", fusion))[0] == pytest.approx(0.1, abs=1e-4)
+    assert probability(said(odds(1e-6), "dwi", fusion))[0] == pytest.approx(1e-6, abs=1e-7)
+    assert fusion.weight("anything") == 2.0
+
+
 def test_tissues_keep_the_mean_of_the_logits_whatever_the_fusion():
     both = [scan(SEES, "flair"), scan(BLIND, "dwi")]
     plain = posterior(both, GRID, with_entropy=False)

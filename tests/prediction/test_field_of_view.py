@@ -11,7 +11,14 @@ from strokeseg.engines.scan import scan_logits
 from strokeseg.engines.windows import plan_windows
 from strokeseg.images.intensity import normalise
 from strokeseg.images.reading import read
-from strokeseg.measure.brain_box import brain_box, grid_of, moved, tissue_piece, widened
+from strokeseg.measure.brain_box import (
+    AROUND_CORE_MM,
+    brain_box,
+    grid_of,
+    moved,
+    tissue_piece,
+    widened,
+)
 from strokeseg.models.config import ModelConfig
 from strokeseg.models.folder import Model
 from strokeseg.models.loading import LoadedModel
@@ -81,6 +88,28 @@ def test_a_neck_is_cut_off_below_and_above_in_a_scan_that_is_upside_down():
     turned = np.ascontiguousarray(found[:, :, ::-1])
     box = brain_box(turned, GRID, WHITE)
     assert box[2] == slice(10, 95)
+
+
+def test_a_cord_and_a_face_that_hang_on_by_little_are_left_away():
+    cord = ellipsoid((50, 50, 40), (4, 4, 40))
+    face = ellipsoid((50, 92, 40), (16, 12, 16))
+    bridge = ellipsoid((50, 82, 55), (3, 8, 8))
+    alone = brain_box(labels((BRAIN, WHITE)), GRID, WHITE)
+    box = brain_box(labels((face, 1), (bridge, 1), (cord, 2), (BRAIN, WHITE)), GRID, WHITE)
+    around = widened(alone, AROUND_CORE_MM, GRID)
+    assert all(a.start <= b.start and b.stop <= a.stop for a, b in zip(around, box, strict=True))
+    assert all(b.start <= a.start and a.stop <= b.stop for a, b in zip(alone, box, strict=True))
+
+
+def test_a_thin_slab_is_kept_whole():
+    slab = np.zeros((90, 100, 4), np.bool_)
+    slab[10:80, 10:90] = True
+    grid = Grid(slab.shape, np.diag([2.0, 2.0, 6.0, 1.0]))
+    assert brain_box(slab * np.uint8(WHITE), grid, WHITE) == (
+        slice(10, 80),
+        slice(10, 90),
+        slice(0, 4),
+    )
 
 
 def test_a_crumb_is_no_brain():

@@ -119,6 +119,7 @@ def config_text(folder: Path, **sections: str) -> str:
         "dropout = 0.1\n",
         "validation": "cases = 14\ncases_in_run = 7\ncrop_vox = [40, 48, 40]\n",
         "real": "",
+        "slices": "",
     }
     unknown = set(sections) - set(lines) - {"top"}
     assert not unknown, unknown

@@ -12,8 +12,13 @@ from strokeseg.training.config import read_config
 from strokeseg.training.data.pairs import BRAIN
 from strokeseg.training.data.slices import PLANES, read_slices
 from strokeseg.training.data.sources import load_sources
-from strokeseg.training.synthesis.sample import build_sample, draw_sample, make_sample
-from strokeseg.training.synthesis.slices import SliceParams, build_slice, draw_slice
+from strokeseg.training.synthesis.sample import (
+    build_sample,
+    draw_sample,
+    make_sample,
+    make_step,
+)
+from strokeseg.training.synthesis.slices import SliceParams, build_slice, draw_slices
 from tests.training.heads import config_text, save
 from tests.training.real_images import write_slices
 
@@ -61,7 +66,7 @@ def test_held_out_subjects_are_apart(path, slices):
 def test_a_slice_is_repeated_along_the_axis_that_it_lacks(slices, still):
     seen = set()
     for seed in range(30):
-        params = draw_slice(np.random.default_rng(seed), slices, still)
+        (params,) = draw_slices(np.random.default_rng(seed), slices, still)
         plane = slices[params.plane].plane
         image, target = build_slice(params, slices, still, torch.device("cpu"))
         axis = PLANES[plane]
@@ -74,7 +79,7 @@ def test_a_slice_is_repeated_along_the_axis_that_it_lacks(slices, still):
 
 
 def test_the_lesion_lies_where_the_slice_has_it_and_is_bright(slices, still):
-    params = draw_slice(np.random.default_rng(1), slices, still)
+    (params,) = draw_slices(np.random.default_rng(1), slices, still)
     image, target = build_slice(params, slices, still, torch.device("cpu"))
     lesion = target == 5
     assert image[lesion].min() > image[target == BRAIN].median() + 0.5
@@ -85,7 +90,7 @@ def test_the_lesion_lies_where_the_slice_has_it_and_is_bright(slices, still):
 
 
 def test_nothing_is_known_outside_the_lesion_but_that_air_is_background(slices, still):
-    params = draw_slice(np.random.default_rng(2), slices, still)
+    (params,) = draw_slices(np.random.default_rng(2), slices, still)
     image, target = build_slice(params, slices, still, torch.device("cpu"))
     assert set(target.unique().tolist()) == {0, 5, BRAIN}
     assert image[target == 0].median() < image[target == BRAIN].median() - 1
@@ -95,7 +100,7 @@ def test_a_slab_has_its_thickness_and_air_beyond(slices, still):
     thin = replace(still, slices=replace(still.slices, whole_share=0.0))
     thicknesses = set()
     for seed in range(12):
-        params = draw_slice(np.random.default_rng(seed), slices, thin)
+        (params,) = draw_slices(np.random.default_rng(seed), slices, thin)
         _, target = build_slice(params, slices, thin, torch.device("cpu"))
         axis = PLANES[slices[params.plane].plane]
         others = [other for other in range(3) if other != axis]
@@ -110,7 +115,7 @@ def test_a_slab_has_its_thickness_and_air_beyond(slices, still):
 def test_grey_levels_inside_a_lesion_are_no_coarser_than_outside(tmp_path, still):
     path = write_slices(tmp_path / "striped.npz", stripes=True)
     slices = read_slices(str(path), (), wanted=False)
-    params = replace(draw_slice(np.random.default_rng(0), slices, still), index=0)
+    params = replace(draw_slices(np.random.default_rng(0), slices, still)[0], index=0)
     image, target = build_slice(params, slices, still, torch.device("cpu"))
     for part in (target == 5, target == BRAIN):
         assert len(image[part].unique()) > 0.9 * int(part.sum())
@@ -153,7 +158,7 @@ def test_another_slices_lesion_is_pasted_into_one_without(path, still):
     pasting = replace(
         still, slices=replace(still.slices, lesion_share=0.0, paste_share=1.0, whole_share=1.0)
     )
-    params = draw_slice(np.random.default_rng(0), slices, pasting)
+    (params,) = draw_slices(np.random.default_rng(0), slices, pasting)
     assert params.index == 3
     assert params.donor in (0, 1, 2)
     bright = replace(params, level=1.6)
@@ -210,3 +215,35 @@ def test_pictures_that_do_not_fit_are_refused(tmp_path):
         read_slices(str(tmp_path), (), wanted=False)
     with pytest.raises(InputNotFoundError, match="no such file of slices"):
         read_slices(str(tmp_path / "none.npz"), (), wanted=False)
+
+
+def test_a_step_may_see_several_slices_of_a_plane_in_thin_crops(slices, still):
+    thin = replace(still, slices=replace(still.slices, thin_share=1.0, thin_vox=8))
+    drawn = draw_slices(np.random.default_rng(3), slices, thin)
+    assert len(drawn) == 3
+    assert len({params.plane for params in drawn}) == 1
+    axis = PLANES[slices[drawn[0].plane].plane]
+    for params in drawn:
+        image, target = build_slice(params, slices, thin, torch.device("cpu"))
+        assert image.shape == target.shape == tuple(8 if a == axis else 40 for a in range(3))
+
+
+def test_steps_have_crops_of_several_sizes(data_folder, path, tmp_path):
+    text = config_text(
+        data_folder,
+        data=f'slices = "{path}"\nheld_out_slices = ["*3"]\nslice_share = 0.5\n',
+        slices="thin_share = 0.5\nthin_count = 2\nthin_vox = 8\n",
+        spatial="small_share = 0.5\nsmall_crop_vox = [16, 32, 16]\n",
+    )
+    (tmp_path / "sizes.toml").write_text(text)
+    config = read_config(tmp_path / "sizes.toml")
+    sources = load_sources(config.data)
+    shapes = set()
+    for index in range(16):
+        images, targets = make_step(index, sources, config)
+        assert images.shape == (len(targets), 1, *targets.shape[1:])
+        shapes.add((len(images), tuple(sorted(targets.shape[1:]))))
+        again, _ = make_step(index, sources, config)
+        assert torch.equal(images, again)
+    whole, small, thin = (1, (32, 32, 32)), (1, (16, 16, 32)), (2, (8, 32, 32))
+    assert shapes == {whole, small, thin}

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from strokeseg.training.data.sources import Heads, Sources
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.synthesis.sample import make_sample
+from strokeseg.training.synthesis.sample import make_step
 
 PREFETCH = 4
 
@@ -38,9 +38,8 @@ class SampleDataset(Dataset[Batch]):
         return self.config.optimiser.steps * self.config.optimiser.batch - self.start
 
     def __getitem__(self, index: int) -> Batch:
-        """Return image (1, I, J, K) float32 and target."""
-        sample = make_sample(self.start + index, self.sources, self.config, self.heads)
-        return sample.image[None], sample.target
+        """Return images (N, 1, I, J, K) float32 and targets: what a step sees of a sample."""
+        return make_step(self.start + index, self.sources, self.config, self.heads)
 
 
 def make_batches(
@@ -60,6 +59,7 @@ def make_batches(
     loader = DataLoader(
         dataset,
         batch_size=config.optimiser.batch,
+        collate_fn=_join,
         num_workers=generation.workers,
         prefetch_factor=PREFETCH if generation.workers else None,
         worker_init_fn=_prepare_worker,
@@ -75,9 +75,12 @@ def _on_device(
     heads = Heads(sources.subjects, device)
     size = config.optimiser.batch
     for first in range(start, config.optimiser.steps * size, size):
-        samples = [make_sample(first + i, sources, config, heads) for i in range(size)]
-        images = torch.stack([sample.image for sample in samples])[:, None]
-        yield images, torch.stack([sample.target for sample in samples])
+        yield _join([make_step(first + i, sources, config, heads) for i in range(size)])
+
+
+def _join(parts: list[Batch]) -> Batch:
+    images, targets = zip(*parts, strict=True)
+    return torch.cat(images), torch.cat(targets)
 
 
 def _prepare_worker(_worker: int) -> None:

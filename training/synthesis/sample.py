@@ -1,7 +1,7 @@
 """A training sample as a function of (seed, index)."""
 
-from dataclasses import dataclass, field
-from typing import cast
+from dataclasses import dataclass, field, replace
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from strokeseg.images.intensity import Normalisation
 from strokeseg.training.data.label_maps import Subject
 from strokeseg.training.data.label_table import TISSUES
 from strokeseg.training.data.sources import Heads, Sources
-from strokeseg.training.settings import TrainConfig
+from strokeseg.training.settings import DataConfig, TrainConfig
 from strokeseg.training.synthesis.ageing import Ageing, apply_ageing, draw_ageing
 from strokeseg.training.synthesis.contrasts import Contrast, draw_contrast
 from strokeseg.training.synthesis.field_of_view import Cut, apply_cut, draw_cut
@@ -28,7 +28,7 @@ from strokeseg.training.synthesis.painting import (
 from strokeseg.training.synthesis.pasting import ScanParams, build_scan, draw_scan
 from strokeseg.training.synthesis.real_pairs import RealParams, build_real, draw_real
 from strokeseg.training.synthesis.scanner import Scanner, apply_scanner, draw_scanner
-from strokeseg.training.synthesis.slices import SliceParams, build_slice, draw_slice
+from strokeseg.training.synthesis.slices import SliceParams, build_slice, draw_slices
 from strokeseg.training.synthesis.soft_cp import Fade, apply_fade, draw_fade, soften
 from strokeseg.training.synthesis.warp import (
     Box,
@@ -62,14 +62,20 @@ class SampleParams:
 
 
 Params = SampleParams | RealParams | SliceParams | ScanParams
+Kind = Literal["drawn", "pair", "slice", "scan"]
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A sample before it is made, and where its crop lies in the canvas."""
+    """A sample before it is made, and where its crop lies in the canvas.
+
+    `crop_vox` is the crop's size; `further` are slices that the same step sees beside it.
+    """
 
     made_of: Params
     cut: Shape3
+    crop_vox: Shape3
+    further: tuple[SliceParams, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,26 +94,50 @@ class Sample:
 def draw_sample(index: int, sources: Sources, config: TrainConfig) -> Drawn:
     """Draw everything for sample `index` of the run's seed."""
     rng = np.random.default_rng([config.seed, index])
-    made_of = _draw_kind(rng, sources, config)
-    if isinstance(made_of, SliceParams | ScanParams):
-        return Drawn(made_of, (0, 0, 0))
-    room = np.subtract(canvas_vox(config.spatial), config.spatial.crop_vox)
+    kind = _draw_kind(rng, config.data)
+    if kind == "slice":
+        first, *further = draw_slices(rng, sources.slices, config)
+        return Drawn(first, (0, 0, 0), config.spatial.crop_vox, tuple(further))
+    config = _draw_crop(rng, config)
+    crop = config.spatial.crop_vox
+    if kind == "scan":
+        return Drawn(draw_scan(rng, sources, config), (0, 0, 0), crop)
+    made_of: Params = (
+        draw_real(rng, sources.pairs, config)
+        if kind == "pair"
+        else draw_synthetic(rng, sources, config)
+    )
+    room = np.subtract(canvas_vox(config.spatial), crop)
     i, j, k = (int(rng.integers(spare + 1)) if spare else 0 for spare in room)
-    return Drawn(made_of, (i, j, k))
+    return Drawn(made_of, (i, j, k), crop)
 
 
-def _draw_kind(rng: np.random.Generator, sources: Sources, config: TrainConfig) -> Params:
+def _draw_kind(rng: np.random.Generator, data: DataConfig) -> Kind:
     """Draw what the sample shall be made of, by the shares of `data`."""
-    data = config.data
     if data.partly_known_share > 0:
         kind = rng.random()
         if kind < data.real_share:
-            return draw_real(rng, sources.pairs, config)
+            return "pair"
         if kind < data.real_share + data.slice_share:
-            return draw_slice(rng, sources.slices, config)
+            return "slice"
         if kind < data.partly_known_share:
-            return draw_scan(rng, sources, config)
-    return draw_synthetic(rng, sources, config)
+            return "scan"
+    return "drawn"
+
+
+def _draw_crop(rng: np.random.Generator, config: TrainConfig) -> TrainConfig:
+    """Give the run with the crop of this sample: its own, or now and then the smaller one."""
+    settings = config.spatial
+    if settings.small_share == 0 or rng.random() >= settings.small_share:
+        return config
+    return with_crop(config, settings.small_crop_vox)
+
+
+def with_crop(config: TrainConfig, crop_vox: Shape3) -> TrainConfig:
+    """Give the run with another crop."""
+    if crop_vox == config.spatial.crop_vox:
+        return config
+    return replace(config, spatial=replace(config.spatial, crop_vox=crop_vox))
 
 
 def draw_synthetic(rng: np.random.Generator, sources: Sources, config: TrainConfig) -> SampleParams:
@@ -140,6 +170,7 @@ def build_sample(
 ) -> Sample:
     """Make the image and target that were drawn, on the device of `heads` (the CPU without)."""
     heads = heads or Heads(sources.subjects, torch.device("cpu"))
+    config = with_crop(config, drawn.crop_vox)
     if isinstance(drawn.made_of, SliceParams):
         return Sample(*build_slice(drawn.made_of, sources.slices, config, heads.device), drawn)
     if isinstance(drawn.made_of, ScanParams):
@@ -148,7 +179,7 @@ def build_sample(
         image, target = build_real(drawn.made_of, sources.pairs, config, heads.device)
     else:
         image, target = build_synthetic(drawn.made_of, sources, config, heads)
-    edges = zip(drawn.cut, config.spatial.crop_vox, strict=True)
+    edges = zip(drawn.cut, drawn.crop_vox, strict=True)
     i, j, k = (slice(first, first + size) for first, size in edges)
     return Sample(image[i, j, k].contiguous(), target[..., i, j, k].contiguous(), drawn)
 
@@ -235,3 +266,20 @@ def make_sample(
 ) -> Sample:
     """Draw and build sample `index`."""
     return build_sample(draw_sample(index, sources, config), sources, config, heads)
+
+
+def make_step(
+    index: int, sources: Sources, config: TrainConfig, heads: Heads | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Make all that a step sees of sample `index`.
+
+    Returns
+    -------
+    images, targets
+        (N, 1, I, J, K) float32 and (N, ...) as of `Sample`; N is 1 but for thin slices.
+    """
+    drawn = draw_sample(index, sources, config)
+    every = [drawn, *(replace(drawn, made_of=other) for other in drawn.further)]
+    samples = [build_sample(one, sources, config, heads) for one in every]
+    images = torch.stack([sample.image for sample in samples])[:, None]
+    return images, torch.stack([sample.target for sample in samples])

@@ -33,7 +33,8 @@ class SliceParams:
     `matrix` (2x3) and `shifts_mm` (2, a, b) lead from mm of the canvas' plane, counted from its
     centre, to mm of the slice, counted from its. The slab begins at voxel `first` of the missing
     axis and is `thickness_vox` thick. `donor` is the slice of the plane whose lesion is pasted into
-    one without, `level` how bright it is beside the brain.
+    one without, `level` how bright it is beside the brain. `depth_vox` is the crop's edge along the
+    missing axis, 0 for that of the run.
     """
 
     plane: int
@@ -48,13 +49,31 @@ class SliceParams:
     cut: Cut
     donor: int | None = None
     level: float = 1.0
+    depth_vox: int = 0
 
 
-def draw_slice(
+def draw_slices(
     rng: np.random.Generator, planes: tuple[Slices, ...], config: TrainConfig
-) -> SliceParams:
-    """Draw a slice, its warp, its slab and a scanner."""
+) -> tuple[SliceParams, ...]:
+    """Draw the slices of a step: one in a crop of the run's, or several of a plane in thin ones."""
     plane = int(rng.integers(len(planes)))
+    settings = config.slices
+    if settings.thin_share == 0 or rng.random() >= settings.thin_share:
+        return (_draw_slice(rng, planes, plane, config),)
+    return tuple(
+        _draw_slice(rng, planes, plane, config, settings.thin_vox)
+        for _ in range(settings.thin_count)
+    )
+
+
+def _draw_slice(
+    rng: np.random.Generator,
+    planes: tuple[Slices, ...],
+    plane: int,
+    config: TrainConfig,
+    depth_vox: int = 0,
+) -> SliceParams:
+    """Draw a slice of a plane, its warp, its slab and a scanner."""
     group = planes[plane]
     lesion = rng.random() < config.slices.lesion_share
     wanted, others = group.with_lesion, group.without
@@ -71,7 +90,7 @@ def draw_slice(
     shift = rng.uniform(-1, 1, 2) * config.slices.wander_mm
     points = rng.integers(2, settings.elastic_points + 1, 2)
     reach_mm = rng.uniform(0, settings.elastic) * max(group.images.shape[1:]) * SPACING_MM
-    edge = config.spatial.crop_vox[PLANES[group.plane]]
+    edge = depth_vox or config.spatial.crop_vox[PLANES[group.plane]]
     whole = rng.random() < config.slices.whole_share
     thickness = edge if whole else int(rng.integers(min(16, edge), edge + 1))
     return SliceParams(
@@ -87,6 +106,7 @@ def draw_slice(
         cut=draw_cut(rng, config.spatial),
         donor=donor,
         level=float(rng.uniform(*PASTED_LEVELS)),
+        depth_vox=depth_vox,
     )
 
 
@@ -96,7 +116,8 @@ def build_slice(
     """Make the image (float32) and target (uint8, I J K) that were drawn."""
     group = planes[params.plane]
     axis = PLANES[group.plane]
-    crop = config.spatial.crop_vox
+    crop = list(config.spatial.crop_vox)
+    crop[axis] = params.depth_vox or crop[axis]
     size = tuple(edge for other, edge in enumerate(crop) if other != axis)
     grey = torch.as_tensor(group.images[params.index], device=device).float()
     lesion = torch.as_tensor(group.lesions[params.index], device=device).float()
