@@ -23,10 +23,10 @@ def write_mesh_graph(spec: MeshSpec, state: Mapping[str, AnyArray]) -> bytes:
         Its tensors by the names of `mesh_parameter_shapes`, already checked.
     """
     graph = _Graph(spec, state)
-    logits = [graph.tower(prefix) for prefix in member_prefixes(spec)]
-    total = logits[0]
-    for number, other in enumerate(logits[1:], 1):
-        total = graph.node("Add", [total, other], f"sum.{number}")
+    total = ""
+    for number, prefix in enumerate(member_prefixes(spec)):
+        logits = graph.tower(prefix, graph.after(total, number))
+        total = graph.node("Add", [total, logits], f"sum.{number}") if total else logits
     if spec.members > 1:
         share = np.full((1, 1, 1, 1, 1), 1 / spec.members, np.float32)
         total = graph.node("Mul", [total, graph.tensor("share", share)], "mean")
@@ -43,9 +43,20 @@ class _Graph(GraphWriter):
         self.spec = spec
         self.state = state
 
-    def tower(self, prefix: str) -> str:
+    def after(self, done: str, number: int) -> str:
+        """Give the patch, but not before `done` is there.
+
+        Networks that wait for nothing would run side by side, each with its features in memory.
+        """
+        if not done:
+            return "patch"
+        mean = self.node("ReduceMean", [done], f"wait.{number}.mean", axes=[1], keepdims=1)
+        nothing = self.node("Mul", [mean, self.number(0.0)], f"wait.{number}.nothing")
+        return self.node("Add", ["patch", nothing], f"wait.{number}.patch")
+
+    def tower(self, prefix: str, patch: str) -> str:
         """Add one network; returns its logits."""
-        features = "patch"
+        features = patch
         for number, dilation in enumerate(self.spec.dilations):
             stem = f"{prefix}layers.{number}"
             weight, bias = folded_conv(self.spec, self.state, stem)

@@ -6,9 +6,11 @@ the tissues, and the lesion's log-odds are fused by its rule. The work goes slab
 first axis, so that a large native grid never holds the logits of all its classes at once.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +32,8 @@ class Member:
 
     `modality` is what fusion knows it by. A scan that was cut to its brain has logits there alone:
     with `is_cut` it is silent beyond, and what no scan sees is background. A member of a model with
-    other classes than the result's `tells_classes` not, and speaks for the lesion alone.
+    other classes than the result's `tells_classes` not, and speaks for the lesion alone. `model` is
+    its number.
     """
 
     logits: ScanLogits
@@ -39,6 +42,7 @@ class Member:
     modality: str = ""
     is_cut: bool = False
     tells_classes: bool = True
+    model: int = 0
 
     @property
     def seen(self) -> Grid:
@@ -148,6 +152,38 @@ def fused_logits(
         total[:, ~seen] = -FURTHEST
         total[0, ~seen] = FURTHEST
     return np.asarray(total, np.float32)
+
+
+def shares_of(
+    members: Sequence[Member], fusion: Fusion, names: Sequence[str]
+) -> tuple[dict[str, Any], ...]:
+    """Give each member's share in the lesion, where all scans reach, as plain values.
+
+    Parameters
+    ----------
+    members
+        One for each model and scan.
+    fusion
+        How they are fused. With a rule other than the mean of logits it is the share of a say:
+        models that see one scan are averaged first, and scans are then fused by their weights.
+    names
+        The models' names, by number.
+    """
+    weights = [fusion.weight(member.modality) for member in members]
+    if not any(weights):
+        weights = [1.0] * len(members)
+    if fusion.rule != "mean_logits" and len({member.modality for member in members}) > 1:
+        alike = Counter(member.modality for member in members)
+        weights = [w / alike[m.modality] for w, m in zip(weights, members, strict=True)]
+    return tuple(
+        {
+            "model": names[member.model],
+            "modality": member.modality,
+            "share": round(weight / sum(weights), 6),
+            "tells": "classes" if member.tells_classes else "lesion",
+        }
+        for member, weight in zip(members, weights, strict=True)
+    )
 
 
 class WeightedMean:
