@@ -76,6 +76,7 @@ ORDERS = {
         ("evaluating",),
         ("comparison",),
         ("figure", "tables"),
+        ("bench",),
         ("writing",),
     ),
     "evaluation.metrics": (("distances", "matching", "voxels"), ("case_metrics",)),

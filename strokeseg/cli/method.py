@@ -52,14 +52,27 @@ Weights = Annotated[
 
 
 def models_of(given: Mapping[str, Any]) -> tuple[str, ...]:
-    """Give the models that were asked for: for lesions, and for the brain if there is one."""
+    """Give the models that were asked for: for lesions, and for the brain if there is one.
+
+    Raises
+    ------
+    UsageError
+        What was asked for as a model of brains finds lesions.
+    WeightsUnavailableError
+        There is no such model.
+    """
     models = tuple(given["model"] or ())
     brain = given.get("brain_model")
     if brain is None or brain == "none":
         return models
+    from strokeseg.models.finding import what_it_finds
+    from strokeseg.models.hub_settings import hub_settings
     from strokeseg.models.registry import load_registry
 
-    return (*(models or (load_registry().default,)), brain)
+    registry = load_registry()
+    if what_it_finds(brain, hub_settings(offline=True), registry) == "lesion":
+        raise UsageError(f"--brain-model {brain}: finds lesions, not brains; give mindgrab or none")
+    return (*(models or (registry.default,)), brain)
 
 
 def weights_of(pairs: list[str] | None) -> tuple[tuple[str, float], ...]:

@@ -13,7 +13,7 @@ from typing import Literal
 from strokeseg.errors import WeightsUnavailableError
 from strokeseg.models.config import ModelConfig
 from strokeseg.models.fetching import fetch_source
-from strokeseg.models.folder import Model, read_model_folder, require_model_files
+from strokeseg.models.folder import Model, read_config, read_model_folder, require_model_files
 from strokeseg.models.hub.cache import (
     PREFIX,
     HubReference,
@@ -197,6 +197,25 @@ def locate_model(name: str, settings: HubSettings, registry: Registry) -> FoundM
         raise unknown_model(name, registry)
     require_model_files(path)
     return FoundModel(path.resolve().name, path, "folder")
+
+
+def what_it_finds(name: str, settings: HubSettings, registry: Registry) -> str | None:
+    """Tell whether a model finds lesions or brains, without a request; None where that is unknown.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        The name leads nowhere.
+    ModelFormatError
+        Its config cannot be read.
+    """
+    entry = registry.entries.get(name)
+    if entry is not None:
+        return entry.finds
+    found = locate_model(name, settings, registry)
+    if found is None:
+        return None
+    return ModelConfig.from_config(read_config(found.folder), classes=found.classes).finds
 
 
 def _reference(name: str, registry: Registry) -> tuple[HubReference | None, RegistryEntry | None]:

@@ -348,3 +348,111 @@ def test_the_lesion_networks_give_the_weights_that_the_registry_pins():
         state |= {f"member.{number}.{name}": value for name, value in renamed.items()}
     assert document["members"] == 3
     assert digest_of(conversion.write_tensors(state)) == entry.sha256
+
+
+# --- weights convert ---
+
+
+def convert(*arguments):
+    from strokeseg.cli import run
+
+    return run(["weights", "convert", *map(str, arguments)])
+
+
+def saved(folder, name, content):
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def usual(seed=0):
+    """Give tensors that fit the usual MeshNet, under its program's names."""
+    spec = MeshSpec(2, 26, (1, 2, 4, 8, 16, 16, 8, 4, 2))
+    state = random_state(spec, seed)
+    renamed = {}
+    for name, value in state.items():
+        plain = name.replace("head.", "network.9.").replace("layers.", "network.")
+        value = np.abs(value) if name.endswith("running_var") else value
+        renamed[plain.replace(".norm.", ".bn.")] = value
+    return renamed
+
+
+@needs_torch
+def test_convert_makes_a_model_folder_that_passes_its_own_check(tmp_path, monkeypatch, capsys):
+    isolate(monkeypatch, tmp_path / "home")
+    files = [saved(tmp_path, f"{n}.pt", checkpoint(usual(n))) for n in range(2)]
+    assert convert(*files, "--as", "meshnet", "-o", tmp_path / "made") == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "made")
+    found = find_model(str(tmp_path / "made"))
+    model = found.read()
+    assert model.config.spec.members == 2
+    assert model.config.normalisation == "minmax"
+    verdict = verify_model(found)
+    assert verdict.error is None
+    assert verdict.golden.passed
+    assert digest_of(files[0].read_bytes()) in (tmp_path / "made" / "README.md").read_text()
+    assert convert(*files, "-o", tmp_path / "made") == 73
+
+
+@needs_torch
+def test_a_state_dict_alone_and_a_config_of_ones_own_are_taken(tmp_path, monkeypatch):
+    import io
+
+    import torch
+
+    isolate(monkeypatch, tmp_path / "home")
+    renamed, state = arc_like()
+    stream = io.BytesIO()
+    torch.save({name: torch.tensor(value) for name, value in renamed.items()}, stream)
+    config = tmp_path / "own.json"
+    config.write_text(json.dumps(MeshSpec(2, 3, (1, 2)).to_config()))
+    file = saved(tmp_path, "a.pt", stream.getvalue())
+    assert convert(file, "--config", config, "-o", tmp_path / "made") == 0
+    model = find_model(str(tmp_path / "made")).read()
+    assert all(np.array_equal(model.state[name], value) for name, value in state.items())
+
+
+class Harm:
+    """Leaves a trace when it is unpickled."""
+
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return (Path.touch, (self.trace,))
+
+
+@needs_torch
+def test_a_checkpoint_that_would_run_something_is_refused_unrun(tmp_path, monkeypatch, capsys):
+    isolate(monkeypatch, tmp_path / "home")
+    trace = tmp_path / "trace"
+    file = saved(tmp_path, "a.pt", checkpoint(usual(), harm=Harm(trace)))
+    assert convert(file, "-o", tmp_path / "made") == 65
+    assert "could run code" in capsys.readouterr().err
+    assert not trace.exists()
+    assert not (tmp_path / "made").exists()
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (lambda: b"\x80\x04N.", "is no checkpoint as torch writes them"),
+        (lambda: b"PK\x03\x04 cut", "is no checkpoint that torch can read"),
+        (lambda: checkpoint(usual())[:-3000], "is no checkpoint that torch can read"),
+        (lambda: checkpoint(arc_like()[0]), "asks for"),
+    ],
+)
+def test_what_is_no_such_network_is_refused(tmp_path, monkeypatch, capsys, content, word):
+    isolate(monkeypatch, tmp_path / "home")
+    file = saved(tmp_path, "a.pt", content())
+    assert convert(file, "-o", tmp_path / "made") == 65
+    assert word in capsys.readouterr().err
+    assert not (tmp_path / "made").exists()
+
+
+def test_another_kind_is_refused(tmp_path, monkeypatch, capsys):
+    isolate(monkeypatch, tmp_path / "home")
+    file = saved(tmp_path, "a.pt", b"PK\x03\x04")
+    assert convert(file, "--as", "transformer", "-o", tmp_path / "made") == 2
+    assert "give meshnet" in capsys.readouterr().err
