@@ -21,10 +21,10 @@ from strokeseg.models.loading import (
     load_model,
 )
 from strokeseg.prediction.decision import Rule, decide, flip_volumes_ml, make_rule
-from strokeseg.prediction.ensemble import Member, posterior, shares_of
+from strokeseg.prediction.ensemble import Member, Posterior, posterior, shares_of
 from strokeseg.prediction.flip_spread import FlipSpread, flip_spread
 from strokeseg.prediction.leaving_out import LeftOut
-from strokeseg.prediction.measures import case_warnings, measure_brain, measure_case
+from strokeseg.prediction.measures import Measures, case_warnings, measure_brain, measure_case
 from strokeseg.prediction.memory_plan import plan_memory
 from strokeseg.prediction.options import Options
 from strokeseg.prediction.plausibility import doubts_about
@@ -117,15 +117,7 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         spread = _spread(members, working, rule, options, fusion)
         members[:] = [replace(m, logits=replace(m.logits, per_flip=[])) for m in members]
     with run.clock.stage("classify"):
-        answer = posterior(
-            members,
-            grid,
-            with_entropy=options.uncertainty,
-            with_argmax=rule.threshold is None,
-            slab_bytes=run.memory.settings.slab_bytes,
-            fusion=fusion,
-        )
-        members.clear()
+        answer = _classified(members, grid, rule, fusion, run)
         decision = decide(answer, grid, rule, found)
         answer = replace(answer, is_argmax=None)
     with run.clock.stage("compare flips"):
@@ -141,13 +133,8 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         measures = measure_case(mask, answer, grid, names, measured, (range_ml, flips))
         if std is not None:
             std = resample_image(std, working, grid)
-        warnings = (
-            *scans.choice.warnings,
-            *case_warnings(scans, measures),
-            *doubts.with_lesions(mask, measures.lesions, scans.reference.data),
-            *standing.warnings(scans.reference_name),
-            *run.memory.warnings(),
-        )
+        told = doubts.with_lesions(mask, measures.lesions, scans.reference.data)
+        warnings = _warnings(scans, measures, told, standing, run)
         record = make_record(scans.seen, run.ensemble, options, measures, asdict(rule), run.memory)
     record = replace(
         _with_scans(record, scans, passed, standing),
@@ -173,6 +160,35 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         record=record.write(),
         reference=scans.reference,
         frame=passed.frame(scans.reference_name),
+    )
+
+
+def _classified(
+    members: list[Member], grid: Grid, rule: Rule, fusion: Fusion, run: Run
+) -> Posterior:
+    """Fuse the members and classify every voxel of the reference; the members are let go of."""
+    answer = posterior(
+        members,
+        grid,
+        with_entropy=run.options.uncertainty,
+        with_argmax=rule.threshold is None,
+        slab_bytes=run.memory.settings.slab_bytes,
+        fusion=fusion,
+    )
+    members.clear()
+    return answer
+
+
+def _warnings(
+    scans: Scans, measures: Measures, doubts: list[str], standing: Standing, run: Run
+) -> tuple[str, ...]:
+    """Gather what to mind: which models see what, the figures, how scans lie, and memory."""
+    return (
+        *scans.choice.warnings,
+        *case_warnings(scans, measures),
+        *doubts,
+        *standing.warnings(scans.reference_name),
+        *run.memory.warnings(),
     )
 
 
