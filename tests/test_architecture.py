@@ -56,7 +56,10 @@ ORDERS = {
     "results": (
         ("output_names", "record", "case_tables", "dicom_seg", "sidecars", "page"),
         ("archive", "anonymous", "picture"),
-        ("brain_files", "result",),
+        (
+            "brain_files",
+            "result",
+        ),
     ),
     "prediction": (
         ("options", "preparation", "progress", "ensemble", "leaving_out", "plausibility"),

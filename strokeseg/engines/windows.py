@@ -74,7 +74,8 @@ class WindowPlan:
         for axis, first in enumerate(start):
             low, high = self._spoken_for(axis, first)
             before, size = self.pad_before[axis], self.image_shape[axis]
-            low, high = max(low - before, 0), max(min(high - before, size), 0)
+            high = max(min(high - before, size), 0)
+            low = min(max(low - before, 0), high)
             image.append(slice(low, high))
             window.append(slice(low + before - first, high + before - first))
         return Overlap((image[0], image[1], image[2]), (window[0], window[1], window[2]))

@@ -173,6 +173,16 @@ def test_exact_windows_cover_every_voxel_once():
     assert max(plan.window) <= 20
 
 
+def test_windows_over_nothing_but_padding_say_nothing():
+    engine = open_engine(SMALL, mesh_state(SMALL), engine="onnxruntime", threads=1)
+    image = random_image((6, 5, 4))
+    once, many = (
+        scan_logits(engine, image, plan_for(SMALL, image.shape, edge, 0.5, (50, 50, 50)), ((),))
+        for edge in (1024, 20)
+    )
+    np.testing.assert_allclose(many.mean, once.mean, atol=1e-5)
+
+
 def test_a_network_with_instance_norms_has_one_window_whatever_is_asked():
     spec = SPECS["instance norm, GELU"]
     plan = plan_for(spec, (30, 20, 10), 16, 0.5, (24, 24, 24))
