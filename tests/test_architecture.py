@@ -20,6 +20,7 @@ FLOORS = (
     ("prediction", "lesion_map", "evaluation", "report"),
     ("cohort", "training"),
     ("cli",),
+    ("__main__",),
 )
 # The same inside a room, for what a newcomer has to know the order of.
 ORDERS = {
@@ -28,7 +29,7 @@ ORDERS = {
         ("case", "diffusion", "lexicon", "patterns"),
         ("case_names", "hints", "image_names", "pseudonyms"),
         ("findings",),
-        ("sorting", "table"),
+        ("sorting", "table", "told_scans"),
         ("bids",),
         ("folder",),
         ("find",),
@@ -36,7 +37,7 @@ ORDERS = {
     "cohort.batch": (
         ("claims", "job", "shard"),
         ("agenda", "resume"),
-        ("failure",),
+        ("failure", "plan"),
         ("worker",),
         ("processes", "cluster"),
         ("run",),
@@ -54,12 +55,10 @@ ORDERS = {
     ),
     "models.hub": (("cache", "errors", "guard", "progress"), ("download",)),
     "results": (
-        ("output_names", "record", "case_tables", "dicom_seg", "sidecars", "page"),
-        ("archive", "anonymous", "picture"),
-        (
-            "brain_files",
-            "result",
-        ),
+        ("output_names", "record", "case_tables", "dicom_seg", "sidecars", "page", "outlining"),
+        ("archive", "anonymous", "lesion_numbers"),
+        ("picture",),
+        ("brain_files", "result"),
     ),
     "prediction": (
         ("options", "preparation", "progress", "ensemble", "leaving_out", "plausibility"),
@@ -92,10 +91,10 @@ ORDERS = {
         ("building",),
     ),
     "training": (
-        ("settings",),
+        ("settings", "command_line"),
         ("config", "data"),
         ("synthesis",),
-        ("validation", "gallery", "demo"),
+        ("validation", "gallery", "demo", "made_heads"),
         ("fitting", "model_card"),
         ("calibration", "export", "parts", "scan_table"),
         ("calibrated_model",),
@@ -103,13 +102,13 @@ ORDERS = {
         ("ablation",),
     ),
     "training.data": (
-        ("contrast_table", "inputs", "label_table", "lesion_bank"),
+        ("contrast_table", "inputs", "label_table", "layout", "lesion_bank"),
         ("label_maps", "pairs", "slices"),
         ("real_scans", "soft_maps"),
         ("sources",),
     ),
     "training.synthesis": (
-        ("contrasts", "defects", "field_of_view", "filters"),
+        ("contrasts", "defects", "field_of_view", "filters", "visibility"),
         ("lesion_placement", "painting", "soft_cp", "susceptibility", "warp"),
         ("ageing", "scanner"),
         ("normalising",),

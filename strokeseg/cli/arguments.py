@@ -71,6 +71,7 @@ Anonymise = Annotated[
     bool,
     typer.Option(
         "--anonymise",
+        "--anonymize",
         rich_help_panel=RESULTS,
         help="Name no file, path, host or user in results and messages. Without --prefix, results "
         "are called sub- and the first 12 digits of the reference scan's sha256: who has the scan "
@@ -81,6 +82,7 @@ AnonymiseCases = Annotated[
     bool,
     typer.Option(
         "--anonymise",
+        "--anonymize",
         rich_help_panel=RESULTS,
         help="Name no case, file, path, host or user in results, tables and messages. Cases are "
         "called sub- and the first 12 digits of their reference scan's sha256: who has the scans "
@@ -92,6 +94,7 @@ AnonymiseBids = Annotated[
     bool,
     typer.Option(
         "--anonymise",
+        "--anonymize",
         rich_help_panel=RESULTS,
         help="Name no file, path, host or user in results, tables and messages, and no source "
         "dataset. The labels sub- and ses- stay: they are the dataset's own pseudonyms; where "
@@ -154,13 +157,16 @@ EngineName = Annotated[
     typer.Option("--engine", rich_help_panel=MACHINE, help="auto, openvino, onnxruntime or torch."),
 ]
 Device = Annotated[
-    str, typer.Option(rich_help_panel=MACHINE, help="auto, cpu, cuda, cuda:1 or mps.")
+    str, typer.Option(rich_help_panel=MACHINE, help="auto, cpu, gpu (cuda), cuda:1 or mps.")
 ]
 Precision = Annotated[
     str, typer.Option(rich_help_panel=MACHINE, help="fp32, or bf16 where the engine has it.")
 ]
 Threads = Annotated[
-    int | None, typer.Option(rich_help_panel=MACHINE, help="CPU threads; all if left out.")
+    int | None,
+    typer.Option(
+        "--threads", "--nthreads", rich_help_panel=MACHINE, help="CPU threads; all if left out."
+    ),
 ]
 MaxMemory = Annotated[
     str | None,
@@ -265,10 +271,7 @@ OutcomesAsJson = Annotated[
     bool, typer.Option("--json", rich_help_panel=RESULTS, help="Write how cases ended to stdout.")
 ]
 Jobs = Annotated[
-    int,
-    typer.Option(
-        rich_help_panel=MACHINES, help="Processes here, each with a model and its share of cores."
-    ),
+    int, typer.Option(rich_help_panel=MACHINES, help="Processes here, with a model and cores each.")
 ]
 Dask = Annotated[
     str | None,

@@ -114,6 +114,10 @@ def evaluate(
     as_json: Annotated[
         bool, typer.Option("--json", help="Write everything to stdout as JSON, no tables.")
     ] = False,
+    wide: Annotated[
+        bool,
+        typer.Option("--wide", help="Show every column, however narrow the terminal is."),
+    ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no tables.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
@@ -155,9 +159,9 @@ def evaluate(
     if as_json:
         show_text(json_of(evaluations, comparison))
     elif not quiet:
-        _show(evaluations, comparison, cases=targets is None)
+        _show(evaluations, comparison, cases=targets is None, wide=wide)
         if rows:
-            show_table(*benching.shown_rows(*bench_cells(rows)), title="models")
+            show_table(*benching.shown_rows(*bench_cells(rows)), title="models", wide=wide)
         for path in written:
             say(f"written: {path}")
     tell_damaged(
@@ -225,28 +229,44 @@ def _warn_of(found: Sequence[tuple[str, str]], what: str) -> None:
 
 
 def _show(
-    evaluations: "Sequence[Evaluation]", comparison: "ModelComparison | None", *, cases: bool
+    evaluations: "Sequence[Evaluation]",
+    comparison: "ModelComparison | None",
+    *,
+    cases: bool,
+    wide: bool,
 ) -> None:
     """Print the tables; many cases are printed only where no file has them."""
+    left_out: list[str] = []
+
+    def show(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
+        left_out.extend(show_table(columns, rows, title, wide=wide))
+
     from strokeseg.cli.show.evaluation import case_rows, comparison_rows, size_rows, summary_rows
     from strokeseg.evaluation.comparison import STARS_MEAN, TEST
+    from strokeseg.evaluation.statistics import FEW, FEW_NOTE
     from strokeseg.evaluation.tables import INTERVAL
 
     for evaluation in evaluations:
         title = f"{evaluation.name}, {evaluation.terms.protocol} protocol"
         if cases or len(evaluation.cases) <= MOST_CASES_SHOWN:
-            show_table(*case_rows(evaluation), title=f"{title}: cases")
+            show(*case_rows(evaluation), title=f"{title}: cases")
         if len(evaluation.metrics) > 1:
-            show_table(*summary_rows(evaluation), title=f"{title}: all cases")
+            show(*summary_rows(evaluation), title=f"{title}: all cases")
             columns, rows = size_rows(evaluation)
             if len(columns) > 2:
-                show_table(columns, rows, title=f"{title}: by true volume")
+                show(columns, rows, title=f"{title}: by true volume")
     if comparison is not None:
         first, second = comparison.names
-        show_table(*comparison_rows(comparison), title=f"{first} minus {second}, case by case")
+        show(*comparison_rows(comparison), title=f"{first} minus {second}, case by case")
         show_text(f"{STARS_MEAN}, ns otherwise; {TEST}")
     if any(len(evaluation.metrics) > 1 for evaluation in evaluations):
         show_text(f"{INTERVAL}; infinite and undefined values are left out of it and of the mean")
+    few = max((len(evaluation.metrics) for evaluation in evaluations), default=0)
+    if 1 < few < FEW:
+        show_text(FEW_NOTE)
+    if left_out:
+        names = ", ".join(dict.fromkeys(left_out))
+        say(f"no room for {names}: --wide shows them, and -o writes them to tables")
 
 
 class _Lines:

@@ -107,7 +107,7 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
         fp: IO[bytes],
         code: int,
         msg: str,
-        headers: Message,  # type: ignore[override]
+        headers: Message,
         newurl: str,
     ) -> urllib.request.Request | None:
         try:

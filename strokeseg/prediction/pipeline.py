@@ -8,7 +8,7 @@ import numpy as np
 
 from strokeseg.errors import DataError
 from strokeseg.images.arrival import arrived
-from strokeseg.images.modalities import choose_reference, order_modalities
+from strokeseg.images.modalities import check_named, choose_reference, order_modalities
 from strokeseg.images.outline import Outline
 from strokeseg.images.reading import Source, outline
 from strokeseg.machine import at_most
@@ -83,6 +83,7 @@ def predict(
     options = options or Options()
     clock = Clock(progress or Silence())
     with at_most(_threads_of(model, hardware)):
+        check_named(images)
         order = order_modalities(images)
         reference = choose_reference(order, options.reference)
         with clock.stage("read"):
@@ -136,13 +137,8 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         told = doubts.with_lesions(mask, measures.lesions, scans.reference.data)
         warnings = _warnings(scans, measures, told, standing, run)
         record = make_record(scans.seen, run.ensemble, options, measures, asdict(rule), run.memory)
-    record = replace(
-        _with_scans(record, scans, passed, standing),
-        fusion=fusion.as_record(),
-        shares=shares,
-        warnings=warnings,
-        seconds=run.clock.seconds,
-    )
+    record = _with_scans(record, scans, passed, standing, fusion)
+    record = replace(record, shares=shares, warnings=warnings, seconds=run.clock.seconds)
     return Result(
         mask=mask,
         probability=answer.probability,
@@ -192,10 +188,13 @@ def _warnings(
     )
 
 
-def _with_scans(record: Record, scans: Scans, passed: Passed, standing: Standing) -> Record:
-    """Add to a record what was seen of which scans, and how they lie to each other."""
+def _with_scans(
+    record: Record, scans: Scans, passed: Passed, standing: Standing, fusion: Fusion
+) -> Record:
+    """Add to a record what was seen of which scans, how they lie to each other, how they met."""
     return replace(
         record,
+        fusion=fusion.as_record(),
         reference=scans.reference_name,
         left_out=scans.left_out.as_record(),
         fields_of_view=passed.as_record(),

@@ -17,9 +17,7 @@ from strokeseg.images.reading import Volume
 from strokeseg.images.writing import write
 from strokeseg.measure.lesions import lesion_volume_ml
 from strokeseg.results.output_names import UNNAMED_PREFIX, check_prefix, prefix_of
-from strokeseg.results.picture import draw
-
-BRAIN = "brain"
+from strokeseg.results.picture import draw_brain
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,8 @@ def save_brain(
         **made,
     }
     alone = np.where(mask, volume.data, np.float32(min(0.0, float(volume.data.min()))))
-    picture = draw(volume.data, mask, volume.grid, called, f"brain, {volume_ml:.0f} ml", what=BRAIN)
+    told = f"brain, {volume_ml:.0f} ml"
+    picture = draw_brain(volume.data, mask, volume.grid, called, told)
     with Staging(names.mask.parent, last=names.mask_sidecar.name) as staging:
         write(staging.path_for(names.mask.name), mask, volume)
         write(staging.path_for(names.scan.name), alone.astype(np.float32), volume)

@@ -51,6 +51,7 @@ RESULT_FILES: Mapping[str, ResultFile] = MappingProxyType(
             "_desc-uncertainty_map.json", "uncertainty", in_bids=False
         ),
         "lesions": ResultFile(f"{LABEL}_lesions.tsv", "lesions", in_bids=False),
+        "lesion_labels": ResultFile("_desc-lesions_dseg.nii.gz", "lesions"),
         "qc": ResultFile("_qc.png", "qc", in_bids=False),
         "record": ResultFile("_strokeseg.json", "record", in_bids=False),
     }
@@ -81,6 +82,7 @@ class OutputNames:
     uncertainty: Path
     uncertainty_sidecar: Path
     lesions: Path
+    lesion_labels: Path
     qc: Path
     record: Path
 

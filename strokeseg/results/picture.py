@@ -6,7 +6,7 @@ orange with a dark seam, which tells itself from any grey for any colour vision.
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,9 @@ from PIL import Image, ImageDraw
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray
 from strokeseg.errors import DataError
 from strokeseg.measure.components import Box, bounding_box
+from strokeseg.measure.lesions import Lesion
+from strokeseg.results.lesion_numbers import number_lesions, shown_of, write_numbers
+from strokeseg.results.outlining import SEAM, outline_of
 from strokeseg.results.page import (
     CONVENTION,
     HEAD_LEVEL,
@@ -40,13 +43,12 @@ CAPTION_PX = 30
 HEADER_PX = 66
 FOOTER_PX = 20
 OUTLINE = (255, 150, 20)
-SEAM = (20, 8, 0)
 FRAME = (90, 170, 255)
 LESION = "lesion"
+BRAIN = "brain"
 
 _SAMPLES = 400_000
 _HEAD_MARGIN_MM = 4.0
-_SUPERSAMPLING = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,7 @@ class _Scene:
     pixels_per_mm: float
     # First and last edge of the frame along each axis, in voxels of the scene.
     frame: tuple[tuple[float, float], ...] = ()
+    what: str = LESION
 
     def size_px(self, axis: int) -> int:
         """Length of an axis on the page."""
@@ -75,7 +78,7 @@ def draw(
     subtitle: str,
     clip: Callable[[FloatArray], FloatArray] | None = None,
     frame: Grid | None = None,
-    what: str = LESION,
+    lesions: Sequence[Lesion] = (),
 ) -> bytes:
     """Draw the slices of a scan that show most of a lesion, with its outline.
 
@@ -91,10 +94,11 @@ def draw(
         Two lines above the slices, such as a file's name, and volume and number of lesions.
     clip
         Holds intensities within a range, where the scan itself is not held yet.
-    what
-        What the mask shows; of anything but a lesion evenly spaced slices are drawn.
     frame
         A field of view to draw a frame around, its axes along the scan's.
+    lesions
+        Rows of the lesion table, whose numbers are written beside the outlines; the second line
+        then says how many of them the slices show, if it is not all.
 
     Returns
     -------
@@ -116,18 +120,36 @@ def draw(
         inside = np.linalg.inv(scene.affine) @ np.vstack((frame.corners_mm.T, np.ones(8)))
         edges = zip(inside[:3].min(axis=1).tolist(), inside[:3].max(axis=1).tolist(), strict=True)
         scene = replace(scene, frame=tuple(edges))
+    return _page(scene, title, subtitle, lesions, grid)
+
+
+def draw_brain(scan: FloatArray, mask: BoolArray, grid: Grid, title: str, subtitle: str) -> bytes:
+    """Draw evenly spaced slices of a brain with its outline; parameters are those of `draw`."""
+    scene = replace(_scene(scan, mask, grid, None), what=BRAIN)
+    return _page(scene, title, subtitle, (), grid)
+
+
+def _page(scene: _Scene, title: str, subtitle: str, lesions: Sequence[Lesion], grid: Grid) -> bytes:
+    """Draw the slices of a scene, and the words above and below."""
     heights = [scene.size_px(plane.up) for plane in PLANES]
     pitch = CELL_PX + 2 * GUTTER_PX
     width = 2 * (MARGIN_PX - GUTTER_PX) + SLICES_PER_PLANE * pitch
     top = MARGIN_PX + HEADER_PX
     height = top + sum(heights) + len(heights) * CAPTION_PX + FOOTER_PX + MARGIN_PX
     page = Image.new("RGB", (width, height), PAGE)
-    _draw_text(page, title, subtitle, None if scene.mask.any() else what)
+    numbered = number_lesions(scene.mask, scene.affine, lesions, grid)
+    shown: set[int] = set()
     for plane, row_height in zip(PLANES, heights, strict=True):
-        for column, index in enumerate(_pick_slices(scene, plane.normal, what)):
+        for column, index in enumerate(_pick_slices(scene, plane.normal)):
             left = MARGIN_PX + column * pitch
-            _draw_cell(page, (left, top), scene, plane, index)
+            corner = _draw_cell(page, (left, top), scene, plane, index)
+            places = numbered.on_slice(plane, index)
+            size = (scene.size_px(plane.across), scene.size_px(plane.up))
+            write_numbers(page, (*corner, *size), scene.mask.shape, plane, places)
+            shown.update(places)
         top += row_height + CAPTION_PX
+    told = subtitle + shown_of(len(shown), len(lesions))
+    _draw_text(page, title, told, None if scene.mask.any() else scene.what)
     stream = io.BytesIO()
     page.save(stream, format="PNG", compress_level=4)
     return stream.getvalue()
@@ -187,14 +209,14 @@ def _head_box(head: BoolArray, stride: int, grid: Grid) -> Box:
     return sides[0], sides[1], sides[2]
 
 
-def _pick_slices(scene: _Scene, axis: int, what: str) -> list[int]:
+def _pick_slices(scene: _Scene, axis: int) -> list[int]:
     size = scene.mask.shape[axis]
     others = tuple(other for other in range(3) if other != axis)
     area = scene.mask.sum(axis=others, dtype=np.int64)
     extent = np.flatnonzero(area)
     if extent.size == 0:
         return sorted({int(size * share) for share in (0.35, 0.5, 0.65)})
-    if what != LESION:
+    if scene.what != LESION:
         low, high = int(extent[0]), int(extent[-1])
         return sorted({round(low + (high - low) * share) for share in (0.25, 0.5, 0.75)})
     # A third of the lesion apart, but 4 to 12 mm, so that no slice shows three times over and no
@@ -219,7 +241,7 @@ def _pick_slices(scene: _Scene, axis: int, what: str) -> list[int]:
 
 def _draw_cell(
     page: Image.Image, corner: tuple[int, int], scene: _Scene, plane: Plane, index: int
-) -> None:
+) -> tuple[int, int]:
     size = (scene.size_px(plane.across), scene.size_px(plane.up))
     left, top = corner[0] + (CELL_PX - size[0]) // 2, corner[1]
     low, high = scene.window
@@ -228,12 +250,13 @@ def _draw_cell(
     page.paste(image.resize(size, Image.Resampling.BICUBIC).convert("RGB"), (left, top))
     lesion = flat(scene.mask, plane, index)
     if lesion.any():
-        line, seam = _outline(lesion, size)
+        line, seam = outline_of(lesion, size)
         page.paste(SEAM, (left, top), seam)
         page.paste(OUTLINE, (left, top), line)
     _draw_frame(page, (left, top), scene, plane, index)
     position = place_mm(scene.scan.shape, scene.affine, plane, index)
     draw_labels(ImageDraw.Draw(page), (left, top), size, plane, position)
+    return left, top
 
 
 def _draw_frame(
@@ -249,33 +272,6 @@ def _draw_frame(
         spans.append([start + round(min(max(end, 0), pixels - 1)) for end in ends])
     (left, right), (top, bottom) = spans
     ImageDraw.Draw(page).rectangle((left, top, right, bottom), outline=FRAME, width=2)
-
-
-def _outline(lesion: BoolArray, size: tuple[int, int]) -> tuple[Image.Image, ...]:
-    # Just outside the lesion, so that it hides none of it; drawn larger and shrunk, for smooth
-    # edges.
-    fine = (size[0] * _SUPERSAMPLING, size[1] * _SUPERSAMPLING)
-    image = Image.fromarray(lesion.astype(np.uint8) * 255).resize(fine, Image.Resampling.BILINEAR)
-    inside = np.asarray(image) >= 128
-    line = _grow(inside, 3)
-    seam = _grow(line, 2)
-    return tuple(
-        Image.fromarray((band * level).astype(np.uint8)).reduce(_SUPERSAMPLING)
-        for band, level in ((line & ~inside, 255), (seam & ~inside, 170))
-    )
-
-
-def _grow(mask: BoolArray, steps: int) -> BoolArray:
-    padded = np.pad(mask, steps)
-    out = mask.copy()
-    rows, columns = mask.shape
-    for down in range(-steps, steps + 1):
-        for right in range(-steps, steps + 1):
-            if down * down + right * right <= steps * steps:
-                out |= padded[
-                    steps + down : steps + down + rows, steps + right : steps + right + columns
-                ]
-    return out
 
 
 def _draw_text(page: Image.Image, title: str, subtitle: str, missing: str | None) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from strokeseg.arrays import BoolArray, FloatArray, LabelArray
+from strokeseg.errors import printable
 from strokeseg.files.atomic import write_atomically, write_text
 from strokeseg.files.checksums import sha256
 from strokeseg.files.json_files import write_json
@@ -15,7 +16,7 @@ from strokeseg.files.targets import check_outputs
 from strokeseg.images.intensity import as_seen
 from strokeseg.images.reading import Volume
 from strokeseg.images.writing import write
-from strokeseg.measure.lesions import Lesion
+from strokeseg.measure.lesions import Lesion, label_lesions
 from strokeseg.results.anonymous import usual_prefix, without_names
 from strokeseg.results.case_tables import lesion_table, tissue_table
 from strokeseg.results.output_names import (
@@ -36,7 +37,7 @@ from strokeseg.results.sidecars import (
 from strokeseg.space.grid import Grid
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """A segmented case, everything on the reference's own grid.
 
@@ -91,6 +92,24 @@ class Result:
     record: Mapping[str, Any] = field(repr=False)
     reference: Volume = field(repr=False)
     frame: Grid | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        """Say in five lines what was found, in what, by what, and what to mind."""
+        record = self._record()
+        shape = " x ".join(map(str, self.grid.shape))
+        size = " x ".join(f"{mm:.3g}" for mm in self.grid.voxel_size_mm)
+        found = legend(self.volume_ml, len(self.lesions))
+        first = next(iter(self.warnings), "none")
+        more = f" (and {len(self.warnings) - 1} more)" if len(self.warnings) > 1 else ""
+        arrays = ("mask", "probability", "tissue", "entropy", "flip_std")
+        lines = (
+            f"<strokeseg.Result: {found}",
+            f" grid: {shape} voxels of {size} mm, that of {record.reference}",
+            f" from: {', '.join(record.inputs)}; by {record.model_names}",
+            f" arrays: {', '.join(name for name in arrays if getattr(self, name) is not None)}",
+            f" warnings: {first}{more}>",
+        )
+        return "\n".join(map(printable, lines))
 
     def save(
         self,
@@ -172,7 +191,8 @@ class Result:
         clip = partial(as_seen, self._record().reference or "")
         name = title or _file_name(self.reference)
         frame = self.frame if framed else None
-        return draw(self.reference.data, self.mask, self.grid, name, subtitle, clip, frame)
+        image = (self.reference.data, self.mask, self.grid, name, subtitle)
+        return draw(*image, clip, frame, self.lesions)
 
     def _input_paths(self) -> list[Path]:
         return [Path(i.path) for i in self._record().inputs.values() if i.path is not None]
@@ -201,6 +221,7 @@ class Result:
             "uncertainty": lambda path: write(path, self._uncertainty(), self.reference),
             "uncertainty_sidecar": lambda path: write_json(path, about),
             "lesions": lambda path: write_text(path, lesion_table(self.lesions)),
+            "lesion_labels": lambda path: write(path, label_lesions(self.mask), self.reference),
             "qc": lambda path: write_atomically(
                 path, [self.picture(words.title, framed=words.framed)]
             ),

@@ -67,6 +67,7 @@ def test_saved_files_keep_sform_and_qform_codes(model, tmp_path):
         "sub-01_desc-uncertainty_map.nii.gz",
         "sub-01_desc-uncertainty_map.json",
         "sub-01_label-L_lesions.tsv",
+        "sub-01_desc-lesions_dseg.nii.gz",
         "sub-01_qc.png",
         "sub-01_strokeseg.json",
     ]

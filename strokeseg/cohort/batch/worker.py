@@ -18,6 +18,7 @@ from strokeseg.cohort.batch.resume import (
     amend_truth,
     check_inside,
     describe_more,
+    for_kinds,
     look_at,
     remove_leftovers,
 )
@@ -170,7 +171,7 @@ class Worker:
             result = predict(
                 ready.images,
                 model=models,
-                options=self.job.options,
+                options=for_kinds(self.job, ready.look.kinds).options,
                 progress=_CaseProgress(case.name, self._hear, self._should_stop),
             )
             _check_unchanged(result, ready.look)
@@ -196,7 +197,7 @@ class Worker:
                 segmented.result.save(
                     names.directory,
                     prefix=case.prefix,
-                    kinds=self.job.kinds,
+                    kinds=segmented.look.kinds,
                     overwrite=True,
                     sources=case.sources or None,
                     anonymise=self.job.anonymise,
