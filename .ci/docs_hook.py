@@ -16,6 +16,8 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {
     "weights/synth-open/README.md": "more/synth-open.md",
+    "weights/meshnet-arc-t2/README.md": "more/meshnet-arc-t2.md",
+    "weights/mindgrab/README.md": "more/mindgrab.md",
     "training/README.md": "more/training.md",
     "tests/TRUST.md": "more/trust.md",
     "tests/benchmarks/MEMORY.md": "more/memory.md",

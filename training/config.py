@@ -13,7 +13,7 @@ from typing import Any
 
 from strokeseg.errors import CannotCreateError, InputNotFoundError, UsageError
 from strokeseg.files.atomic import write_text
-from strokeseg.images.intensity import Normalisation
+from strokeseg.images.intensity import TRAINED
 from strokeseg.training.settings import TrainConfig
 
 __all__ = [
@@ -191,8 +191,8 @@ def check(config: TrainConfig, where: str) -> None:
     if config.ageing.hyperintensity_points < 4:
         raise UsageError(f"{where}: ageing.hyperintensity_points must be 4 or more")
     _check_shapes(config, where)
-    if config.intensity.normalisation not in typing.get_args(Normalisation):
-        known = ", ".join(typing.get_args(Normalisation))
+    if config.intensity.normalisation not in TRAINED:
+        known = ", ".join(TRAINED)
         raise UsageError(f"{where}: intensity.normalisation must be one of {known}")
     if config.optimiser.precision not in ("bf16", "fp32"):
         raise UsageError(f"{where}: optimiser.precision must be bf16 or fp32")

@@ -11,7 +11,7 @@ from strokeseg.arrays import AnyArray, FloatArray, LabelArray
 from strokeseg.files.staging import Staging
 from strokeseg.images.reading import read
 from strokeseg.images.writing import write
-from strokeseg.training.data.pairs import UNKNOWN
+from strokeseg.training.data.pairs import BRAIN
 from strokeseg.training.data.sources import Heads, load_sources
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.synthesis.sample import Sample, make_sample
@@ -90,7 +90,7 @@ def sample_row(image: FloatArray, target: LabelArray) -> AnyArray:
         centre = [int(counts.argmax()) for counts in sums]
     low, high = np.percentile(image, (0.5, 99.5))
     grey = np.clip((image - low) / max(float(high - low), 1e-6), 0, 1) * 255
-    classes = np.where(lesion, COLOURS.shape[0] - 1, np.where(target == UNKNOWN, 0, target))
+    classes = np.where(lesion, COLOURS.shape[0] - 1, np.where(target >= BRAIN, 0, target))
     edge = max(image.shape)
     tiles = []
     for axis in (2, 1, 0):

@@ -193,6 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="real scans")
     parser.add_argument("--config", default="synth-open", help="heads, for a model's folder")
     parser.add_argument("--share", type=float, default=1.0, help="of the drawn cases and slices")
+    parser.add_argument("--fast", action="store_true", help="one pass, no flips")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--write", action="store_true", help="into the model folder's config.json")
@@ -207,8 +208,10 @@ def main(arguments: Sequence[str] | None = None) -> str:
     counts = (usual.single, usual.several, usual.slices, usual.free_slices)
     sizes = Sizes(*(max(1, round(chosen.share * count)) for count in counts))
     scans = validation_scans(opened.sources, opened.config, chosen.data, sizes)
-    seen = chosen.output / f"seen-{opened.loaded.model.sha256[:12]}-{chosen.share:g}"
-    cases = tuple(see_cases(scans, opened.loaded, Options(field_of_view="brain"), seen))
+    passes = "one-" if chosen.fast else ""
+    seen = chosen.output / f"seen-{passes}{opened.loaded.model.sha256[:12]}-{chosen.share:g}"
+    options = Options(field_of_view="brain", tta=not chosen.fast)
+    cases = tuple(see_cases(scans, opened.loaded, options, seen))
     choice, stages = choose([Judge(case) for case in cases])
     write_json(chosen.output / "decision.json", choice.settings())
     write_text(chosen.output / "decision.md", tables(stages, gains(cases, choice)))

@@ -17,6 +17,7 @@ from strokeseg._version import __version__
 from strokeseg.cli import (
     batch,
     bids,
+    brain,
     collect,
     convert,
     demo,
@@ -47,6 +48,7 @@ app.command("convert", no_args_is_help=True)(convert.convert)
 app.command("report", no_args_is_help=True)(report.report)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.command("overlap", no_args_is_help=True)(overlap.overlap)
+app.command("brain", no_args_is_help=True)(brain.brain)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(weights.app, name="weights")

@@ -163,6 +163,7 @@ def bids(
     min_volume_ml: a.MinVolume = None,
     min_peak: a.MinPeak = None,
     brain_mask: a.BrainMask = None,
+    brain_model: method.BrainModel = None,
     field_of_view: method.SeenField = None,
     fusion: method.FusionName = None,
     weight: method.Weights = None,

@@ -55,6 +55,7 @@ def predict(
     min_volume_ml: a.MinVolume = None,
     min_peak: a.MinPeak = None,
     brain_mask: a.BrainMask = None,
+    brain_model: method.BrainModel = None,
     field_of_view: method.SeenField = None,
     fusion: method.FusionName = None,
     weight: method.Weights = None,
@@ -89,7 +90,7 @@ def predict(
     wanted.check_weights(name for name, _ in options.weights)
     job = Job(
         images=wanted.images,
-        models=tuple(model or ()),
+        models=method.models_of(given),
         hardware=hardware_of(given),
         options=options,
         offline=offline,

@@ -113,8 +113,9 @@ def compare_brains(
     """
     by_name: dict[str, Member] = {}
     for member in members:
-        by_name.setdefault(member.modality, member)
-    if len(by_name) < 2 or len(class_names) < 3:
+        if member.tells_classes:
+            by_name.setdefault(member.modality, member)
+    if len(by_name) < 2 or len(class_names) < 3 or reference not in by_name:
         return {}
     fixed = _see(by_name[reference], class_names)
     found = {}

@@ -113,8 +113,9 @@ def register(
             for number, member in enumerate(members)
             if member.modality == name
         }
-        fixed = next(member for member in members if member.modality == reference)
-        pair = [fixed, next(iter(moved.values()))]
+        telling = [member for member in members if member.tells_classes]
+        fixed = next(member for member in telling if member.modality == reference)
+        pair = [fixed, next(member for member in moved.values() if member.tells_classes)]
         after = compare_brains(pair, reference, class_names).get(name)
         done[name] = Registration(found, after.overlap if after is not None else 0.0)
         if done[name].is_kept:

@@ -44,6 +44,8 @@ HEADER_PX = 66
 FOOTER_PX = 20
 OUTLINE = (255, 150, 20)
 FRAME = (90, 170, 255)
+LESION = "lesion"
+BRAIN = "brain"
 
 _SAMPLES = 400_000
 _HEAD_MARGIN_MM = 4.0
@@ -60,6 +62,7 @@ class _Scene:
     pixels_per_mm: float
     # First and last edge of the frame along each axis, in voxels of the scene.
     frame: tuple[tuple[float, float], ...] = ()
+    what: str = LESION
 
     def size_px(self, axis: int) -> int:
         """Length of an axis on the page."""
@@ -117,6 +120,17 @@ def draw(
         inside = np.linalg.inv(scene.affine) @ np.vstack((frame.corners_mm.T, np.ones(8)))
         edges = zip(inside[:3].min(axis=1).tolist(), inside[:3].max(axis=1).tolist(), strict=True)
         scene = replace(scene, frame=tuple(edges))
+    return _page(scene, title, subtitle, lesions, grid)
+
+
+def draw_brain(scan: FloatArray, mask: BoolArray, grid: Grid, title: str, subtitle: str) -> bytes:
+    """Draw evenly spaced slices of a brain with its outline; parameters are those of `draw`."""
+    scene = replace(_scene(scan, mask, grid, None), what=BRAIN)
+    return _page(scene, title, subtitle, (), grid)
+
+
+def _page(scene: _Scene, title: str, subtitle: str, lesions: Sequence[Lesion], grid: Grid) -> bytes:
+    """Draw the slices of a scene, and the words above and below."""
     heights = [scene.size_px(plane.up) for plane in PLANES]
     pitch = CELL_PX + 2 * GUTTER_PX
     width = 2 * (MARGIN_PX - GUTTER_PX) + SLICES_PER_PLANE * pitch
@@ -135,7 +149,7 @@ def draw(
             shown.update(places)
         top += row_height + CAPTION_PX
     told = subtitle + shown_of(len(shown), len(lesions))
-    _draw_text(page, title, told, bool(scene.mask.any()))
+    _draw_text(page, title, told, None if scene.mask.any() else scene.what)
     stream = io.BytesIO()
     page.save(stream, format="PNG", compress_level=4)
     return stream.getvalue()
@@ -202,6 +216,9 @@ def _pick_slices(scene: _Scene, axis: int) -> list[int]:
     extent = np.flatnonzero(area)
     if extent.size == 0:
         return sorted({int(size * share) for share in (0.35, 0.5, 0.65)})
+    if scene.what != LESION:
+        low, high = int(extent[0]), int(extent[-1])
+        return sorted({round(low + (high - low) * share) for share in (0.25, 0.5, 0.75)})
     # A third of the lesion apart, but 4 to 12 mm, so that no slice shows three times over and no
     # second focus is missed; closer where the lesion is smaller; beside it where it is out of
     # slices.
@@ -257,15 +274,15 @@ def _draw_frame(
     ImageDraw.Draw(page).rectangle((left, top, right, bottom), outline=FRAME, width=2)
 
 
-def _draw_text(page: Image.Image, title: str, subtitle: str, found: bool) -> None:
+def _draw_text(page: Image.Image, title: str, subtitle: str, missing: str | None) -> None:
     pen = ImageDraw.Draw(page)
     room = page.width - 2 * MARGIN_PX
     pen.text((MARGIN_PX, MARGIN_PX), fit(title, 22, room), TEXT, font(22), anchor="lt")
     line = MARGIN_PX + 42
-    if found:
+    if missing is None:
         pen.line((MARGIN_PX, line, MARGIN_PX + 24, line), OUTLINE, 2)
         pen.text((MARGIN_PX + 34, line), fit(subtitle, 17, room - 34), TEXT, font(17), anchor="lm")
     else:
-        text = "No lesion found" + (f"; {subtitle}" if subtitle else "")
+        text = f"No {missing} found" + (f"; {subtitle}" if subtitle else "")
         pen.text((MARGIN_PX, line), fit(text, 17, room), OUTLINE, font(17), anchor="lm")
     pen.text((MARGIN_PX, page.height - MARGIN_PX), CONVENTION, QUIET, font(13), anchor="ls")

@@ -122,6 +122,9 @@ def test_the_sheet_shows_the_lesion_in_its_colour():
     red = row[..., 0].astype(int) - row[..., 2]
     assert (red[:, 24:48] > 50).sum() > 10
     assert not (red[:, :24] > 0).any()
+    # Brain of whatever tissue, and what nothing is known of, are left as they are.
+    target[target == 0], target[0] = 254, 255
+    assert np.array_equal(sample_row(image, target), row)
     assert contact_sheet([row] * 5).shape == (3 * 28, 2 * (6 * 24 + 4), 3)
 
 
