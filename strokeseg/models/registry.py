@@ -205,7 +205,8 @@ def _files(where: str, fields: Mapping[str, Any]) -> tuple[SourceFile, ...]:
             "and a revision that its address is pinned to"
         )
     files = []
-    for entry in fields["files"] if isinstance(fields["files"], list) else [None]:
+    entries: list[Any] = fields["files"] if isinstance(fields["files"], list) else [None]
+    for entry in entries:
         try:
             file = SourceFile(**entry)
         except TypeError as error:

@@ -106,6 +106,10 @@ def check_state(spec: Spec, state: Mapping[str, AnyArray]) -> None:
             raise ModelFormatError(
                 f"weights: tensor {name} holds values that are not finite; fetch the model again"
             )
+        if name.endswith(".running_var") and (tensor < 0).any():
+            raise ModelFormatError(
+                f"weights: tensor {name} holds variances below 0; fetch the model again"
+            )
     unknown = sorted(set(state) - set(shapes))
     if unknown:
         raise ModelFormatError(

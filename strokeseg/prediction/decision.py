@@ -97,9 +97,10 @@ def decide(answer: Posterior, grid: Grid, rule: Rule, given: BoolArray | None = 
     else:
         raise ValueError("the posterior was made without the most probable class")
     brain = hull = None
+    tissues: tuple[int, ...] = (1,)
     if given is not None or rule.knows_tissues:
         if given is not None:
-            labels, tissues, brain = given.view(np.uint8), (1,), given.copy()
+            labels, brain = given.view(np.uint8), given.copy()
         else:
             lesion = rule.classes - 1
             labels, tissues = label_map(answer.tissue, found, lesion), tuple(range(1, lesion))

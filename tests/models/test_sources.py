@@ -267,7 +267,10 @@ def checkpoint(state, **more):
 def arc_like(seed=0):
     """Give a MeshNet's tensors under the names that its own program gives them."""
     spec = MeshSpec(2, 3, (1, 2))
-    state = random_state(spec, seed)
+    state = {
+        name: np.abs(value) if name.endswith("running_var") else value
+        for name, value in random_state(spec, seed).items()
+    }
     renamed = {}
     for name, value in state.items():
         plain = name.replace("head.", f"network.{len(spec.dilations)}.")

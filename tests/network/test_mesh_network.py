@@ -253,6 +253,8 @@ def test_tensors_of_another_network_are_refused():
     state = mesh_state(SMALL)
     with pytest.raises(ModelFormatError, match=r"lack the tensor head\.bias"):
         check_state(SMALL, {name: v for name, v in state.items() if name != "head.bias"})
+    with pytest.raises(ModelFormatError, match="variances below 0"):
+        check_state(SMALL, state | {"layers.1.norm.running_var": np.full(5, -1, np.float32)})
     with pytest.raises(ModelFormatError, match="no place for"):
         check_state(SMALL, state | {"layers.3.conv.bias": np.zeros(5, np.float32)})
 
