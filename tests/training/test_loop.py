@@ -100,18 +100,34 @@ def test_without_resume_a_run_starts_anew(config, whole, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_samples_index(config, tmp_path, monkeypatch):
-    genuine = batches.make_sample
+    genuine = batches.make_step
 
     def spoilt(index, *rest):
-        sample = genuine(index, *rest)
+        images, targets = genuine(index, *rest)
         if index == 3:
-            sample.image[0, 0, 0] = float("nan")
-        return sample
+            images[0, 0, 0, 0, 0] = float("nan")
+        return images, targets
 
-    monkeypatch.setattr(batches, "make_sample", spoilt)
+    monkeypatch.setattr(batches, "make_step", spoilt)
     with pytest.raises(StrokesegError, match=r"at step 3: samples 3 to 3 of seed 3") as caught:
         train(config, tmp_path, session())
     assert "\n" not in str(caught.value)
+    assert losses(tmp_path).size == 3
+
+
+def test_a_step_that_is_not_finite_in_bf16_is_taken_in_fp32(make_config, tmp_path, monkeypatch):
+    genuine = loop.segmentation_loss
+    seen = []
+
+    def faulty(logits, *rest, **more):
+        seen.append(logits.dtype)
+        value = genuine(logits, *rest, **more)
+        return value * float("nan") if len(seen) == 2 else value
+
+    monkeypatch.setattr(loop, "segmentation_loss", faulty)
+    train(make_config(optimiser='precision = "bf16"\nsteps = 3\n'), tmp_path, session())
+    assert seen == [torch.bfloat16, torch.bfloat16, torch.float32, torch.bfloat16]
+    assert np.isfinite(losses(tmp_path)).all()
     assert losses(tmp_path).size == 3
 
 

@@ -1,6 +1,7 @@
 """The training loop: samples in, steps, checkpoints, logs of losses and validation."""
 
 import csv
+import functools
 import io
 import math
 from collections.abc import Callable, Iterator
@@ -152,19 +153,32 @@ def _steps(
             group["lr"] = rate
         # A number that stays the same once it says nothing more spares the compiler a new graph.
         step = min(run.step, config.loss.l2_steps)
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            loss = objective(image, target, step)
-        run.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), settings.clip_norm)
+        loss_of = functools.partial(objective, image, target, step)
+        sizes = _gradient(run, loss_of, settings.clip_norm, half=half)
         batch = next(batches, None)
-        value, size = torch.stack((loss.detach(), norm.detach())).tolist()
+        value, size = sizes.tolist()
+        if half and not (math.isfinite(value) and math.isfinite(size)):
+            # oneDNN's fault in bf16, see _keep_bottom_in_fp32, or a sample's: fp32 tells.
+            value, size = _gradient(run, loss_of, settings.clip_norm, half=False).tolist()
         if not (math.isfinite(value) and math.isfinite(size)):
             raise _not_finite(run.step, config)
         run.optimiser.step()
         run.step += 1
         update_average(run, settings)
         yield value, rate
+
+
+def _gradient(
+    run: Run, loss_of: Callable[[], torch.Tensor], clip_norm: float, *, half: bool
+) -> torch.Tensor:
+    """Leave the clipped gradient in the parameters; gives loss and its size, not waited for."""
+    device = next(run.model.parameters()).device
+    with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        loss = loss_of()
+    run.optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), clip_norm)
+    return torch.stack((loss.detach(), norm.detach()))
 
 
 def make_objective(
