@@ -4,7 +4,7 @@ import pytest
 
 from strokeseg.cli.show.batch import BatchReporter
 from strokeseg.cli.show.lines import say, say_error, say_warning, show_facts, show_table
-from strokeseg.cli.weights import _text
+from strokeseg.cli.show.models import text_of
 
 STEERS = "a\x1b]52;c;ZXZpbA==\x07b\x1b[2Jc\x9b31md\u202ee\r"
 
@@ -38,6 +38,6 @@ def test_a_notice_of_a_batch_steers_no_terminal(capsys):
 
 
 def test_what_a_models_config_says_steers_no_terminal():
-    assert harmless(_text(STEERS))
-    assert harmless(_text({"key": STEERS}))
-    assert _text(["a", "b"]) == "a, b"
+    assert harmless(text_of(STEERS))
+    assert harmless(text_of({"key": STEERS}))
+    assert text_of(["a", "b"]) == "a, b"
