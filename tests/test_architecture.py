@@ -53,7 +53,7 @@ ORDERS = {
     ),
     "models.hub": (("cache", "errors", "guard", "progress"), ("download",)),
     "results": (
-        ("output_names", "record", "case_tables", "dicom_seg", "sidecars", "page"),
+        ("output_names", "record", "case_tables", "dicom_seg", "moved_scan", "sidecars", "page"),
         ("archive", "anonymous", "picture"),
         ("result",),
     ),
@@ -124,7 +124,7 @@ ORDERS = {
 }
 # Where a library may be imported: a module, or a room and all below it.
 LIBRARIES = {
-    "SimpleITK": ("images.itk",),
+    "SimpleITK": ("images.itk", "space.registration"),
     "PIL": ("results", "lesion_map", "report", "training.gallery", "training.data.slices"),
     "dcm2niix": ("images.dicom",),
     "dask": ("cohort.batch.cluster",),

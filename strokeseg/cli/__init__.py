@@ -23,6 +23,7 @@ from strokeseg.cli import (
     evaluate,
     overlap,
     predict,
+    register,
     report,
     train,
     weights,
@@ -37,11 +38,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command("predict", no_args_is_help=True)(predict.predict)
-app.command("batch", no_args_is_help=True)(batch.batch)
+app.command("predict", cls=register.CaseCommand, no_args_is_help=True)(predict.predict)
+app.command("batch", cls=register.CaseCommand, no_args_is_help=True)(batch.batch)
 app.command("bids", cls=bids.BidsCommand, no_args_is_help=True)(bids.bids)
 app.command("collect", no_args_is_help=True)(collect.collect)
 app.command("convert", no_args_is_help=True)(convert.convert)
+app.command("register", no_args_is_help=True)(register.register)
 app.command("report", no_args_is_help=True)(report.report)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.command("overlap", no_args_is_help=True)(overlap.overlap)

@@ -231,14 +231,14 @@ Register = Annotated[
     typer.Option(
         "--register",
         rich_help_panel=SCANS,
-        help="Move scans whose brain lies 25 mm or 20 degrees off the reference's onto it.",
+        metavar="[always]",
+        help="Move scans whose brain lies 25 mm or 20 degrees off the reference's onto it; with "
+        "always, those that are less far off, too. Needs SimpleITK: the extra itk.",
     ),
 ]
 RegisterAlways = Annotated[
     bool,
-    typer.Option(
-        "--register-always", rich_help_panel=SCANS, help="Move those that are less far off, too."
-    ),
+    typer.Option("--register-always", hidden=True),
 ]
 Strict = Annotated[
     bool,

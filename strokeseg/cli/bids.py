@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from strokeseg.cli import arguments as a
 from strokeseg.cli import method
@@ -20,6 +19,7 @@ from strokeseg.cli.batch import (
 )
 from strokeseg.cli.collect import write_and_show
 from strokeseg.cli.jobs import check_anonymity, job_of
+from strokeseg.cli.register import CaseCommand
 from strokeseg.cli.show.lines import say, say_error, say_warning
 from strokeseg.errors import UsageError
 
@@ -82,7 +82,7 @@ FmriprepRoi = Annotated[
 ]
 
 
-class BidsCommand(TyperCommand):
+class BidsCommand(CaseCommand):
     """A command whose label options take several values, as those of BIDS Apps do."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]

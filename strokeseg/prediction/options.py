@@ -91,6 +91,11 @@ class Options:
         # Refuses what no fusion has.
         self.fused(Fusion())
 
+    @property
+    def registers(self) -> bool:
+        """Whether scans may be moved."""
+        return self.register or self.register_always
+
     def fused(self, own: Fusion) -> Fusion:
         """Give the fusion of a model, changed as these options ask for.
 

@@ -15,7 +15,7 @@ from strokeseg.machine import at_most
 from strokeseg.models.fusion import Fusion
 from strokeseg.models.loading import Hardware, LoadedModel, check_compatible, load_model
 from strokeseg.prediction.decision import Rule, decide, flip_volumes_ml, make_rule
-from strokeseg.prediction.ensemble import FlipSpread, Member, flip_spread, posterior
+from strokeseg.prediction.ensemble import FlipSpread, Member, Posterior, flip_spread, posterior
 from strokeseg.prediction.leaving_out import LeftOut
 from strokeseg.prediction.measures import case_warnings, measure_brain, measure_case
 from strokeseg.prediction.memory_plan import plan_memory
@@ -28,6 +28,7 @@ from strokeseg.prediction.scans import Passed, Run, Scans, read_scans, see_scans
 from strokeseg.results.record import Record
 from strokeseg.results.result import Result
 from strokeseg.space.grid import Grid
+from strokeseg.space.registration import simpleitk
 from strokeseg.space.resample import resample_image
 
 ModelChoice = str | LoadedModel
@@ -73,6 +74,8 @@ def predict(
         What is wrong, where, and what to do; see `strokeseg.errors`.
     """
     options = options or Options()
+    if options.registers:
+        simpleitk()
     clock = Clock(progress or Silence())
     with at_most(_threads_of(model, hardware)):
         order = order_modalities(images)
@@ -98,21 +101,13 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
     grid, config, options = scans.reference.grid, run.models[0].model.config, run.options
     names, members, fusion = config.class_names, passed.members, options.fused(config.fusion)
     rule = make_rule(config, options)
-    with run.clock.stage("compare scans"):
-        standing = bring_together(members, scans.reference_name, names, options)
+    standing = _standing(members, scans, run)
     with run.clock.stage("compare flips"):
         working = passed.sights[0, scans.reference_name].whole
         spread = _spread(members, working, rule, options, fusion)
         members[:] = [replace(m, logits=replace(m.logits, per_flip=[])) for m in members]
     with run.clock.stage("classify"):
-        answer = posterior(
-            members,
-            grid,
-            with_entropy=options.uncertainty,
-            with_argmax=rule.threshold is None,
-            slab_bytes=run.memory.settings.slab_bytes,
-            fusion=fusion,
-        )
+        answer = _posterior(members, grid, rule, run, fusion)
         members.clear()
         decision = decide(answer, grid, rule)
         answer = replace(answer, is_argmax=None)
@@ -129,19 +124,12 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         measures = measure_case(mask, answer, grid, names, measured, (range_ml, flips))
         if std is not None:
             std = resample_image(std, working, grid)
-        warnings = (
-            *case_warnings(scans, measures),
-            *doubts.with_lesions(mask, measures.lesions, scans.reference.data),
-            *standing.warnings(scans.reference_name),
-            *run.memory.warnings(),
-        )
+        doubted = doubts.with_lesions(mask, measures.lesions, scans.reference.data)
+        told = *doubted, *standing.warnings(scans.reference_name), *run.memory.warnings()
+        warnings = *case_warnings(scans, measures), *told
         record = make_record(scans.seen, run.models, options, measures, asdict(rule), run.memory)
-    record = replace(
-        _with_scans(record, scans, passed, standing),
-        fusion=fusion.as_record(),
-        warnings=warnings,
-        seconds=run.clock.seconds,
-    )
+        record = replace(_with_scans(record, scans, passed, standing), fusion=fusion.as_record())
+    record = replace(record, warnings=warnings, seconds=run.clock.seconds)
     return Result(
         mask=mask,
         probability=answer.probability,
@@ -159,7 +147,29 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         record=record.write(),
         reference=scans.reference,
         frame=passed.frame(scans.reference_name),
+        transforms=standing.transforms(),
     )
+
+
+def _posterior(
+    members: list[Member], grid: Grid, rule: Rule, run: Run, fusion: Fusion
+) -> Posterior:
+    """Fuse and classify, with what the options and the rule ask for."""
+    return posterior(
+        members,
+        grid,
+        with_entropy=run.options.uncertainty,
+        with_argmax=rule.threshold is None,
+        slab_bytes=run.memory.settings.slab_bytes,
+        fusion=fusion,
+    )
+
+
+def _standing(members: list[Member], scans: Scans, run: Run) -> Standing:
+    """Compare the scans with the reference, and move those that are to be moved."""
+    names, reference = run.models[0].model.config.class_names, scans.reference_name
+    with run.clock.stage("compare scans"):
+        return bring_together(members, reference, names, run.options, scans.pictures)
 
 
 def _with_scans(record: Record, scans: Scans, passed: Passed, standing: Standing) -> Record:

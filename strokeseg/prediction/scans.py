@@ -1,7 +1,7 @@
 """The passes of the network: scans are read, prepared, seen, and let go of as early as can be."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +26,7 @@ from strokeseg.prediction.memory_plan import MemoryPlan
 from strokeseg.prediction.options import Options
 from strokeseg.prediction.progress import Clock
 from strokeseg.space.grid import Grid, working_grid
+from strokeseg.space.pictures import Picture, picture_of
 from strokeseg.space.resample import resample_image
 
 
@@ -81,7 +82,8 @@ class Passed:
 class Scans:
     """The scans of a case: the reference whole, of the others what a network sees.
 
-    `prepared` is by number of the model and name of the scan, in the order of the passes.
+    `prepared` is by number of the model and name of the scan, in the order of the passes;
+    `pictures` are coarse copies by name, where scans may be moved onto each other.
     """
 
     reference_name: str
@@ -89,6 +91,7 @@ class Scans:
     left_out: LeftOut
     seen: Mapping[str, ScanFacts]
     prepared: dict[tuple[int, str], Prepared]
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
 
 
 def read_scans(
@@ -98,7 +101,8 @@ def read_scans(
     reference = left_out.reference
     kept: Volume | None = None
     seen: dict[str, ScanFacts] = {}
-    prepared = {}
+    prepared: dict[tuple[int, str], Prepared] = {}
+    pictures: dict[str, Picture] = {}
     for name in (reference, *(name for name in order if name != reference)):
         with run.clock.stage("read"):
             volume = left_out.attempt(name, partial(_read, name, images[name]))
@@ -109,12 +113,14 @@ def read_scans(
         with run.clock.stage("prepare"):
             for number in range(len(run.models)):
                 prepared[number, name] = _prepare(name, volume, number, run)
+            if run.options.registers:
+                pictures[name] = picture_of(as_seen(name, volume.data), volume.grid)
         del volume
     if kept is None:
         raise ValueError("no scan was given")
     used = [name for name in order if name in seen]
     passes = {(n, name): prepared[n, name] for n in range(len(run.models)) for name in used}
-    return Scans(reference, kept, left_out, {name: seen[name] for name in used}, passes)
+    return Scans(reference, kept, left_out, {name: seen[name] for name in used}, passes, pictures)
 
 
 def _read(name: str, source: Source) -> Volume:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
@@ -58,12 +59,14 @@ RESULT_FILES: Mapping[str, ResultFile] = MappingProxyType(
 KINDS = tuple(dict.fromkeys(f.kind for f in RESULT_FILES.values() if f.kind != "record"))
 RECORD_ENDING = RESULT_FILES["record"].ending
 ERROR_ENDING = "_error.json"
+TRANSFORM_ENDING = "_mode-image_xfm.tfm"
 
 _BIDS_SUFFIX = re.compile(
     r"_(t1w?|t2w?|t2star|t2starw|flair|pdw?|pdt2|pdt2w|inplanet1|inplanet2|t1map|t2map|mprage|dwi"
     r"|sbref|trace|tracew|adc|bold|ct)$",
     re.IGNORECASE,
 )
+_NOT_A_WORD = re.compile(r"[^A-Za-z0-9]")
 _DESC_ENTITY = re.compile(r"_desc-[^_]*")
 
 
@@ -103,6 +106,21 @@ class OutputNames:
     def directory(self) -> Path:
         """The folder that all of them are in."""
         return self.record.parent
+
+    def transforms(self, moved: Iterable[str], reference: str) -> dict[str, Path]:
+        """Name the transforms of scans that were moved onto the reference, by scan."""
+        prefix = self.record.name.removesuffix(RECORD_ENDING)
+        to = _NOT_A_WORD.sub("", reference)
+        return {
+            name: self.directory
+            / f"{prefix}_from-{_NOT_A_WORD.sub('', name)}_to-{to}{TRANSFORM_ENDING}"
+            for name in moved
+        }
+
+    def old_transforms(self) -> list[Path]:
+        """Find the transforms that are there of this case."""
+        prefix = self.record.name.removesuffix(RECORD_ENDING)
+        return sorted(self.directory.glob(f"{escape(prefix)}_from-*_to-*{TRANSFORM_ENDING}"))
 
     def chosen(self, kinds: Iterable[str]) -> tuple[Path, ...]:
         """Return the files that belong to `kinds`, and the record, which is always last."""

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from strokeseg.arrays import BoolArray, FloatArray, LabelArray
+from strokeseg.arrays import AffineArray, BoolArray, FloatArray, LabelArray
 from strokeseg.files.atomic import write_atomically, write_text
 from strokeseg.files.checksums import sha256
 from strokeseg.files.json_files import write_json
@@ -34,6 +34,7 @@ from strokeseg.results.sidecars import (
     uncertainty_sidecar,
 )
 from strokeseg.space.grid import Grid
+from strokeseg.space.registration import tfm_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +74,8 @@ class Result:
         The scan whose grid this is.
     frame : Grid or None
         What the network saw of it, where it was cut to its brain.
+    transforms : mapping
+        Of the scans that were moved onto the reference: its mm to theirs, (4, 4), RAS.
     """
 
     mask: BoolArray
@@ -91,6 +94,7 @@ class Result:
     record: Mapping[str, Any] = field(repr=False)
     reference: Volume = field(repr=False)
     frame: Grid | None = field(default=None, repr=False)
+    transforms: Mapping[str, AffineArray] = field(default_factory=dict, repr=False)
 
     def save(
         self,
@@ -143,7 +147,9 @@ class Result:
         words = replace(_Words.of(record, self.reference, sources or {}), framed=framed)
         names = OutputNames.for_prefix(Path(directory), check_prefix(prefix or words.prefix))
         chosen = frozenset(kinds)
-        check_outputs(names.chosen(chosen), self._input_paths(), overwrite=overwrite)
+        moves = names.transforms(self.transforms, known.reference or "")
+        targets = [*names.chosen(chosen), *moves.values()]
+        check_outputs(targets, self._input_paths(), overwrite=overwrite)
         with Staging(names.directory, last=names.record.name) as staging:
             writers = self._writers(words)
             staged = {}
@@ -151,6 +157,9 @@ class Result:
                 if name in writers:
                     staged[path.name] = staging.path_for(path.name)
                     writers[name](staged[path.name])
+            for name, path in moves.items():
+                staged[path.name] = staging.path_for(path.name)
+                write_text(staged[path.name], tfm_text(self.transforms[name]))
             files = {name: sha256(where) for name, where in staged.items()}
             vouched = replace(record, kinds=tuple(sorted(chosen)), files=files)
             write_json(staging.path_for(names.record.name), vouched.write())
@@ -245,6 +254,6 @@ def _file_name(reference: Volume) -> str:
 
 def _remove_stale(names: OutputNames, written: tuple[Path, ...]) -> None:
     """Remove files of an earlier run of this case that the new one did not replace."""
-    for path in names.chosen(KINDS):
+    for path in (*names.chosen(KINDS), *names.old_transforms()):
         if path not in written:
             path.unlink(missing_ok=True)
