@@ -25,7 +25,7 @@ FLOORS = (
 ORDERS = {
     "cohort": (("cases", "bids_derivative"), ("batch", "fmriprep"), ("collect",)),
     "cohort.cases": (
-        ("case", "diffusion", "lexicon", "patterns"),
+        ("case", "diffusion", "entities", "lexicon", "patterns"),
         ("case_names", "hints", "image_names", "pseudonyms"),
         ("findings",),
         ("sorting", "table"),
@@ -53,12 +53,21 @@ ORDERS = {
     ),
     "models.hub": (("cache", "errors", "guard", "progress"), ("download",)),
     "results": (
-        ("output_names", "record", "case_tables", "dicom_seg", "moved_scan", "sidecars", "page"),
+        (
+            "output_names",
+            "record",
+            "case_tables",
+            "dicom_seg",
+            "in_mni",
+            "moved_scan",
+            "sidecars",
+            "page",
+        ),
         ("archive", "anonymous", "picture"),
         ("result",),
     ),
     "prediction": (
-        ("options", "progress", "ensemble", "leaving_out", "plausibility"),
+        ("options", "progress", "ensemble", "leaving_out", "mni", "plausibility"),
         ("alignment", "decision", "field_of_view", "memory_forecast"),
         ("memory_plan", "registration"),
         ("scans",),
@@ -87,6 +96,7 @@ ORDERS = {
     "training": (
         ("settings",),
         ("config", "data"),
+        ("mni_template",),
         ("synthesis",),
         ("validation", "gallery", "demo"),
         ("fitting", "model_card"),

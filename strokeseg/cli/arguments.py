@@ -53,7 +53,10 @@ Prefix = Annotated[
     str | None,
     typer.Option(rich_help_panel=RESULTS, help="Start of file names; else the reference's."),
 ]
-_KINDS = "Any of mask, probability, tissue, uncertainty, lesions, qc; or all."
+_KINDS = (
+    "Any of mask, probability, tissue, uncertainty, lesions, qc; or all. And mni: mask and "
+    "probability in MNI152."
+)
 Save = Annotated[str, typer.Option(rich_help_panel=RESULTS, help=_KINDS)]
 SaveOfOne = Annotated[
     str,

@@ -183,6 +183,15 @@ def space_from_affine(affine: AffineArray) -> SpaceHeader:
     return _space(header)
 
 
+def mni_space(affine: AffineArray) -> SpaceHeader:
+    """Make a header that places voxels in MNI152 (code 4) by an affine without shear."""
+    header = Nifti1Header()
+    header.set_sform(affine, code=4)
+    header.set_qform(affine, code=4)
+    header["xyzt_units"] = _MILLIMETRES
+    return _space(header)
+
+
 def nifti_start(space: SpaceHeader, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> bytes:
     """Make the bytes before the voxels of a single-file NIfTI, little-endian.
 

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from strokeseg.arrays import BoolArray
 from strokeseg.errors import DataError
 from strokeseg.images.arrival import arrived
 from strokeseg.images.modalities import choose_reference, order_modalities
@@ -19,6 +20,7 @@ from strokeseg.prediction.ensemble import FlipSpread, Member, Posterior, flip_sp
 from strokeseg.prediction.leaving_out import LeftOut
 from strokeseg.prediction.measures import case_warnings, measure_brain, measure_case
 from strokeseg.prediction.memory_plan import plan_memory
+from strokeseg.prediction.mni import MniCase, to_mni_case
 from strokeseg.prediction.options import Options
 from strokeseg.prediction.plausibility import doubts_about
 from strokeseg.prediction.progress import Clock, Progress, Silence
@@ -74,7 +76,7 @@ def predict(
         What is wrong, where, and what to do; see `strokeseg.errors`.
     """
     options = options or Options()
-    if options.registers:
+    if options.needs_simpleitk:
         simpleitk()
     clock = Clock(progress or Silence())
     with at_most(_threads_of(model, hardware)):
@@ -124,12 +126,13 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         measures = measure_case(mask, answer, grid, names, measured, (range_ml, flips))
         if std is not None:
             std = resample_image(std, working, grid)
+        mni = _in_mni(mask, answer, grid, run)
         doubted = doubts.with_lesions(mask, measures.lesions, scans.reference.data)
         told = *doubted, *standing.warnings(scans.reference_name), *run.memory.warnings()
-        warnings = *case_warnings(scans, measures), *told
+        warnings = *case_warnings(scans, measures), *told, *(mni.warnings() if mni else ())
         record = make_record(scans.seen, run.models, options, measures, asdict(rule), run.memory)
         record = replace(_with_scans(record, scans, passed, standing), fusion=fusion.as_record())
-    record = replace(record, warnings=warnings, seconds=run.clock.seconds)
+    record = _finished(record, warnings, mni, run)
     return Result(
         mask=mask,
         probability=answer.probability,
@@ -148,7 +151,22 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         reference=scans.reference,
         frame=passed.frame(scans.reference_name),
         transforms=standing.transforms(),
+        in_mni=mni and mni.lesion,
     )
+
+
+def _in_mni(mask: BoolArray, answer: Posterior, grid: Grid, run: Run) -> MniCase | None:
+    """Bring the lesion to MNI152, where that is wanted."""
+    if not run.options.mni:
+        return None
+    names = run.models[0].model.config.class_names
+    return to_mni_case(mask, answer.probability, answer.tissue, grid, names)
+
+
+def _finished(record: Record, warnings: tuple[str, ...], mni: MniCase | None, run: Run) -> Record:
+    """Add what is known last."""
+    in_mni = None if mni is None else mni.as_record()
+    return replace(record, mni=in_mni, warnings=warnings, seconds=run.clock.seconds)
 
 
 def _posterior(

@@ -171,7 +171,7 @@ def register_members(
     for name in wanted:
         before = alignment.get(name)
         starts = [] if before is None else [before.to_scan]
-        fit = register(fixed, pictures[name], starts)
+        fit = register(fixed, pictures[name], starts, turned=not starts)
         far_mm = moved_mm(fit.to_moving, fixed.centre_mm)
         if far_mm < LEAST_MM:
             continue

@@ -15,6 +15,9 @@ from strokeseg.images.file_names import without_ending
 DEFAULT_KINDS = frozenset({"mask", "lesions", "qc"})
 UNNAMED_PREFIX = "image"
 LABEL = "_label-L"
+MNI = "_space-MNI152"
+# What `all` does not mean: it needs an extra, or other scans than most.
+ON_REQUEST = ("mni",)
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,16 @@ RESULT_FILES: Mapping[str, ResultFile] = MappingProxyType(
             "_desc-uncertainty_map.json", "uncertainty", in_bids=False
         ),
         "lesions": ResultFile(f"{LABEL}_lesions.tsv", "lesions", in_bids=False),
+        "mni_mask": ResultFile(f"{MNI}{LABEL}_mask.nii.gz", "mni"),
+        "mni_mask_sidecar": ResultFile(f"{MNI}{LABEL}_mask.json", "mni"),
+        "mni_probability": ResultFile(f"{MNI}{LABEL}_probseg.nii.gz", "mni"),
+        "mni_probability_sidecar": ResultFile(f"{MNI}{LABEL}_probseg.json", "mni"),
         "qc": ResultFile("_qc.png", "qc", in_bids=False),
         "record": ResultFile("_strokeseg.json", "record", in_bids=False),
     }
 )
-KINDS = tuple(dict.fromkeys(f.kind for f in RESULT_FILES.values() if f.kind != "record"))
+ALL_KINDS = tuple(dict.fromkeys(f.kind for f in RESULT_FILES.values() if f.kind != "record"))
+KINDS = tuple(kind for kind in ALL_KINDS if kind not in ON_REQUEST)
 RECORD_ENDING = RESULT_FILES["record"].ending
 ERROR_ENDING = "_error.json"
 TRANSFORM_ENDING = "_mode-image_xfm.tfm"
@@ -84,6 +92,10 @@ class OutputNames:
     uncertainty: Path
     uncertainty_sidecar: Path
     lesions: Path
+    mni_mask: Path
+    mni_mask_sidecar: Path
+    mni_probability: Path
+    mni_probability_sidecar: Path
     qc: Path
     record: Path
 
@@ -141,11 +153,11 @@ def parse_kinds(text: str) -> frozenset[str]:
         If a kind is not known, or none is given.
     """
     kinds = {kind.strip().lower() for kind in text.split(",")} - {""}
-    unknown = sorted(kinds - {*KINDS, "all"})
+    unknown = sorted(kinds - {*ALL_KINDS, "all"})
     if unknown or not kinds:
         what = f"does not know {', '.join(unknown)}" if unknown else "was given nothing"
-        raise UsageError(f"--save {what}: choose from {', '.join(KINDS)}, or all")
-    return frozenset(KINDS) if "all" in kinds else frozenset(kinds)
+        raise UsageError(f"--save {what}: choose from {', '.join(ALL_KINDS)}, or all")
+    return frozenset((kinds - {"all"}).union(KINDS)) if "all" in kinds else frozenset(kinds)
 
 
 def check_prefix(prefix: str) -> str:

@@ -18,9 +18,10 @@ from strokeseg.images.writing import write
 from strokeseg.measure.lesions import Lesion
 from strokeseg.results.anonymous import usual_prefix, without_names
 from strokeseg.results.case_tables import lesion_table, tissue_table
+from strokeseg.results.in_mni import InMni
 from strokeseg.results.output_names import (
+    ALL_KINDS,
     DEFAULT_KINDS,
-    KINDS,
     UNNAMED_PREFIX,
     OutputNames,
     check_prefix,
@@ -29,6 +30,7 @@ from strokeseg.results.picture import draw, legend
 from strokeseg.results.record import Record
 from strokeseg.results.sidecars import (
     mask_sidecar,
+    mni_sidecar,
     probability_sidecar,
     tissue_sidecar,
     uncertainty_sidecar,
@@ -76,6 +78,8 @@ class Result:
         What the network saw of it, where it was cut to its brain.
     transforms : mapping
         Of the scans that were moved onto the reference: its mm to theirs, (4, 4), RAS.
+    in_mni : InMni or None
+        The lesion in MNI152, where that was asked for.
     """
 
     mask: BoolArray
@@ -95,6 +99,7 @@ class Result:
     reference: Volume = field(repr=False)
     frame: Grid | None = field(default=None, repr=False)
     transforms: Mapping[str, AffineArray] = field(default_factory=dict, repr=False)
+    in_mni: InMni | None = field(default=None, repr=False)
 
     def save(
         self,
@@ -210,9 +215,28 @@ class Result:
             "uncertainty": lambda path: write(path, self._uncertainty(), self.reference),
             "uncertainty_sidecar": lambda path: write_json(path, about),
             "lesions": lambda path: write_text(path, lesion_table(self.lesions)),
+            **self._mni_writers(sources, space, model),
             "qc": lambda path: write_atomically(
                 path, [self.picture(words.title, framed=words.framed)]
             ),
+        }
+
+    def _mni_writers(
+        self, sources: list[str], space: str, model: str
+    ) -> Mapping[str, Callable[[Path], None]]:
+        """Give what writes the lesion in MNI152."""
+        lesion, found = self.in_mni, self._record().mni or {}
+        if lesion is None:
+            return {}
+        mask, probability = (
+            mni_sidecar(make(sources, space, model), found)
+            for make in (mask_sidecar, probability_sidecar)
+        )
+        return {
+            "mni_mask": lambda path: write(path, lesion.mask, lesion.like),
+            "mni_mask_sidecar": lambda path: write_json(path, mask),
+            "mni_probability": lambda path: write(path, lesion.probability, lesion.like),
+            "mni_probability_sidecar": lambda path: write_json(path, probability),
         }
 
     def _uncertainty(self) -> tuple[FloatArray, FloatArray]:
@@ -254,6 +278,6 @@ def _file_name(reference: Volume) -> str:
 
 def _remove_stale(names: OutputNames, written: tuple[Path, ...]) -> None:
     """Remove files of an earlier run of this case that the new one did not replace."""
-    for path in (*names.chosen(KINDS), *names.old_transforms()):
+    for path in (*names.chosen(ALL_KINDS), *names.old_transforms()):
         if path not in written:
             path.unlink(missing_ok=True)

@@ -63,9 +63,12 @@ class _Level:
 # Powell's search needs no gradient: that of mutual information ends in every hollow on the way.
 _SEARCH = _Level(4, 1.0, 8.0)
 _MIDDLE = _Level(2, 0.5, 2.0)
-_FINE = _Level(1, 0.2, 0.5)
+_FINE = _Level(1, 0.1, 0.5)
+_LAST = _Level(2, 0.5, 0.5)
 _MOST_ROUNDS = 6
 _LINE_STEPS = 20
+# Starts that end nearer to each other than this are one.
+_SAME_MM = 4.0
 # A turn by one radian moves what is 80 mm from the centre by as much.
 _ARM_MM = 80.0
 
@@ -94,7 +97,7 @@ def register(
     starts: Sequence[AffineArray] = (),
     *,
     affine: bool = False,
-    searches: bool = True,
+    turned: bool = True,
 ) -> Fit:
     """Find the rigid transform, or the affine, that brings an image onto another.
 
@@ -108,8 +111,8 @@ def register(
         Where to start from, beside the headers.
     affine : bool
         Whether it may be scaled and sheared in the end.
-    searches : bool
-        Whether centres laid on each other, and turned, are starts too.
+    turned : bool
+        Whether centres laid on each other are starts in several turns, or upright alone.
 
     Raises
     ------
@@ -117,21 +120,41 @@ def register(
         SimpleITK is not installed.
     """
     with _one_thread():
-        return _registered(_Pair(fixed, moving), starts, affine=affine, searches=searches)
+        return _registered(_Pair(fixed, moving), starts, affine=affine, turned=turned)
 
 
-def _registered(
-    pair: "_Pair", starts: Sequence[AffineArray], *, affine: bool, searches: bool
-) -> Fit:
+def _registered(pair: "_Pair", starts: Sequence[AffineArray], *, affine: bool, turned: bool) -> Fit:
     first = np.eye(4)
-    tried = [first, *starts, *(_laid_on(pair.fixed, pair.moving) if searches else ())]
+    tried = [first, *starts, *_laid_on(pair.fixed, pair.moving, turned=turned)]
     found = sorted((pair.optimised(start, _SEARCH) for start in tried), key=lambda one: one[1])
-    middle = sorted((pair.optimised(start, _MIDDLE) for start, _ in found[:2]), key=lambda o: o[1])
+    others = [one for one in found[1:] if pair.apart_mm(one[0], found[0][0]) > _SAME_MM]
+    middle = sorted(
+        (pair.optimised(start, _MIDDLE) for start, _ in (found[0], *others[:1])),
+        key=lambda one: one[1],
+    )
     best, _ = pair.optimised(middle[0][0], _FINE)
     if affine:
         best, _ = pair.optimised(best, _MIDDLE, affine=True)
         best, _ = pair.optimised(best, _FINE, affine=True)
     return Fit(best, pair.metric(first), pair.metric(best))
+
+
+def refine_affine(fixed: Picture, moving: Picture, start: AffineArray) -> Fit:
+    """Improve an affine that brings an image onto another; see `register`.
+
+    `metric_before` is that of the start.
+
+    Raises
+    ------
+    EngineError
+        SimpleITK is not installed.
+    """
+    with _one_thread():
+        pair = _Pair(fixed, moving)
+        best = start
+        for level in (_MIDDLE, _LAST):
+            best, _ = pair.optimised(best, level, affine=True)
+        return Fit(best, pair.metric(start), pair.metric(best))
 
 
 def tfm_text(to_moving: AffineArray) -> str:
@@ -163,11 +186,12 @@ def _one_thread() -> Iterator[None]:
         process.SetGlobalDefaultNumberOfThreads(usual)
 
 
-def _laid_on(fixed: Picture, moving: Picture) -> list[AffineArray]:
-    """Lay the centres on each other, upright and turned about each axis."""
+def _laid_on(fixed: Picture, moving: Picture, *, turned: bool) -> list[AffineArray]:
+    """Lay the centres on each other, upright and, where wanted, turned about each axis."""
     pivot, shift = fixed.centre_mm, moving.centre_mm - fixed.centre_mm
     turns = [np.zeros(3)]
-    turns += [np.radians(d) * axis for axis in np.eye(3) for d in _TURNS_DEGREES]
+    if turned:
+        turns += [np.radians(d) * axis for axis in np.eye(3) for d in _TURNS_DEGREES]
     starts = []
     for turn in turns:
         start = np.eye(4)
@@ -189,6 +213,12 @@ class _Pair:
         }
         near = ndimage.binary_dilation(fixed.counts, iterations=2) & fixed.reach
         self._masks = [self._mask(near, fixed), self._mask(moving.reach, moving)]
+
+    def apart_mm(self, one: AffineArray, other: AffineArray) -> float:
+        """Give how far two transforms bring the same places of a head apart, at most."""
+        ends = np.concatenate([np.eye(3), -np.eye(3)]) * _ARM_MM + self._centre
+        apart = ends @ (one - other)[:3, :3].T + (one - other)[:3, 3]
+        return float(np.linalg.norm(apart, axis=1).max())
 
     def metric(self, transform: AffineArray) -> float:
         """Give the metric on the middle level, of all voxels there."""

@@ -71,7 +71,7 @@ def test_an_affine_finds_the_size_too():
 def test_images_that_share_nothing_stay_where_they_are_as_no_better():
     fixed = picture_of(head(T1), grid())
     far = Grid(SHAPE, displacement((5000, 0, 0), (0, 0, 0)) @ grid().affine)
-    fit = register(fixed, picture_of(head(T1), far), searches=False)
+    fit = register(fixed, picture_of(head(T1), far), turned=False)
     assert not fit.is_better
 
 
