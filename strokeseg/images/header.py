@@ -163,31 +163,23 @@ def header_of_image(name: str, image: SpatialImage) -> ImageHeader:
     return ImageHeader(shape, dtype, affine, space_from_affine(affine))
 
 
-def space_from_affine(affine: AffineArray) -> SpaceHeader:
+def space_from_affine(affine: AffineArray, code: int = 1) -> SpaceHeader:
     """Make a header that places voxels by an affine.
 
-    Sform and, where the affine has no shear, qform hold it, both with code 1.
+    Sform and, where the affine has no shear, qform hold it, both with the code.
 
     Parameters
     ----------
     affine : (4, 4) array
         Voxel index to RAS+ mm. If it cannot be used, the header is an empty one.
+    code : 1 for the scanner's space, 4 for MNI152
     """
     header = Nifti1Header()
     if affine_problem(affine) is None:
-        header.set_sform(affine, code=1)
+        header.set_sform(affine, code=code)
         frame = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
         rigid = np.allclose(frame.T @ frame, np.eye(3), atol=1e-4)
-        header.set_qform(affine, code=1 if rigid else 0)
-    header["xyzt_units"] = _MILLIMETRES
-    return _space(header)
-
-
-def mni_space(affine: AffineArray) -> SpaceHeader:
-    """Make a header that places voxels in MNI152 (code 4) by an affine without shear."""
-    header = Nifti1Header()
-    header.set_sform(affine, code=4)
-    header.set_qform(affine, code=4)
+        header.set_qform(affine, code=code if rigid else 0)
     header["xyzt_units"] = _MILLIMETRES
     return _space(header)
 

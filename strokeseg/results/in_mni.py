@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray
-from strokeseg.images.header import mni_space
+from strokeseg.images.header import space_from_affine
 from strokeseg.images.reading import Volume
 from strokeseg.space.grid import Grid
 from strokeseg.space.mni import mni_grid
@@ -13,6 +13,7 @@ from strokeseg.space.resample import coverage, resample_image
 
 STEP_MM = 1.0
 _HALF = 0.5
+_MNI_CODE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,5 +53,5 @@ def bring_to_mni(
         np.where(inside, resample_image(image, moved, target), np.float32(0))
         for image in (mask.astype(np.float32), np.ascontiguousarray(probability))
     )
-    like = Volume(likely, target, mni_space(target.affine))
+    like = Volume(likely, target, space_from_affine(target.affine, _MNI_CODE))
     return InMni(share >= _HALF, likely, like)

@@ -15,8 +15,8 @@ from strokeseg.files.staging import Staging
 from strokeseg.images.reading import Volume
 from strokeseg.images.writing import write
 from strokeseg.space.grid import Grid
-from strokeseg.space.registration import tfm_text
 from strokeseg.space.resample import coverage, resample_image
+from strokeseg.space.tfm import tfm_text
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from strokeseg.results.sidecars import (
     uncertainty_sidecar,
 )
 from strokeseg.space.grid import Grid
-from strokeseg.space.registration import tfm_text
+from strokeseg.space.tfm import tfm_text
 
 
 @dataclass(frozen=True, eq=False)

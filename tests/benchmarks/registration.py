@@ -24,7 +24,7 @@ PAIRS = (
     ("scans/sub-acute_dwi", "scans/sub-acute_adc"),
     ("ms/ms-01_ses-1_T1w", "ms/ms-01_ses-1_FLAIR"),
     ("ms/ms-12_ses-2_T1w", "ms/ms-12_ses-2_T2w"),
-    ("ms/ms-19_ses-1_FLAIR", "ms/ms-19_ses-2_T1w"),
+    ("ms/ms-19_ses-2_FLAIR", "ms/ms-19_ses-2_T1w"),
     ("elderly/elderly-01_T1w", "elderly/elderly-01_FLAIR"),
 )
 
@@ -71,7 +71,10 @@ def main(count):
     rng = np.random.default_rng(0)
     pairs = [Pair(*names) for names in PAIRS if (SCANS.parent / f"{names[1]}.nii.gz").exists()]
     for pair in pairs:
-        print(f"{pair.name}: as it lies moved by {pair.apart(pair.rest, np.eye(4)):.2f} mm")  # noqa: T201
+        print(
+            f"{pair.name}: as it lies moved by {pair.apart(pair.rest, np.eye(4)):.2f} mm",
+            flush=True,
+        )  # noqa: T201
     from_headers, from_rest, seconds, cpu = [], [], [], []
     for number in range(count):
         pair = pairs[number % len(pairs)]

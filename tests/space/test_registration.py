@@ -7,7 +7,8 @@ from scipy.ndimage import gaussian_filter
 from strokeseg.errors import EngineError
 from strokeseg.space.grid import Grid
 from strokeseg.space.pictures import picture_of
-from strokeseg.space.registration import register, simpleitk, tfm_text
+from strokeseg.space.registration import register, simpleitk
+from strokeseg.space.tfm import tfm_text
 from tests.factories import rotation
 
 SimpleITK = pytest.importorskip("SimpleITK")
