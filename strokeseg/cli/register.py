@@ -54,13 +54,21 @@ def register(
         Path, typer.Argument(metavar="MOVING", help="The scan to move.", show_default=False)
     ],
     fixed: Annotated[
-        Path,
-        typer.Argument(metavar="FIXED", help="The scan that stays.", show_default=False),
-    ],
+        Path | None,
+        typer.Argument(metavar="[FIXED]", help="The scan that stays.", show_default=False),
+    ] = None,
     *,
     output: a.Output = Path(),
     affine: Annotated[
         bool, typer.Option("--affine", help="Scale and shear, too: two people's heads.")
+    ] = False,
+    to_mni: Annotated[
+        bool,
+        typer.Option(
+            "--to-mni",
+            help="To MNI152, in place of FIXED, by the tissues that the bundled model sees; its "
+            "lesion does not count.",
+        ),
     ] = False,
     overwrite: a.Overwrite = False,
     quiet: a.Quiet = False,
@@ -77,17 +85,26 @@ def register(
     from strokeseg.results.moved_scan import MovedNames, save_moved
     from strokeseg.space.registration import simpleitk
 
+    if to_mni == (fixed is not None) or (affine and to_mni):
+        raise UsageError("give FIXED, with --affine or without, or --to-mni, which is affine")
     simpleitk()
-    names = MovedNames.of(output, f"{without_ending(moving.name)}_registered")
-    check_outputs(names.all, (moving, fixed), overwrite=overwrite)
-    scan, reference = read(moving), read(fixed)
-    to_moving, facts = _found(scan, reference, affine=affine)
+    ending = "_space-MNI152" if fixed is None else "_registered"
+    names = MovedNames.of(output, f"{without_ending(moving.name)}{ending}")
+    inputs = (moving,) if fixed is None else (moving, fixed)
+    check_outputs(names.all, inputs, overwrite=overwrite)
+    scan = read(moving)
+    if fixed is None:
+        reference, to_moving, facts = _in_mni(scan)
+    else:
+        reference = read(fixed)
+        to_moving, facts = _found(scan, reference, affine=affine)
     for one in (scan, reference):
         for warning in one.warnings:
             say_warning(warning)
+    onto = "MNI152" if fixed is None else fixed.name
     if not facts["kept"]:
-        say_warning(f"{moving.name} was left where it is, as no move brought it onto {fixed.name}")
-    about = {"moving": moving.name, "fixed": fixed.name, **facts}
+        say_warning(f"{moving.name} was left where it is, as no move brought it onto {onto}")
+    about = {"moving": moving.name, "fixed": onto, **facts}
     written = save_moved(scan, reference, to_moving, names, about)
     if not quiet:
         show_facts(
@@ -98,6 +115,34 @@ def register(
                 "in": str(output.resolve()),
             }
         )
+
+
+def _in_mni(scan: "Volume") -> "tuple[Volume, AffineArray, dict[str, Any]]":
+    """Find the affine to MNI152, and give a scan on that grid."""
+    import numpy as np
+
+    from strokeseg.prediction.options import Options
+    from strokeseg.prediction.pipeline import predict
+    from strokeseg.prediction.registration import moved_mm
+
+    options = Options(mni=True, tta=False)
+    result = predict({"scan": scan}, options=options, offline=True)
+    lesion, found = result.in_mni, result.record["mni"]
+    if lesion is None:
+        raise ValueError("the lesion in MNI152 was asked for and is not there")
+    to_moving = np.linalg.inv(found["matrix"])
+    return (
+        lesion.like,
+        to_moving,
+        {
+            "kind": "affine",
+            "metric": found["metric"],
+            "metric_before": found["metric_before"],
+            "metric_after": found["metric_after"],
+            "moved_mm": round(moved_mm(to_moving, np.zeros(3)), 3),
+            "kept": True,
+        },
+    )
 
 
 def _found(

@@ -166,13 +166,12 @@ def header_of_image(name: str, image: SpatialImage) -> ImageHeader:
 def space_from_affine(affine: AffineArray, code: int = 1) -> SpaceHeader:
     """Make a header that places voxels by an affine.
 
-    Sform and, where the affine has no shear, qform hold it, both with the code.
+    Sform and, unless the affine has shear, qform hold it, with NIfTI's `code` (4 for MNI152).
 
     Parameters
     ----------
     affine : (4, 4) array
         Voxel index to RAS+ mm. If it cannot be used, the header is an empty one.
-    code : 1 for the scanner's space, 4 for MNI152
     """
     header = Nifti1Header()
     if affine_problem(affine) is None:

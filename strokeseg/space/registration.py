@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 _TURNS_DEGREES = (-25.0, 25.0)
 _BINS = 32
 _SEED = 20_241
-_WORST = 1e3
+# Of images that share nothing.
+_WORST = 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,10 +71,8 @@ def main(count):
     rng = np.random.default_rng(0)
     pairs = [Pair(*names) for names in PAIRS if (SCANS.parent / f"{names[1]}.nii.gz").exists()]
     for pair in pairs:
-        print(
-            f"{pair.name}: as it lies moved by {pair.apart(pair.rest, np.eye(4)):.2f} mm",
-            flush=True,
-        )  # noqa: T201
+        rest_mm = pair.apart(pair.rest, np.eye(4))
+        print(f"{pair.name}: as it lies moved by {rest_mm:.2f} mm", flush=True)  # noqa: T201
     from_headers, from_rest, seconds, cpu = [], [], [], []
     for number in range(count):
         pair = pairs[number % len(pairs)]

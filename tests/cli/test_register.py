@@ -51,3 +51,28 @@ def test_register_may_be_followed_by_always():
     assert join_always(["--register", "a", "always"]) == ["--register", "a", "always"]
     with pytest.raises(UsageError, match="--register always"):
         join_always(["--register=often"])
+
+
+def test_a_scan_is_brought_to_mni_by_what_the_bundled_model_sees(tmp_path):
+    from strokeseg.demo import demo_case
+
+    scan = demo_case().scan
+    out = tmp_path / "out"
+    assert run(["register", str(scan), "--to-mni", "-o", str(out), "-q"]) == 0
+    stem = f"{scan.name.removesuffix('.nii.gz')}_space-MNI152"
+    moved = nib.load(out / f"{stem}.nii.gz")
+    assert moved.shape == (181, 217, 181)
+    assert int(moved.header["sform_code"]) == 4
+    shown = np.argwhere(moved.get_fdata(dtype=np.float32) > np.percentile(moved.dataobj, 80))
+    assert np.abs(shown.mean(axis=0) - np.array([90, 106, 82])).max() < 15
+    record = json.loads((out / f"{stem}_xfm.json").read_text())
+    assert record["fixed"] == "MNI152"
+    assert record["metric_after"] < record["metric_before"]
+
+
+def test_register_wants_a_scan_to_move_to_or_mni(pair):
+    folder, _ = pair
+    moving, fixed = (str(folder / f"{name}.nii.gz") for name in ("moving", "fixed"))
+    assert run(["register", moving]) == 2
+    assert run(["register", moving, fixed, "--to-mni"]) == 2
+    assert run(["register", moving, "--to-mni", "--affine"]) == 2

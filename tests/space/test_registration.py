@@ -69,10 +69,17 @@ def test_an_affine_finds_the_size_too():
     np.testing.assert_allclose(fit.to_moving, truth, atol=0.03, rtol=0.1)
 
 
-def test_images_that_share_nothing_stay_where_they_are_as_no_better():
+def test_images_that_lie_metres_apart_are_brought_together_by_their_centres():
     fixed = picture_of(head(T1), grid())
     far = Grid(SHAPE, displacement((5000, 0, 0), (0, 0, 0)) @ grid().affine)
     fit = register(fixed, picture_of(head(T1), far), turned=False)
+    assert fit.metric_before == 0
+    np.testing.assert_allclose(fit.to_moving[:3, 3], (5000, 0, 0), atol=0.5)
+
+
+def test_an_image_that_shows_nothing_is_no_better_anywhere():
+    fixed = picture_of(head(T1), grid())
+    fit = register(fixed, picture_of(np.zeros(SHAPE, np.float32), grid()), turned=False)
     assert not fit.is_better
 
 
