@@ -27,7 +27,7 @@ RUN case "$VARIANT" in \
 
 FROM python:3.11.14-slim-bookworm
 
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 
 LABEL org.opencontainers.image.title="strokeseg" \
       org.opencontainers.image.description="Find and measure stroke lesions in brain MRI" \

@@ -17,7 +17,18 @@ from typing import TYPE_CHECKING
 from strokeseg._version import __version__
 
 if TYPE_CHECKING:
-    from strokeseg.errors import StrokesegError
+    from strokeseg.errors import (
+        CannotCreateError,
+        DataError,
+        EngineError,
+        InputNotFoundError,
+        Interrupted,
+        ModelFormatError,
+        ReadWriteError,
+        StrokesegError,
+        UsageError,
+        WeightsUnavailableError,
+    )
     from strokeseg.measure.lesions import Lesion
     from strokeseg.models.loading import Hardware, LoadedModel, load_model
     from strokeseg.prediction.options import Options
@@ -25,24 +36,38 @@ if TYPE_CHECKING:
     from strokeseg.results.result import Result
 
 __all__ = [
+    "CannotCreateError",
+    "DataError",
+    "EngineError",
     "Hardware",
+    "InputNotFoundError",
+    "Interrupted",
     "Lesion",
     "LoadedModel",
+    "ModelFormatError",
     "Options",
+    "ReadWriteError",
     "Result",
     "StrokesegError",
+    "UsageError",
+    "WeightsUnavailableError",
     "__version__",
     "load_model",
     "predict",
 ]
 
+_ERRORS = (
+    *("CannotCreateError", "DataError", "EngineError", "InputNotFoundError", "Interrupted"),
+    *("ModelFormatError", "ReadWriteError", "StrokesegError", "UsageError"),
+    "WeightsUnavailableError",
+)
 _HOMES = {
+    **dict.fromkeys(_ERRORS, "strokeseg.errors"),
     "Hardware": "strokeseg.models.loading",
     "Lesion": "strokeseg.measure.lesions",
     "LoadedModel": "strokeseg.models.loading",
     "Options": "strokeseg.prediction.options",
     "Result": "strokeseg.results.result",
-    "StrokesegError": "strokeseg.errors",
     "load_model": "strokeseg.models.loading",
     "predict": "strokeseg.prediction.pipeline",
 }

@@ -100,8 +100,17 @@ def write_registry(folder, models, default):
         common = {"summary": "s", "licence": "MIT", "citation": "c"}
         common["classes"] = ["background", "GM", "GM/WM", "WM", "CSF", "lesion"]
         lines.append(f"[models.{json.dumps(name)}]")
-        lines += [f"{key} = {json.dumps(value)}" for key, value in (common | fields).items()]
+        lines += [f"{key} = {_toml(value)}" for key, value in (common | fields).items()]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "registry.toml"
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def _toml(value):
+    """Write a value as TOML has it: lists and strings as JSON, tables inline."""
+    if isinstance(value, list):
+        return f"[{', '.join(_toml(each) for each in value)}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + "}"
+    return json.dumps(value)

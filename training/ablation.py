@@ -21,7 +21,15 @@ from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.files.atomic import write_text
 from strokeseg.files.json_files import write_json
 from strokeseg.training.calibration import calibrate
-from strokeseg.training.config import as_document, check, from_document, read_config
+from strokeseg.training.command_line import run_command
+from strokeseg.training.config import (
+    as_document,
+    bundled_configs,
+    check,
+    from_document,
+    located,
+    read_config,
+)
 from strokeseg.training.data.sources import load_sources
 from strokeseg.training.fitting.checkpoint import load_checkpoint
 from strokeseg.training.fitting.loop import Session, train
@@ -66,6 +74,8 @@ class VariantScore:
 def read_variants(path: Path) -> tuple[Variant, ...]:
     """Read an ablation: `base` (a configuration), `steps`, and a table of changes per variant.
 
+    Relative paths in it count from its own folder.
+
     The table `common`, if there is one, holds changes to the base that all variants share.
 
     Raises
@@ -88,7 +98,9 @@ def read_variants(path: Path) -> tuple[Variant, ...]:
             f"{path}: needs base, steps and a table [variants.NAME] for each variant; [common] is "
             "a table too" + (f"; unknown is {unknown[0]!r}" if unknown else "")
         )
-    base = as_document(read_config(str(document.get("base", ""))))
+    named = str(document.get("base", ""))
+    known = named in bundled_configs()
+    base = as_document(read_config(named if known else path.parent / named))
     base["optimiser"]["steps"] = document.get("steps", base["optimiser"]["steps"])
     base = _changed(base, common)
     return tuple(
@@ -99,9 +111,9 @@ def read_variants(path: Path) -> tuple[Variant, ...]:
 def _variant(name: str, base: dict[str, Any], change: Mapping[str, Any], path: Path) -> Variant:
     if not isinstance(change, Mapping) or name != Path(name).name or name.startswith("."):
         raise UsageError(f"{path}: [variants.{name}] must be a table, its name a file's")
-    config = from_document({**_changed(base, change), "name": name})
+    config = located(from_document({**_changed(base, change), "name": name}), path.parent)
     check(config, f"{path} [variants.{name}]")
-    plain = from_document(base)
+    plain = located(from_document(base), path.parent)
     scanner = replace(plain.intensity, normalisation=config.intensity.normalisation)
     return Variant(
         name=name,
@@ -196,7 +208,7 @@ def ablation_table(scores: Sequence[VariantScore]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.ablation`."""
     parser = argparse.ArgumentParser(prog="python -m strokeseg.training.ablation")
     parser.add_argument("variants", type=Path, help="a TOML file")
@@ -209,8 +221,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if score is not None:
             scores.append(score)
             write_text(chosen.output / "table.md", ablation_table(scores) + "\n")
-    parser.exit(message=f"{chosen.output / 'table.md'}\n")
+    return str(chosen.output / "table.md") if scores else ""
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

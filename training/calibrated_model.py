@@ -90,6 +90,7 @@ def open_calibrated(
     weights = {name: state.average[name].float().numpy() for name in parameter_shapes(spec)}
     opened = open_engine(spec, weights, engine=engine, threads=threads)
     scaling = fit_scaling(over_flips(_logits_of(opened)), held_out, run)
+    output.mkdir(parents=True, exist_ok=True)
     write_scaling(scaling, output / "scaling.json")
     document = model_document(state, run, ExportSettings())
     known = Model(path.stem, path.parent, ModelConfig.from_config(document), weights, sha256(path))

@@ -17,6 +17,7 @@ import numpy as np
 from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.engines.choice import open_engine
 from strokeseg.files.atomic import write_text
+from strokeseg.training.command_line import run_command
 from strokeseg.training.config import from_document
 from strokeseg.training.data.label_table import TISSUES
 from strokeseg.training.data.sources import Sources, load_sources
@@ -179,7 +180,7 @@ def draw_reliability(reliability: Reliability, path: Path) -> None:
     canvas.print_png(str(path))  # type: ignore[no-untyped-call]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.calibration`."""
     parser = argparse.ArgumentParser(prog="python -m strokeseg.training.calibration")
     parser.add_argument("checkpoint", type=Path)
@@ -203,12 +204,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     draw_reliability(calibration.reliability, chosen.output / "reliability.png")
     best = calibration.best
     rule = "" if best.threshold is None else f" --threshold {best.threshold}"
-    parser.exit(
-        message=f"--scaling {scaling_path}{rule} --min-volume-ml {best.min_volume_ml} "
-        f"--min-peak {best.min_peak} "
-        f"--{'' if best.needs_brain else 'no-'}brain-mask\n",
+    return (
+        f"--scaling {scaling_path}{rule} --min-volume-ml {best.min_volume_ml} "
+        f"--min-peak {best.min_peak} --{'' if best.needs_brain else 'no-'}brain-mask"
     )
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

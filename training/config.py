@@ -1,20 +1,28 @@
 """Configurations of training, read from TOML; unknown keys and impossible values are refused."""
 
 import math
+import os
 import reprlib
 import tomllib
 import types
 import typing
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from strokeseg.errors import InputNotFoundError, UsageError
-from strokeseg.images.intensity import Normalisation
+from strokeseg.errors import CannotCreateError, InputNotFoundError, UsageError
+from strokeseg.files.atomic import write_text
+from strokeseg.images.intensity import TRAINED
 from strokeseg.training.settings import TrainConfig
 
-__all__ = ["TrainConfig", "as_document", "bundled_configs", "from_document", "read_config"]
+__all__ = [
+    *("TrainConfig", "as_document", "bundled_configs", "copy_config", "from_document", "located"),
+    "read_config",
+]
+
+# How the bundled configurations name a folder of data beside the checkout, and earlier runs in it.
+_DATA, _RUNS, _SMOKE = "../../../shared/data/", "../../runs/", "../smoke/"
 
 SHARES = (
     *("data.real_share", "lesion.lesion_free_share", "lesion.anywhere_share", "lesion.fade_share"),
@@ -29,7 +37,7 @@ SHARES = (
         "data.scan_share",
         "data.paste_share",
     ),
-    *("spatial.small_share", "slices.thin_share"),
+    *("spatial.small_share", "lesion.least_visible", "slices.thin_share"),
     *("spatial.roam_share", "spatial.cut_share", "spatial.cut_limit", "optimiser.hold_share"),
     *("slices.lesion_share", "slices.whole_share", "slices.masked_share"),
     "slices.paste_share",
@@ -58,7 +66,7 @@ def bundled_configs() -> tuple[str, ...]:
 
 
 def read_config(source: Path | str) -> TrainConfig:
-    """Read a configuration.
+    """Read a configuration; its paths become absolute, relative ones from its own folder.
 
     Parameters
     ----------
@@ -74,18 +82,68 @@ def read_config(source: Path | str) -> TrainConfig:
         makes no sense.
     """
     name = str(source)
-    if name in bundled_configs():
-        entry = resources.files("strokeseg.training").joinpath(f"configs/{name}.toml")
-        text = entry.read_text(encoding="utf-8")
-    else:
-        text = _read_file(Path(source))
+    path = _bundled(name) if name in bundled_configs() else Path(source)
+    text = _read_file(path)
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{name}: not TOML: {error}") from error
     config = typing.cast(TrainConfig, _build(TrainConfig, document, name))
     check(config, name)
-    return config
+    return located(config, path.parent)
+
+
+def located(config: TrainConfig, folder: Path) -> TrainConfig:
+    """Make the paths of a configuration absolute; relative ones count from a folder."""
+
+    def absolute(path: str) -> str:
+        # Not Path.resolve(): a link to a folder stays what its owner calls it.
+        return os.path.abspath(folder / path) if path else ""  # noqa: PTH100
+
+    data = config.data
+    return replace(
+        config,
+        start_from=absolute(config.start_from),
+        data=replace(
+            data,
+            label_maps=absolute(data.label_maps),
+            label_table=absolute(data.label_table),
+            contrast_table=absolute(data.contrast_table),
+            soft_maps=absolute(data.soft_maps),
+            pairs=absolute(data.pairs),
+            slices=absolute(data.slices),
+            scans=absolute(data.scans),
+            lesions=tuple(map(absolute, data.lesions)),
+        ),
+    )
+
+
+def copy_config(name: str, path: Path) -> None:
+    """Copy a bundled configuration; the copy looks for `data` and `runs` beside itself.
+
+    Raises
+    ------
+    UsageError
+        There is no bundled configuration of this name.
+    CannotCreateError
+        The file is there already, or cannot be written.
+    """
+    if name not in bundled_configs():
+        raise UsageError(f"--copy copies a bundled configuration: {', '.join(bundled_configs())}")
+    if path.exists():
+        raise CannotCreateError(f"{path} is there already; name another file")
+    source = _bundled(name)
+    text = source.read_text(encoding="utf-8").replace(_DATA, "data/").replace(_RUNS, "runs/")
+    smoke = (source.parent.parent / "smoke").as_posix()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotCreateError(f"{path}: cannot be created ({error.strerror})") from error
+    write_text(path, text.replace(_SMOKE, f"{smoke}/"))
+
+
+def _bundled(name: str) -> Path:
+    return Path(str(resources.files("strokeseg.training"))) / "configs" / f"{name}.toml"
 
 
 def _read_file(path: Path) -> str:
@@ -133,8 +191,8 @@ def check(config: TrainConfig, where: str) -> None:
     if config.ageing.hyperintensity_points < 4:
         raise UsageError(f"{where}: ageing.hyperintensity_points must be 4 or more")
     _check_shapes(config, where)
-    if config.intensity.normalisation not in typing.get_args(Normalisation):
-        known = ", ".join(typing.get_args(Normalisation))
+    if config.intensity.normalisation not in TRAINED:
+        known = ", ".join(TRAINED)
         raise UsageError(f"{where}: intensity.normalisation must be one of {known}")
     if config.optimiser.precision not in ("bf16", "fp32"):
         raise UsageError(f"{where}: optimiser.precision must be bf16 or fp32")

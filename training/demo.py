@@ -5,6 +5,7 @@ mask are of the validation split, so that no bundled model has seen them.
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from strokeseg.arrays import AffineArray, AnyArray
 from strokeseg.demo import SCAN, TRUTH
 from strokeseg.images.reading import read
 from strokeseg.images.writing import write
+from strokeseg.training.command_line import run_command
 from strokeseg.training.config import read_config
 from strokeseg.training.data.sources import load_sources
 from strokeseg.training.settings import TrainConfig
@@ -76,22 +78,23 @@ def affine() -> AffineArray:
     return linear
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> str:
     """Write the scan and its true lesion."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--config", type=Path, default=Path("training/configs/synth-open-2mm.toml"))
-    arguments = parser.parse_args()
-    sample = first_fitting(demo_config(read_config(arguments.config)))
+    parser.add_argument("--config", default="synth-open-2mm")
+    chosen = parser.parse_args(arguments)
+    sample = first_fitting(demo_config(read_config(chosen.config)))
     image = sample.image.numpy()
     low, high = float(image.min()), float(np.percentile(image, 99.9))
     scaled = np.clip((image - low) / (high - low), 0, 1.2) * BRIGHTEST
     scan = np.round(as_stored(scaled)).astype(np.int16)
     lesion = (as_stored((sample.target.numpy() == LESION).astype(np.float32)) >= 0.5).astype("u1")
     like = read((scan, affine()))
-    write(arguments.output / SCAN, scan, like)
-    write(arguments.output / TRUTH, lesion, like)
+    write(chosen.output / SCAN, scan, like)
+    write(chosen.output / TRUTH, lesion, like)
+    return str(chosen.output / SCAN)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

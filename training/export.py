@@ -19,12 +19,14 @@ from strokeseg.engines.choice import open_engine
 from strokeseg.errors import CannotCreateError, UsageError
 from strokeseg.files.atomic import write_atomically
 from strokeseg.files.checksums import sha256
+from strokeseg.files.json_files import read_json
 from strokeseg.models.classes import BACKGROUND, CLASSES, LESION
 from strokeseg.models.config import ModelConfig
 from strokeseg.models.folder import CONFIG_FILE
 from strokeseg.models.golden import GOLDEN_FILE, make_golden
 from strokeseg.models.tensors import WEIGHTS_FILE
 from strokeseg.network.state import Spec, parameter_shapes, read_spec
+from strokeseg.training.command_line import run_command
 from strokeseg.training.config import from_document
 from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.fitting.checkpoint import TrainState, load_checkpoint
@@ -215,7 +217,7 @@ def _write_json(path: Path, document: Mapping[str, Any]) -> None:
     write_atomically(path, [(json.dumps(document, indent=2) + "\n").encode()])
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.export`."""
     parser = argparse.ArgumentParser(prog="python -m strokeseg.training.export")
     parser.add_argument("checkpoint", type=Path)
@@ -240,8 +242,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         min_peak=chosen.min_peak,
         brain_mask=chosen.brain_mask,
         scaling=read_scaling(chosen.scaling) if chosen.scaling else None,
-        sections=read_sections(chosen.sections.read_text()) if chosen.sections else {},
-        decision=json.loads(chosen.decision.read_text()) if chosen.decision else {},
+        sections=read_sections(chosen.sections) if chosen.sections else {},
+        decision=read_json(chosen.decision) if chosen.decision else {},
     )
     held_out = None
     if chosen.cases:
@@ -250,8 +252,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cases = chosen.cases or None
     where = (chosen.checkpoint, chosen.output)
     made = export_model(*where, settings, held_out=held_out, cases=cases, engine=chosen.engine)
-    parser.exit(message=made.registry_entry)
+    return made.registry_entry
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

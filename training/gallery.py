@@ -8,15 +8,16 @@ import torch
 from PIL import Image
 
 from strokeseg.arrays import AnyArray, FloatArray, LabelArray
-from strokeseg.errors import CannotCreateError
+from strokeseg.files.staging import Staging
 from strokeseg.images.reading import read
 from strokeseg.images.writing import write
-from strokeseg.training.data.pairs import UNKNOWN
+from strokeseg.training.data.pairs import BRAIN
 from strokeseg.training.data.sources import Heads, load_sources
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.synthesis.sample import Sample, make_sample
 
 SHEET = "contact_sheet.png"
+LEAST_EDGE = 160
 SHARE_OF_COLOUR = 0.45
 # Background, GM, GM/WM, WM, CSF, lesion.
 COLOURS = np.array(
@@ -43,26 +44,28 @@ def write_samples(
         Instead of the configuration's, or None.
     device
         Where they are made.
+
+    Raises
+    ------
+    CannotCreateError
+        The folder cannot be written in; nothing is left in it then.
     """
     if seed is not None:
         config = replace(config, seed=seed)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CannotCreateError(f"{folder}: cannot be created ({error.strerror})") from error
     sources = load_sources(config.data, families=config.contrast.families)
     heads = Heads(sources.subjects, device)
     affine = np.diag([*(config.data.voxel_size_mm,) * 3, 1.0])
     rows = []
-    for index in range(count):
-        sample = make_sample(index, sources, config, heads)
-        image, target = sample.image.cpu().numpy(), hard_target(sample)
-        like = read((image, affine))
-        write(folder / f"sample-{index:03d}_image.nii.gz", image, like)
-        write(folder / f"sample-{index:03d}_target.nii.gz", target, like)
-        rows.append(sample_row(image, target))
-    picture = Image.fromarray(contact_sheet(rows))
-    picture.save(folder / SHEET)
+    with Staging(folder, last=SHEET) as staging:
+        for index in range(count):
+            sample = make_sample(index, sources, config, heads)
+            image, target = sample.image.cpu().numpy(), hard_target(sample)
+            like = read((image, affine))
+            write(staging.path_for(f"sample-{index:03d}_image.nii.gz"), image, like)
+            write(staging.path_for(f"sample-{index:03d}_target.nii.gz"), target, like)
+            rows.append(enlarged(sample_row(image, target)))
+        Image.fromarray(contact_sheet(rows)).save(staging.path_for(SHEET))
+        staging.commit()
 
 
 def hard_target(sample: Sample) -> LabelArray:
@@ -87,7 +90,7 @@ def sample_row(image: FloatArray, target: LabelArray) -> AnyArray:
         centre = [int(counts.argmax()) for counts in sums]
     low, high = np.percentile(image, (0.5, 99.5))
     grey = np.clip((image - low) / max(float(high - low), 1e-6), 0, 1) * 255
-    classes = np.where(lesion, COLOURS.shape[0] - 1, np.where(target == UNKNOWN, 0, target))
+    classes = np.where(lesion, COLOURS.shape[0] - 1, np.where(target >= BRAIN, 0, target))
     edge = max(image.shape)
     tiles = []
     for axis in (2, 1, 0):
@@ -96,6 +99,12 @@ def sample_row(image: FloatArray, target: LabelArray) -> AnyArray:
         tinted = (1 - SHARE_OF_COLOUR) * plane + SHARE_OF_COLOUR * COLOURS[labels]
         tiles += [plane, np.where((labels > 0)[..., None], tinted, plane)]
     return np.concatenate(tiles, axis=1).astype(np.uint8)
+
+
+def enlarged(row: AnyArray) -> AnyArray:
+    """Repeat the pixels of a row until its slices are at least `LEAST_EDGE` high."""
+    times = -(-LEAST_EDGE // row.shape[0])
+    return row.repeat(times, axis=0).repeat(times, axis=1)
 
 
 def contact_sheet(rows: list[AnyArray], gap: int = 4) -> AnyArray:

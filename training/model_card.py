@@ -4,8 +4,10 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from strokeseg.errors import InputNotFoundError, UsageError
 from strokeseg.training.config import from_document
 from strokeseg.training.validation.groups import GroupScore, markdown
 
@@ -65,9 +67,23 @@ def _peak(least: float) -> str:
     return f", that reach {least:g} somewhere" if least else ""
 
 
-def read_sections(text: str) -> dict[str, str]:
-    """Read further sections from TOML: a text for each heading."""
-    return {str(heading): str(body) for heading, body in tomllib.loads(text).items()}
+def read_sections(path: Path) -> dict[str, str]:
+    """Read further sections from a TOML file: a text for each heading.
+
+    Raises
+    ------
+    InputNotFoundError
+        The file cannot be read.
+    UsageError
+        It is not TOML.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputNotFoundError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: not TOML: {error}") from error
+    return {str(heading): str(body) for heading, body in content.items()}
 
 
 def training_facts(config: Mapping[str, Any], step: int, revision: str) -> dict[str, Any]:

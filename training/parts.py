@@ -18,6 +18,7 @@ from safetensors.torch import load, save
 
 from strokeseg.errors import CannotCreateError, DataError, InputNotFoundError
 from strokeseg.files.atomic import write_atomically
+from strokeseg.training.command_line import run_command
 from strokeseg.training.fitting.checkpoint import TrainState, load_checkpoint, save_checkpoint
 
 PART_BYTES = 15_000_000
@@ -106,7 +107,7 @@ def join_parts(folder: Path, checkpoint: Path) -> TrainState:
     return state
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.parts export|join FROM TO`."""
     parser = argparse.ArgumentParser(prog="python -m strokeseg.training.parts", description=__doc__)
     parser.add_argument("what", choices=("export", "join"))
@@ -117,7 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         export_parts(chosen.source, chosen.target)
     else:
         join_parts(chosen.source, chosen.target)
+    return str(chosen.target)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

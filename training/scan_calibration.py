@@ -13,11 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from strokeseg.errors import InputNotFoundError
 from strokeseg.files.atomic import write_text
 from strokeseg.files.json_files import write_json
 from strokeseg.models.fusion import OTHER, Fusion
 from strokeseg.prediction.options import Options
 from strokeseg.training.calibrated_model import open_calibrated, write_decision
+from strokeseg.training.command_line import run_command
 from strokeseg.training.validation.scan_rules import START_PEAK, Choice, Judge, Mark
 from strokeseg.training.validation.seen_scans import SeenCase, see_cases
 from strokeseg.training.validation.whole_scans import Sizes, validation_scans
@@ -183,7 +185,7 @@ def tables(stages: Sequence[Sequence[Trial]], gained: dict[str, tuple[float, flo
     return "\n".join(lines) + "\n"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.scan_calibration`."""
     parser = argparse.ArgumentParser(prog="python -m strokeseg.training.scan_calibration")
     parser.add_argument("model", help="a checkpoint, or a model's folder or name")
@@ -191,27 +193,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="real scans")
     parser.add_argument("--config", default="synth-open", help="heads, for a model's folder")
     parser.add_argument("--share", type=float, default=1.0, help="of the drawn cases and slices")
+    parser.add_argument("--fast", action="store_true", help="one pass, no flips")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--write", action="store_true", help="into the model folder's config.json")
     chosen = parser.parse_args(arguments)
-    chosen.output.mkdir(parents=True, exist_ok=True)
+    if not chosen.data.is_dir():
+        raise InputNotFoundError(f"{chosen.data}: no folder of real scans; name one with --data")
     opened = open_calibrated(
         chosen.model, chosen.config, chosen.output, chosen.engine, chosen.threads
     )
+    chosen.output.mkdir(parents=True, exist_ok=True)
     usual = Sizes()
     counts = (usual.single, usual.several, usual.slices, usual.free_slices)
     sizes = Sizes(*(max(1, round(chosen.share * count)) for count in counts))
     scans = validation_scans(opened.sources, opened.config, chosen.data, sizes)
-    seen = chosen.output / f"seen-{opened.loaded.model.sha256[:12]}-{chosen.share:g}"
-    cases = tuple(see_cases(scans, opened.loaded, Options(field_of_view="brain"), seen))
+    passes = "one-" if chosen.fast else ""
+    seen = chosen.output / f"seen-{passes}{opened.loaded.model.sha256[:12]}-{chosen.share:g}"
+    options = Options(field_of_view="brain", tta=not chosen.fast)
+    cases = tuple(see_cases(scans, opened.loaded, options, seen))
     choice, stages = choose([Judge(case) for case in cases])
     write_json(chosen.output / "decision.json", choice.settings())
     write_text(chosen.output / "decision.md", tables(stages, gains(cases, choice)))
     if chosen.write:
         write_decision(Path(chosen.model), choice.settings())
-    parser.exit(message=f"{chosen.output / 'decision.json'}: {choice.settings()}\n")
+    return f"{chosen.output / 'decision.json'}: {choice.settings()}"
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

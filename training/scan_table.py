@@ -8,7 +8,6 @@ without labels, or whose labels do not lie on it, is given the tissue map of a m
 """
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from strokeseg.models.loading import LoadedModel, load_model
 from strokeseg.prediction.options import Options
 from strokeseg.prediction.pipeline import predict
 from strokeseg.space.resample import resample_labels
+from strokeseg.training.command_line import run_command
 from strokeseg.training.data.inputs import stem
 from strokeseg.training.data.label_table import read_table
 from strokeseg.training.data.real_scans import TISSUE_MAP, ScanRow, write_scan_table
@@ -48,7 +48,6 @@ def scan_table(folders: Sequence[Path], output: Path, *, model: str | None = Non
     DataError
         No scan is there.
     """
-    output.mkdir(parents=True, exist_ok=True)
     scans = [path for folder in folders for path in sorted(folder.glob("*.nii*"))]
     loaded: LoadedModel | None = None
     rows = []
@@ -66,6 +65,7 @@ def scan_table(folders: Sequence[Path], output: Path, *, model: str | None = Non
         rows.append(ScanRow(path.resolve(), sequence, labels, kind, hyperintensities))
     if not rows:
         raise DataError(f"{folders[0]}: no scan whose name ends in {', '.join(SEQUENCES)}")
+    output.mkdir(parents=True, exist_ok=True)
     table = output / "scans.tsv"
     write_scan_table(table, tuple(rows))
     return table
@@ -120,7 +120,7 @@ def _tissue_map(path: Path, sequence: str, output: Path, model: LoadedModel) -> 
     return made.resolve()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.scan_table`."""
     parser = argparse.ArgumentParser(prog="python -m strokeseg.training.scan_table")
     parser.add_argument("folders", nargs="+", type=Path)
@@ -128,8 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", help="draws the tissues that have no labels; else the bundled")
     chosen = parser.parse_args(arguments)
     table = scan_table(chosen.folders, chosen.output, model=chosen.model)
-    parser.exit(message=f"{os.fspath(table)}\n")
+    return str(table)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

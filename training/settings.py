@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where heads, lesions and real images come from.
+    """Where heads, lesions and real images come from; `read_config` makes the paths absolute.
 
     `label_maps`, `soft_maps` and `pairs` are each a folder or a table (CSV or TSV); empty for
     none. `lesions` are folders of masks in MNI space. `held_out_*` are names (without extension)
@@ -20,11 +20,11 @@ class DataConfig:
     Label maps in that table are heads to draw, too. What is held out may be named with `*`.
     """
 
-    label_maps: str = "../shared/data/label_maps"
-    lesions: tuple[str, ...] = ("../shared/data/lesions/lesymap", "../shared/data/lesions/soop")
+    label_maps: str = ""
+    lesions: tuple[str, ...] = ()
     held_out_maps: tuple[str, ...] = ("synthseg-15", "synthseg-16", "synthseg-17")
     held_out_lesions: tuple[str, ...] = ()
-    held_out_every: tuple[int, ...] = (0, 10)
+    held_out_every: tuple[int, ...] = ()
     voxel_size_mm: float = 2.0
     label_table: str = ""
     contrast_table: str = ""
@@ -51,6 +51,8 @@ class DataConfig:
 class LesionConfig:
     """How many lesions, how large, where, how faded, how softly stitched.
 
+    A drawn lesion that differs less than `least_visible` from its tissue elsewhere (0: none, 1: no
+    intensity in common; see `synthesis.visibility`) is none to the target.
     Without `rescale` a mask keeps its size (the paper), and `volume_ml` says nothing.
     The target is lesion where its weight is over `target_above`, `target_above_unfaded` where
     no fading field was drawn.
@@ -73,6 +75,7 @@ class LesionConfig:
     alpha: float = 0.9
     target_above: float = 0.2
     target_above_unfaded: float = 0.2
+    least_visible: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,11 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from strokeseg._version import __version__
 from strokeseg.cli import (
     batch,
     bids,
+    brain,
     collect,
     convert,
     demo,
@@ -30,13 +32,14 @@ from strokeseg.cli import (
 )
 from strokeseg.errors import Interrupted, StrokesegError, UsageError
 
-ANONYMISE = "--anonymise"
+NAME = "strokeseg"
+ANONYMISE = ("--anonymise", "--anonymize")
 
 app = typer.Typer(
     help="Find and measure stroke lesions in brain MRI. Research software, not a medical device.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("predict", cls=register.CaseCommand, no_args_is_help=True)(predict.predict)
 app.command("batch", cls=register.CaseCommand, no_args_is_help=True)(batch.batch)
@@ -47,21 +50,23 @@ app.command("register", no_args_is_help=True)(register.register)
 app.command("report", no_args_is_help=True)(report.report)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.command("overlap", no_args_is_help=True)(overlap.overlap)
+app.command("brain", no_args_is_help=True)(brain.brain)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(weights.app, name="weights")
 app.command("train", no_args_is_help=True)(train.train)
 app.command("synthesise", no_args_is_help=True)(train.synthesise)
+app.command("synthesize", no_args_is_help=True, hidden=True)(train.synthesise)
 
 
 @app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", "-v", help="Print name and version.")
+    ] = False,
 ) -> None:
     if version:
-        from strokeseg import __version__
-
-        typer.echo(__version__)
+        typer.echo(f"{NAME} {__version__}")
         raise typer.Exit
 
 
@@ -85,7 +90,7 @@ def run(arguments: list[str]) -> int:
         0, or the exit code of `strokeseg.errors`.
     """
     try:
-        code = app(arguments, prog_name="strokeseg", standalone_mode=False)
+        code = app(arguments, prog_name=NAME, standalone_mode=False)
     except StrokesegError as error:
         return _fail(error.exit_code, str(error), arguments)
     except TyperException as error:
@@ -101,7 +106,7 @@ def run(arguments: list[str]) -> int:
         return _fail(1, "out of memory; close other programs, or try --max-memory", arguments)
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for users
         kind = type(error).__name__
-        what = kind if ANONYMISE in arguments else f"{kind}: {error}"
+        what = kind if _is_anonymous(arguments) else f"{kind}: {error}"
         told = f"a fault of ours: {what}; please report it with --debug's output"
         return _fail(1, told, arguments)
     if code == Interrupted.exit_code:  # what typer makes of Ctrl-C
@@ -113,7 +118,7 @@ def _fail(code: int, message: str, arguments: list[str]) -> int:
     """Say what went wrong: with a traceback if that was asked for, without names if that was."""
     from strokeseg.cli.show.lines import say_error
 
-    if ANONYMISE in arguments:
+    if _is_anonymous(arguments):
         from strokeseg.results.anonymous import Redactor
 
         message = Redactor.over_arguments(arguments)(message)
@@ -121,6 +126,10 @@ def _fail(code: int, message: str, arguments: list[str]) -> int:
         traceback.print_exc()
     say_error(message)
     return code
+
+
+def _is_anonymous(arguments: list[str]) -> bool:
+    return any(spelling in arguments for spelling in ANONYMISE)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

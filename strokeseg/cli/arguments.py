@@ -53,10 +53,7 @@ Prefix = Annotated[
     str | None,
     typer.Option(rich_help_panel=RESULTS, help="Start of file names; else the reference's."),
 ]
-_KINDS = (
-    "Any of mask, probability, tissue, uncertainty, lesions, qc; or all. And mni: mask and "
-    "probability in MNI152."
-)
+_KINDS = "Any of mask, probability, tissue, uncertainty, lesions, qc; or all; and mni (MNI152)."
 Save = Annotated[str, typer.Option(rich_help_panel=RESULTS, help=_KINDS)]
 SaveOfOne = Annotated[
     str,
@@ -74,6 +71,7 @@ Anonymise = Annotated[
     bool,
     typer.Option(
         "--anonymise",
+        "--anonymize",
         rich_help_panel=RESULTS,
         help="Name no file, path, host or user in results and messages. Without --prefix, results "
         "are called sub- and the first 12 digits of the reference scan's sha256: who has the scan "
@@ -84,6 +82,7 @@ AnonymiseCases = Annotated[
     bool,
     typer.Option(
         "--anonymise",
+        "--anonymize",
         rich_help_panel=RESULTS,
         help="Name no case, file, path, host or user in results, tables and messages. Cases are "
         "called sub- and the first 12 digits of their reference scan's sha256: who has the scans "
@@ -95,6 +94,7 @@ AnonymiseBids = Annotated[
     bool,
     typer.Option(
         "--anonymise",
+        "--anonymize",
         rich_help_panel=RESULTS,
         help="Name no file, path, host or user in results, tables and messages, and no source "
         "dataset. The labels sub- and ses- stay: they are the dataset's own pseudonyms; where "
@@ -121,7 +121,10 @@ Overlap = Annotated[
     float, typer.Option(rich_help_panel=METHOD, help="Share that windows overlap, 0 to below 1.")
 ]
 Tta = Annotated[
-    bool, typer.Option("--tta/--no-tta", rich_help_panel=METHOD, help="Average over 8 flips.")
+    bool,
+    typer.Option(
+        "--tta/--no-tta", rich_help_panel=METHOD, help="Average over 8 flips, if the model is."
+    ),
 ]
 Fast = Annotated[bool, typer.Option("--fast", rich_help_panel=METHOD, help="One pass, no flips.")]
 Threshold = Annotated[
@@ -154,13 +157,16 @@ EngineName = Annotated[
     typer.Option("--engine", rich_help_panel=MACHINE, help="auto, openvino, onnxruntime or torch."),
 ]
 Device = Annotated[
-    str, typer.Option(rich_help_panel=MACHINE, help="auto, cpu, cuda, cuda:1 or mps.")
+    str, typer.Option(rich_help_panel=MACHINE, help="auto, cpu, gpu (cuda), cuda:1 or mps.")
 ]
 Precision = Annotated[
     str, typer.Option(rich_help_panel=MACHINE, help="fp32, or bf16 where the engine has it.")
 ]
 Threads = Annotated[
-    int | None, typer.Option(rich_help_panel=MACHINE, help="CPU threads; all if left out.")
+    int | None,
+    typer.Option(
+        "--threads", "--nthreads", rich_help_panel=MACHINE, help="CPU threads; all if left out."
+    ),
 ]
 MaxMemory = Annotated[
     str | None,
@@ -235,14 +241,10 @@ Register = Annotated[
         "--register",
         rich_help_panel=SCANS,
         metavar="[always]",
-        help="Move scans whose brain lies 25 mm or 20 degrees off the reference's onto it; with "
-        "always, those that are less far off, too. Needs SimpleITK: the extra itk.",
+        help="Move scans 25 mm or 20 degrees off onto the reference; always: others, too.",
     ),
 ]
-RegisterAlways = Annotated[
-    bool,
-    typer.Option("--register-always", hidden=True),
-]
+RegisterAlways = Annotated[bool, typer.Option("--register-always", hidden=True)]
 Strict = Annotated[
     bool,
     typer.Option(
@@ -265,10 +267,7 @@ OutcomesAsJson = Annotated[
     bool, typer.Option("--json", rich_help_panel=RESULTS, help="Write how cases ended to stdout.")
 ]
 Jobs = Annotated[
-    int,
-    typer.Option(
-        rich_help_panel=MACHINES, help="Processes here, each with a model and its share of cores."
-    ),
+    int, typer.Option(rich_help_panel=MACHINES, help="Processes here, with a model and cores each.")
 ]
 Dask = Annotated[
     str | None,

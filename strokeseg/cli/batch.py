@@ -75,6 +75,7 @@ def batch(
     min_volume_ml: a.MinVolume = None,
     min_peak: a.MinPeak = None,
     brain_mask: a.BrainMask = None,
+    brain_model: method.BrainModel = None,
     field_of_view: method.SeenField = None,
     fusion: method.FusionName = None,
     weight: method.Weights = None,
@@ -168,15 +169,20 @@ def show_plan(cohort: "Cohort", job: "BatchJob") -> None:
     StrokesegError
         The batch would not begin.
     """
+    from strokeseg.cohort.batch.plan import DONE, states_of
     from strokeseg.cohort.batch.run import check_job
     from strokeseg.cohort.cases.find import plan_rows
 
     check_job(job, cohort.root)
-    columns, rows = plan_rows(cohort)
-    show_table(columns, rows)
+    (first, *others), rows = plan_rows(cohort)
+    states = states_of(cohort.cases, job)
+    shown = [(row[0], state, *row[1:]) for row, state in zip(rows, states, strict=True)]
+    show_table((first, "state", *others), shown)
     for note in cohort.notes:
         say_warning(note)
-    say(f"{counted(len(rows), 'case')}; nothing was done")
+    done = sum(state == DONE for state in states)
+    before = f", {done} of them done before" if done else ""
+    say(f"{counted(len(rows), 'case')}{before}; nothing was done")
 
 
 def run_cohort(cohort: "Cohort", job: "BatchJob", place: "Runner", show: Show) -> None:

@@ -17,6 +17,14 @@ from strokeseg.cli.batch import (
     show_plan,
     veil_of,
 )
+from strokeseg.cli.bids_app import (
+    CpuCount,
+    MemoryMb,
+    SkipValidation,
+    Version,
+    WorkDir,
+    with_hyphens,
+)
 from strokeseg.cli.collect import write_and_show
 from strokeseg.cli.jobs import check_anonymity, job_of
 from strokeseg.cli.register import CaseCommand
@@ -115,7 +123,7 @@ class BidsCommand(CaseCommand):
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         """Read the arguments once each label has an option of its own."""
-        return super().parse_args(ctx, spread_labels(args))
+        return super().parse_args(ctx, spread_labels(with_hyphens(args)))
 
 
 def spread_labels(arguments: Sequence[str]) -> list[str]:
@@ -166,6 +174,11 @@ def bids(
     dry_run: a.DryRun = False,
     save: a.Save = "mask,lesions,qc",
     fmriprep_roi: FmriprepRoi = False,
+    n_cpus: CpuCount = None,
+    mem_mb: MemoryMb = None,
+    work_dir: WorkDir = None,
+    skip_bids_validation: SkipValidation = False,
+    version: Version = False,
     resume: a.Resume = True,
     anonymise: a.AnonymiseBids = False,
     as_json: a.OutcomesAsJson = False,
@@ -182,6 +195,7 @@ def bids(
     min_volume_ml: a.MinVolume = None,
     min_peak: a.MinPeak = None,
     brain_mask: a.BrainMask = None,
+    brain_model: method.BrainModel = None,
     field_of_view: method.SeenField = None,
     fusion: method.FusionName = None,
     weight: method.Weights = None,
@@ -199,6 +213,10 @@ def bids(
     Does what strokeseg batch does, and makes OUT_DIR a dataset of BIDS derivatives.
     """
     given = dict(locals())
+    given["threads"] = threads if n_cpus is None else n_cpus
+    given["max_memory"] = max_memory if mem_mb is None else f"{mem_mb}M"
+    if work_dir is not None and not quiet:
+        say(f"-w {work_dir} is not needed: nothing but results is written, into OUT_DIR")
     from strokeseg.cohort.batch.cluster.slurm import parse_slurm
     from strokeseg.cohort.batch.run import Runner
     from strokeseg.cohort.bids_derivative import check_folders
@@ -269,6 +287,8 @@ def _run_with_masks(cohort: "Cohort", job: "BatchJob", place: "Runner", show: Sh
     if not show.quiet:
         masks = "1 mask" if len(rois.written) == 1 else f"{len(rois.written)} masks"
         say(f"{masks} for fMRIPrep beside the T1w scans of {veil(str(cohort.root))}")
+        for line in rois.without:
+            say(veil(line))
     if rois.failed:
         raise typer.Exit(1)
     if end is not None:

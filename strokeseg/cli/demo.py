@@ -35,9 +35,10 @@ def demo(
         output=Output(output, None, frozenset(KINDS), overwrite),
     )
     result, written = run_job(job, quiet=quiet)
+    if quiet:
+        return
     truth = demo_truth(case)
-    if not quiet:
-        show_summary(result, written)
+    show_summary(result, written)
     show_facts(
         {
             "true volume": f"{lesion_volume_ml(truth, result.grid):.2f} ml",

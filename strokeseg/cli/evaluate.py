@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from strokeseg.cli import arguments as a
+from strokeseg.cli import method
 from strokeseg.cli.show.lines import (
     say,
     say_error,
@@ -29,7 +31,8 @@ Predictions = Annotated[
     Path,
     typer.Argument(
         metavar="PREDICTIONS",
-        help="The OUTPUT of `strokeseg batch`, any folder of masks, or one mask.",
+        help="The OUTPUT of `strokeseg batch`, any folder of masks, or one mask; with --models the "
+        "scans, as `strokeseg batch` takes them.",
         show_default=False,
     ),
 ]
@@ -83,6 +86,19 @@ def evaluate(
             help="What to call PREDICTIONS and OTHER; else their folders' names.",
         ),
     ] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,C",
+            show_default=False,
+            help="Segment the scans with each of these models first, and compare them: a batch and "
+            "an evaluation in one. A+B is an ensemble.",
+        ),
+    ] = None,
+    brain_model: method.BrainModel = None,
+    fast: a.Fast = False,
+    threads: a.Threads = None,
+    offline: a.Offline = False,
     label: Annotated[
         int | None,
         typer.Option(
@@ -98,14 +114,21 @@ def evaluate(
     as_json: Annotated[
         bool, typer.Option("--json", help="Write everything to stdout as JSON, no tables.")
     ] = False,
+    wide: Annotated[
+        bool,
+        typer.Option("--wide", help="Show every column, however narrow the terminal is."),
+    ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no tables.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Measure predictions against the truth: overlap, distances, volumes and lesions.
 
     Predictions and truths belong together by BIDS entities (sub, ses, run), else by name. Distances
     to an empty mask are infinite: they are left out of the mean, and counted.
     """
+    given = dict(locals())
+    from strokeseg.cli import bench as benching
+    from strokeseg.evaluation.bench import bench, bench_cells
     from strokeseg.evaluation.comparison import compare
     from strokeseg.evaluation.evaluating import Terms
     from strokeseg.evaluation.tables import as_json as json_of
@@ -113,22 +136,32 @@ def evaluate(
 
     if protocol not in ("native", "paper"):
         raise UsageError(f"--protocol {protocol}: choose native or paper")
-    called = _called(names, predictions, other)
+    if models is not None and (other is not None or names is not None):
+        raise UsageError("--models names and compares what it segments: leave --compare out")
+    tested = [] if models is None else benching.contestants(models, output)
+    called = [one.name for one in tested] or _called(names, predictions, other)
     targets = None if output is None else TableNames.for_output(output)
     if targets is not None:
         check_tables(targets, [path for path in (predictions, truths, other) if path is not None])
     terms = Terms("native" if protocol == "native" else "paper", label, prediction_label)
-    sets = [path for path in (predictions, other) if path is not None]
+    went_well = [
+        benching.run_contestant(one, predictions, given, quiet=quiet or as_json) for one in tested
+    ]
+    sets = [one.folder for one in tested] or [p for p in (predictions, other) if p is not None]
     evaluations = [
         _evaluated(source, truths, terms, name, quiet=quiet)
         for source, name in zip(sets, called, strict=True)
     ]
     comparison = compare(*evaluations) if len(evaluations) == 2 else None
-    written = () if targets is None else write_tables(targets, evaluations, comparison)
+    rows = bench(evaluations, {one.name: benching.cost_of(one.folder) for one in tested})
+    rows = rows if tested else ()
+    written = () if targets is None else write_tables(targets, evaluations, comparison, rows)
     if as_json:
         show_text(json_of(evaluations, comparison))
     elif not quiet:
-        _show(evaluations, comparison, cases=targets is None)
+        _show(evaluations, comparison, cases=targets is None, wide=wide)
+        if rows:
+            show_table(*benching.shown_rows(*bench_cells(rows)), title="models", wide=wide)
         for path in written:
             say(f"written: {path}")
     tell_damaged(
@@ -136,7 +169,7 @@ def evaluate(
         for evaluation in evaluations
         for case, why in evaluation.damaged.items()
     )
-    if any(evaluation.failures for evaluation in evaluations):
+    if not all(went_well) or any(evaluation.failures for evaluation in evaluations):
         raise typer.Exit(1)
 
 
@@ -196,28 +229,44 @@ def _warn_of(found: Sequence[tuple[str, str]], what: str) -> None:
 
 
 def _show(
-    evaluations: "Sequence[Evaluation]", comparison: "ModelComparison | None", *, cases: bool
+    evaluations: "Sequence[Evaluation]",
+    comparison: "ModelComparison | None",
+    *,
+    cases: bool,
+    wide: bool,
 ) -> None:
     """Print the tables; many cases are printed only where no file has them."""
+    left_out: list[str] = []
+
+    def show(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
+        left_out.extend(show_table(columns, rows, title, wide=wide))
+
     from strokeseg.cli.show.evaluation import case_rows, comparison_rows, size_rows, summary_rows
     from strokeseg.evaluation.comparison import STARS_MEAN, TEST
+    from strokeseg.evaluation.statistics import FEW, FEW_NOTE
     from strokeseg.evaluation.tables import INTERVAL
 
     for evaluation in evaluations:
         title = f"{evaluation.name}, {evaluation.terms.protocol} protocol"
         if cases or len(evaluation.cases) <= MOST_CASES_SHOWN:
-            show_table(*case_rows(evaluation), title=f"{title}: cases")
+            show(*case_rows(evaluation), title=f"{title}: cases")
         if len(evaluation.metrics) > 1:
-            show_table(*summary_rows(evaluation), title=f"{title}: all cases")
+            show(*summary_rows(evaluation), title=f"{title}: all cases")
             columns, rows = size_rows(evaluation)
             if len(columns) > 2:
-                show_table(columns, rows, title=f"{title}: by true volume")
+                show(columns, rows, title=f"{title}: by true volume")
     if comparison is not None:
         first, second = comparison.names
-        show_table(*comparison_rows(comparison), title=f"{first} minus {second}, case by case")
+        show(*comparison_rows(comparison), title=f"{first} minus {second}, case by case")
         show_text(f"{STARS_MEAN}, ns otherwise; {TEST}")
     if any(len(evaluation.metrics) > 1 for evaluation in evaluations):
         show_text(f"{INTERVAL}; infinite and undefined values are left out of it and of the mean")
+    few = max((len(evaluation.metrics) for evaluation in evaluations), default=0)
+    if 1 < few < FEW:
+        show_text(FEW_NOTE)
+    if left_out:
+        names = ", ".join(dict.fromkeys(left_out))
+        say(f"no room for {names}: --wide shows them, and -o writes them to tables")
 
 
 class _Lines:

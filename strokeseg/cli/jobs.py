@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from strokeseg.cli.method import weights_of
+from strokeseg.cli.method import models_of, weights_of
 from strokeseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def job_of(given: Mapping[str, Any], output: Path, kinds: frozenset[str]) -> "Ba
 
     return BatchJob(
         output=output.absolute(),
-        models=tuple(given["model"] or ()),
+        models=models_of(given),
         hardware=hardware_of(given),
         options=options_of(given, kinds),
         kinds=kinds,

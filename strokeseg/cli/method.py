@@ -1,6 +1,7 @@
 """The options of what is seen of scans, and how several become one answer."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -28,6 +29,17 @@ FusionName = Annotated[
         show_default=False,
     ),
 ]
+BrainModel = Annotated[
+    str | None,
+    typer.Option(
+        "--brain-model",
+        metavar="NAME|none",
+        rich_help_panel=METHOD,
+        help="A model that finds the brain, such as mindgrab, in place of the tissues of the "
+        "lesion's model; none is the same as to leave it out.",
+        show_default=False,
+    ),
+]
 Weights = Annotated[
     list[str] | None,
     typer.Option(
@@ -37,6 +49,30 @@ Weights = Annotated[
         help="How much a scan counts beside the others, such as flair=2; may be repeated.",
     ),
 ]
+
+
+def models_of(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Give the models that were asked for: for lesions, and for the brain if there is one.
+
+    Raises
+    ------
+    UsageError
+        What was asked for as a model of brains finds lesions.
+    WeightsUnavailableError
+        There is no such model.
+    """
+    models = tuple(given["model"] or ())
+    brain = given.get("brain_model")
+    if brain is None or brain == "none":
+        return models
+    from strokeseg.models.finding import what_it_finds
+    from strokeseg.models.hub_settings import hub_settings
+    from strokeseg.models.registry import load_registry
+
+    registry = load_registry()
+    if what_it_finds(brain, hub_settings(offline=True), registry) == "lesion":
+        raise UsageError(f"--brain-model {brain}: finds lesions, not brains; give mindgrab or none")
+    return (*(models or (registry.default,)), brain)
 
 
 def weights_of(pairs: list[str] | None) -> tuple[tuple[str, float], ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from strokeseg.cli import arguments as a
 from strokeseg.cli import method
 from strokeseg.cli.jobs import check_anonymity, hardware_of, options_of
-from strokeseg.cli.scans import WantedScans
+from strokeseg.cli.scans import ToldScans, WantedScans, with_told
 from strokeseg.cli.seg import check_seg, save_seg, without_dicom
 from strokeseg.cli.show.lines import Reporter, say_warning, show_facts, show_text
 from strokeseg.errors import UsageError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 def predict(
+    told: ToldScans = None,
     *,
     t1: a.T1 = None,
     flair: a.Flair = None,
@@ -54,6 +55,7 @@ def predict(
     min_volume_ml: a.MinVolume = None,
     min_peak: a.MinPeak = None,
     brain_mask: a.BrainMask = None,
+    brain_model: method.BrainModel = None,
     field_of_view: method.SeenField = None,
     fusion: method.FusionName = None,
     weight: method.Weights = None,
@@ -66,9 +68,14 @@ def predict(
     quiet: a.Quiet = False,
     debug: a.Debug = False,
 ) -> None:
-    """Segment the stroke lesions of one case.
+    """Segment the stroke lesions of one case (label-L in names of files: L is lesion, not left).
 
-    Give every scan of the session that shows the brain: strokeseg predict --t1 a.nii --flair b.nii.
+    Give every scan of the session that shows the brain, by options or by telling names:
+
+    strokeseg predict --t1 a.nii --flair b.nii
+
+    strokeseg predict a_T1w.nii.gz b_FLAIR.nii.gz
+
     The mask comes out on the grid of the first.
     """
     given = dict(locals())
@@ -79,11 +86,11 @@ def predict(
     kinds = parse_kinds(save)
     check_anonymity(anonymise=anonymise, debug=debug)
     options = options_of(given, kinds)
-    wanted = WantedScans.of(scans, image or (), series or ())
+    wanted = WantedScans.of(with_told(scans, told or ()), image or (), series or ())
     wanted.check_weights(name for name, _ in options.weights)
     job = Job(
         images=wanted.images,
-        models=tuple(model or ()),
+        models=method.models_of(given),
         hardware=hardware_of(given),
         options=options,
         offline=offline,

@@ -4,7 +4,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Annotated, Self
+
+import typer
 
 from strokeseg.errors import UsageError
 
@@ -13,6 +15,16 @@ if TYPE_CHECKING:
 
 
 AUTO = "auto"
+
+ToldScans = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SCAN",
+        show_default=False,
+        help="Scans whose names tell what they show, as a batch is told: a_T1w.nii.gz "
+        "b_FLAIR.nii.gz. Others are given by an option.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -93,6 +105,31 @@ class WantedScans:
             number_of_dwi = self.series.get("dwi")
             found["adc"] = adc_of(self.images["dwi"], series=number_of_dwi, b_value=b_value)
         return found
+
+
+def with_told(
+    given: Mapping[str, Sequence[str] | None], told: Sequence[str]
+) -> dict[str, Sequence[str] | None]:
+    """Add scans that were given without an option, whose names tell what they show.
+
+    Raises
+    ------
+    UsageError
+        A name does not tell it, or an option names another scan of that contrast; the message shows
+        the choices.
+    """
+    from strokeseg.cohort.cases.told_scans import told_scans
+
+    found = dict(given)
+    for name, path in told_scans(map(Path, told)).items():
+        others = found.get(name)
+        if others:
+            raise UsageError(
+                f"{path} seems to be {name}, and --{name} {others[0]} was given: leave one out, or "
+                f"give {path} by what it is, such as --image NAME={path}"
+            )
+        found[name] = [str(path)]
+    return found
 
 
 def scans_of(given: Mapping[str, Sequence[str] | None], others: Sequence[str]) -> dict[str, Path]:

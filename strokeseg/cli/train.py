@@ -3,12 +3,13 @@
 import importlib.util
 import time
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated
 
 import typer
 
 from strokeseg.cli.show.lines import say, show_text
-from strokeseg.errors import EngineError, UsageError
+from strokeseg.errors import EngineError, UsageError, printable
 
 SECONDS_BETWEEN_LINES = 30.0
 
@@ -16,8 +17,8 @@ Config = Annotated[
     str,
     typer.Argument(
         metavar="CONFIG",
-        help="A TOML file, or a bundled one: synth-open, synthstroke-v1, synthstroke-released, "
-        "baseline, smoke.",
+        help="A TOML file, or a bundled one: smoke (made-up data, a minute), synth-open, "
+        "synth-open-real, synthstroke-v1, synthstroke-released, baseline (these need data).",
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
@@ -41,11 +42,36 @@ def train(
     limit_minutes: Annotated[
         float | None, typer.Option(metavar="M", help="Stop after so long, with a checkpoint.")
     ] = None,
+    layout: Annotated[
+        bool,
+        typer.Option(
+            "--layout",
+            help="Show what data the configuration expects where, and where it can be had.",
+        ),
+    ] = False,
+    copy: Annotated[
+        Path | None,
+        typer.Option(
+            "--copy",
+            metavar="FILE",
+            help="Copy a bundled configuration, to be changed; data/ is looked for beside it.",
+        ),
+    ] = None,
     debug: Debug = False,  # noqa: ARG001 - read where errors are caught
 ) -> None:
-    """Train a model as a configuration says; checkpoints, losses and curves go into a folder."""
+    """Train a model as a configuration says; checkpoints, losses and curves go into a folder.
+
+    Try it with: strokeseg train smoke. It takes a minute and needs no data.
+    """
+    if copy is not None:
+        _copy(config, copy)
+        return
+    if layout:
+        _show_layout(config)
+        return
     _require_torch()
     from strokeseg.training.config import read_config
+    from strokeseg.training.data.layout import require_layout
     from strokeseg.training.fitting.curves import draw_curves
     from strokeseg.training.fitting.devices import choose_device
     from strokeseg.training.fitting.loop import Session
@@ -55,6 +81,7 @@ def train(
     if limit_minutes is not None and limit_minutes <= 0:
         raise UsageError(f"--limit-minutes is {limit_minutes:g}: give a number above 0")
     settings = read_config(config)
+    require_layout(settings, config)
     folder = output or Path("runs") / settings.name
     if (folder / LAST).exists() and not resume:
         raise UsageError(f"{folder} holds a run: go on with --resume, or name another with -o")
@@ -82,18 +109,50 @@ def synthesise(
     """Write training samples as NIfTI with their targets, and one picture of them all."""
     _require_torch()
     from strokeseg.training.config import read_config
+    from strokeseg.training.data.layout import require_layout
     from strokeseg.training.fitting.devices import choose_device
     from strokeseg.training.gallery import SHEET, write_samples
 
     settings = read_config(config)
+    require_layout(settings, config)
     write_samples(settings, output, count, seed=seed, device=choose_device(device))
     show_text(str(output / SHEET))
+
+
+def _copy(config: str, path: Path) -> None:
+    from strokeseg.training.config import copy_config
+
+    copy_config(config, path)
+    show_text(str(path))
+    say(f"put data where 'strokeseg train {path} --layout' says, or change its paths")
+
+
+def _show_layout(config: str) -> None:
+    from strokeseg.training.config import bundled_configs, read_config
+    from strokeseg.training.data.layout import layout_of
+
+    places = layout_of(read_config(config))
+    for place in places:
+        show_text(f"{place.key}: {place.found}\n  {printable(str(place.path))}")
+        for text in (place.expects, place.source):
+            if text:
+                show_text(_indented(text))
+    if config in bundled_configs() and any(place.found == "missing" for place in places):
+        say(f"to have it beside data of your own: strokeseg train {config} --copy FILE")
+
+
+def _indented(text: str) -> str:
+    margin = "  "
+    return fill(text, 78, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False)
 
 
 def _require_torch() -> None:
     missing = [name for name in ("torch", "matplotlib") if importlib.util.find_spec(name) is None]
     if missing:
-        raise EngineError(f"training needs {missing[0]}: pip install 'strokeseg[train]'")
+        raise EngineError(
+            f"training needs {missing[0]}: pip install 'strokeseg[train]'; without a GPU take "
+            "torch's CPU wheel first, as docs/install.md has it, or it brings 6 GB of CUDA"
+        )
 
 
 class _Lines:

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strokeseg.errors import printable
+from strokeseg.cli.show.models import described, text_of, verdict_facts, verdict_line
 
 if TYPE_CHECKING:
-    from strokeseg.models.finding import FoundModel
     from strokeseg.models.hub_settings import HubSettings
     from strokeseg.models.registry import Registry, RegistryEntry
-    from strokeseg.models.verification import Verdict
 
 app = typer.Typer(
-    help="List, show, download, verify, export and import models.", no_args_is_help=True
+    help="List, show, download, convert, verify, export and import models.", no_args_is_help=True
 )
 
 NameArgument = Annotated[
@@ -66,14 +64,14 @@ def show(name: NameArgument, *, as_json: JsonOption = False) -> None:
         facts |= dataclasses.asdict(entry)
         facts["default"] = name == registry.default
     if found is not None:
-        facts |= _described(found)
+        facts |= described(found)
     facts["here"] = None if found is None else found.origin
     if as_json:
         typer.echo(json.dumps(facts, indent=2, default=str))
         return
     for key, value in facts.items():
         if value not in (None, "", {}):
-            typer.echo(f"{key + ':':<16}{_text(value)}")
+            typer.echo(f"{key + ':':<16}{text_of(value)}")
     if found is None:
         typer.echo(f"not on this machine: strokeseg weights download {name}", err=True)
 
@@ -85,7 +83,7 @@ def download_model(
     force: Annotated[bool, typer.Option("--force", help="Fetch again what is there.")] = False,
     offline: OfflineOption = False,
 ) -> None:
-    """Fetch a model from the Hub, check its sha256, and write its folder to stdout."""
+    """Fetch a model, check its sha256, and write its folder to stdout."""
     from strokeseg.models.finding import fetch_model, locate_model
     from strokeseg.models.hub.errors import offline_error
     from strokeseg.models.hub_settings import hub_settings
@@ -93,7 +91,7 @@ def download_model(
 
     settings, registry = hub_settings(offline=offline), load_registry()
     found = locate_model(name, settings, registry)
-    if found is None or (force and found.origin in ("cache", "imported")):
+    if found is None or (force and found.origin in ("cache", "fetched", "imported")):
         if settings.offline:
             raise offline_error(name, settings)
         found = fetch_model(name, settings, registry, force=force, say=_say)
@@ -130,9 +128,9 @@ def verify(
         verdict = verify_model(found, engine=engine, device=device, run=not files_only)
         verdicts.append(verdict)
         if not as_json:
-            typer.echo(_verdict_line(verdict))
+            typer.echo(verdict_line(verdict))
     if as_json:
-        typer.echo(json.dumps([_verdict_facts(verdict) for verdict in verdicts], indent=2))
+        typer.echo(json.dumps([verdict_facts(verdict) for verdict in verdicts], indent=2))
     error = summary_error(verdicts)
     if error is not None:
         raise error
@@ -162,6 +160,38 @@ def export(
     typer.echo(str(folder))
 
 
+@app.command("convert")
+def convert_files(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Torch checkpoints, averaged if many.")
+    ],
+    *,
+    kind: Annotated[
+        str, typer.Option("--as", metavar="KIND", help="meshnet, or a registry name of one.")
+    ] = "meshnet",
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Becomes the model's folder.")
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A config.json that describes the network instead."),
+    ] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Make a model folder of torch checkpoints (needs torch); write its path to stdout.
+
+    Nothing that a checkpoint could run is run: its tensors alone are read, and their shapes checked
+    against the network.
+    """
+    from strokeseg.models.checkpoints import checkpoint_document, convert_checkpoints
+    from strokeseg.models.registry import load_registry
+
+    document = checkpoint_document(kind, config, len(files), load_registry())
+    folder = convert_checkpoints(files, document, output, overwrite=overwrite)
+    _say(f"use it with --model {folder}, or name it: strokeseg weights import {folder}")
+    typer.echo(str(folder))
+
+
 @app.command("import")
 def import_folder(
     source: Annotated[
@@ -187,44 +217,6 @@ def _say(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def _verdict_line(verdict: "Verdict") -> str:
-    if verdict.error is not None:
-        return f"{verdict.name}: FAILED: {verdict.error}"
-    known = "as expected" if verdict.checksum_known else "with nothing to compare it to"
-    if verdict.engine is None:
-        ran = "not run"
-    elif verdict.golden is None:
-        ran = f"no golden record, {verdict.engine}"
-    else:
-        ran = (
-            f"golden record met by {verdict.engine}: {verdict.golden.worst_difference:.1e} of the "
-            f"largest logit, tolerance {verdict.golden.tolerance:g}"
-        )
-    return f"{verdict.name}: ok: sha256 {verdict.sha256} {known}; {ran}"
-
-
-def _verdict_facts(verdict: "Verdict") -> dict[str, Any]:
-    golden = None if verdict.golden is None else dataclasses.asdict(verdict.golden)
-    return {
-        "name": verdict.name,
-        "ok": verdict.error is None,
-        "folder": str(verdict.folder),
-        "sha256": verdict.sha256 or None,
-        "checksum_known": verdict.checksum_known,
-        "engine": verdict.engine,
-        "golden": golden,
-        "problem": None if verdict.error is None else str(verdict.error),
-    }
-
-
-def _text(value: object) -> str:
-    """Write a value in a line; a foreign model's config may hold anything."""
-    items: object = value
-    if isinstance(value, dict):
-        items = [f"{key} {item}" for key, item in value.items()]
-    return printable(", ".join(map(str, items)) if isinstance(items, list | tuple) else str(items))
-
-
 def _row(entry: "RegistryEntry", settings: "HubSettings", registry: "Registry") -> dict[str, Any]:
     from strokeseg.errors import StrokesegError
     from strokeseg.models.finding import locate_model
@@ -243,31 +235,4 @@ def _row(entry: "RegistryEntry", settings: "HubSettings", registry: "Registry") 
         "repository": entry.repository,
         "revision": entry.revision,
         "summary": entry.summary,
-    }
-
-
-def _described(found: "FoundModel") -> dict[str, Any]:
-    """Describe the files of a model that is here, without reading its tensors."""
-    from strokeseg.models.config import ModelConfig
-    from strokeseg.models.folder import read_config
-
-    config = ModelConfig.from_config(read_config(found.folder), classes=found.classes)
-    return {
-        "folder": str(found.folder),
-        "repository": found.repository,
-        "revision": found.revision,
-        "classes": list(config.class_names),
-        "checksums": dict(found.checksums),
-        "voxel_size_mm": config.voxel_size_mm,
-        "window": config.window,
-        "normalisation": config.normalisation,
-        "threshold": config.threshold,
-        "min_volume_ml": config.min_volume_ml,
-        "min_peak": config.min_peak,
-        "brain_mask": config.brain_mask,
-        "hull_margin_mm": config.hull_margin_mm,
-        "field_of_view": config.field_of_view,
-        "fusion": config.fusion.rule,
-        "training": dict(config.provenance),
-        "card": str(found.folder / "README.md") if (found.folder / "README.md").is_file() else None,
     }

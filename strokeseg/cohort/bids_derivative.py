@@ -57,9 +57,10 @@ Derivatives of the dataset that `dataset_description.json` names under SourceDat
 per participant and session. All images lie on the grid of the scan that their sidecar names under
 SpatialReference.
 
-- `*{mask}`: the lesion, 1 inside and 0 outside.
+- `*{mask}`: the lesion, 1 inside and 0 outside (L is lesion, not left).
 - `*{probability}`: its probability, 0 to 1, where it was asked for.
 - `*{tissue}`: tissues and lesion, where they were asked for; `*{tissue_table}` names the classes.
+- `*{lesion_labels}`: each lesion with the number of its row in the table of lesions.
 
 Not part of BIDS, and so named in `.bidsignore`:
 

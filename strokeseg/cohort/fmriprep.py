@@ -42,11 +42,14 @@ class Rois:
         Masks of somebody else, or edited since; they were not touched.
     failed : tuple of str
         One line for each case whose mask could not be written.
+    without : tuple of str
+        One line for each case that needs none, or has no T1w or no result.
     """
 
     written: tuple[Path, ...]
     kept: tuple[Path, ...]
     failed: tuple[str, ...]
+    without: tuple[str, ...] = ()
 
 
 def prepare_rois(bids_dir: Path) -> None:
@@ -81,18 +84,23 @@ def write_rois(cohort: Cohort, output: Path) -> Rois:
         Where their results are.
     """
     ends: dict[_End, list[Path]] = {"written": [], "kept": [], "no lesion": []}
-    failed = []
+    failed, without = [], []
     for case in cohort.cases:
         names = OutputNames.for_prefix(output / case.folder, case.prefix)
         done = names.mask.exists() and names.record.exists() and not error_path(names).exists()
         if "t1" not in case.images or not done:
+            why = "it has no result" if "t1" in case.images else "it has no T1w"
+            without.append(f"{case.name}: no mask for fMRIPrep: {why}")
             continue
         try:
             target = roi_path(case.images["t1"])
-            ends[_write_roi(case, names, target)].append(target)
+            end = _write_roi(case, names, target)
+            ends[end].append(target)
+            if end == "no lesion":
+                without.append(f"{case.name}: no mask for fMRIPrep: no lesion was found")
         except StrokesegError as error:
             failed.append(f"{case.name}: no mask for fMRIPrep: {error}")
-    return Rois(tuple(ends["written"]), tuple(ends["kept"]), tuple(failed))
+    return Rois(tuple(ends["written"]), tuple(ends["kept"]), tuple(failed), tuple(without))
 
 
 def roi_path(t1w: Path) -> Path:

@@ -106,6 +106,7 @@ def open_engine(
     ModelFormatError
         If the tensors are not those of the network.
     """
+    device = plain_device(device)
     _check_words(engine, device, threads, precision)
     name, place = _choose(engine, device)
     if precision not in PRECISIONS[name]:
@@ -124,6 +125,11 @@ def open_engine(
         graph = build_onnx(spec, state, folded=True)
         opened = module.OpenVINOEngine(graph, spec.out_channels, threads, precision)
     return opened
+
+
+def plain_device(name: str) -> str:
+    """Give the device that a habit of other programs means: ``gpu`` is ``cuda``."""
+    return re.sub(r"^gpu(?=$|:)", "cuda", name)
 
 
 def _check_words(engine: str, device: str, threads: int | None, precision: str) -> None:

@@ -14,10 +14,8 @@ import math
 from dataclasses import dataclass
 
 from strokeseg.arrays import Shape3
-from strokeseg.network.blueprint import blueprint
 from strokeseg.network.folding import LANES
-from strokeseg.network.half_spec import SUBVOXELS, HalfSpec
-from strokeseg.network.state import Spec, parameter_shapes
+from strokeseg.network.state import Spec, features_at_once, parameter_shapes
 
 
 @dataclass(frozen=True)
@@ -94,17 +92,9 @@ def window_bytes(engine: str, precision: str, spec: Spec, window: Shape3) -> int
     taken = _ENGINES[engine]
     feature_bytes = 2 if precision == "bf16" and engine == "openvino" else 4
     laid_out = -(-spec.out_channels // LANES) * LANES
-    per_voxel = 4 * (1 + spec.out_channels) + feature_bytes * (laid_out + _meeting(spec))
+    per_voxel = 4 * (1 + spec.out_channels) + feature_bytes * (laid_out + features_at_once(spec))
     tensors = math.prod(window) * per_voxel * taken.tensors
     return int(tensors + _weights_bytes(spec) * taken.compiled) + _FIRST_WINDOW_BYTES
-
-
-def _meeting(spec: Spec) -> float:
-    """Features that go into the last step up, per voxel of the window."""
-    if isinstance(spec, HalfSpec):
-        # Three tensors of the finest level: what came down, what comes up, and their sum.
-        return 3 * spec.channels[0] / SUBVOXELS
-    return blueprint(spec).levels[0].up.inputs / math.prod(spec.strides[0])
 
 
 def _weights_bytes(spec: Spec) -> int:

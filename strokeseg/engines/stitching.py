@@ -8,7 +8,7 @@ import numpy as np
 
 from strokeseg.arrays import FloatArray
 from strokeseg.engines.base import Engine
-from strokeseg.engines.windows import Overlap, WindowPlan, gaussian_weights
+from strokeseg.engines.windows import Overlap, WindowPlan
 
 # A slab of logits that stays in a core's cache while it is worked on.
 SLAB_BYTES = 2 << 20
@@ -63,7 +63,7 @@ class Stitcher:
             (engine.classes, *plan.image_shape) if not self._keeps_all else (0,), np.float32
         )
         if count > 1:
-            self._weights = gaussian_weights(plan.window)
+            self._weights = plan.weights
             self._scale = np.zeros(plan.image_shape, np.float32)
             for part in plan.overlaps:
                 self._scale[part.image] += self._weights[part.window]

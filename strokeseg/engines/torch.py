@@ -9,12 +9,10 @@ from torch import Tensor
 
 from strokeseg.arrays import AnyArray, FloatArray
 from strokeseg.engines.base import FlipLesion, ScanLogits
-from strokeseg.engines.windows import WindowPlan, gaussian_weights
+from strokeseg.engines.windows import WindowPlan
 from strokeseg.errors import EngineError
-from strokeseg.network.half_spec import HalfSpec
 from strokeseg.network.state import Spec
-from strokeseg.network.torch_half import HalfUNet
-from strokeseg.network.torch_unet import UNet
+from strokeseg.network.torch_modules import build_module
 
 
 def devices() -> list[str]:
@@ -117,7 +115,7 @@ class TorchEngine:
         flips: tuple[tuple[int, ...], ...],
         on_window: Callable[[], None],
     ) -> ScanLogits:
-        weights = self._to_device(gaussian_weights(plan.window))
+        weights = self._to_device(plan.weights)
         scale = torch.zeros(plan.image_shape, device=self._device)
         for part in plan.overlaps:
             scale[part.image] += weights[part.window]
@@ -192,11 +190,6 @@ class TorchEngine:
             f"torch on {self.device} {what}: {lines[0].strip()}; "
             "try a smaller --window, --device cpu or another --engine"
         )
-
-
-def build_module(spec: Spec) -> UNet | HalfUNet:
-    """Build the torch twin of a network."""
-    return HalfUNet(spec) if isinstance(spec, HalfSpec) else UNet(spec)
 
 
 def _text(shape: tuple[int, ...]) -> str:

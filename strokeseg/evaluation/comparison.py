@@ -16,6 +16,7 @@ from strokeseg.evaluation.statistics import (
     Values,
     group_of,
     mean_interval,
+    note_on,
     values_of,
 )
 
@@ -41,6 +42,8 @@ class Difference:
         First minus second, with the bootstrap interval of the mean.
     p : float
         See `TEST`; 1 where no pair differs, NaN where there is no pair.
+    note : str
+        As in `Summary`.
     """
 
     group: str
@@ -54,6 +57,7 @@ class Difference:
     ci95_high: float
     median_difference: float
     p: float
+    note: str = ""
 
     @property
     def stars(self) -> str:
@@ -129,6 +133,7 @@ def difference(
         ci95_high=high,
         median_difference=float(np.median(apart)) if any_pair else math.nan,
         p=p_value(apart),
+        note=note_on(apart.size),
     )
 
 

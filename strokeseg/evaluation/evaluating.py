@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from strokeseg.errors import StrokesegError
 from strokeseg.evaluation.common_grid import Comparison, Protocol, bring_together
 from strokeseg.evaluation.finding import Item, find_masks
-from strokeseg.evaluation.masks import read_mask
+from strokeseg.evaluation.masks import Mask, read_mask
 from strokeseg.evaluation.metrics.case_metrics import CaseMetrics, compare_masks
 from strokeseg.evaluation.pairs import Pair, Pairing, pair
 from strokeseg.evaluation.statistics import Summary, summarise
+from strokeseg.evaluation.truths import LESION_FREE
 from strokeseg.images.reading import read
 from strokeseg.machine import thread_count
 
@@ -170,7 +173,7 @@ def evaluate_case(one: Pair, terms: Terms) -> EvaluatedCase:
     """Read and compare one pair; what is wrong with its files becomes the case's error."""
     try:
         prediction = read_mask(one.prediction.path, terms.label_of(one.prediction))
-        truth = read_mask(one.truth.path, None if one.truth.binary else terms.label)
+        truth = _truth_of(one, terms, prediction)
         map_path = one.prediction.probability
         probability = None if map_path is None else read(map_path, scan=False)
         common = bring_together(prediction, truth, probability, terms.protocol)
@@ -183,6 +186,13 @@ def evaluate_case(one: Pair, terms: Terms) -> EvaluatedCase:
         *common.notes,
     )
     return EvaluatedCase(one, metrics, common.how, notes)
+
+
+def _truth_of(one: Pair, terms: Terms, prediction: Mask) -> Mask:
+    if one.truth.path == LESION_FREE:
+        nothing = np.zeros_like(prediction.voxels)
+        return Mask(nothing, prediction.grid, ("lesion-free, as its table says",))
+    return read_mask(one.truth.path, None if one.truth.binary else terms.label)
 
 
 def _evaluated(pairs: tuple[Pair, ...], terms: Terms) -> Iterator[EvaluatedCase]:

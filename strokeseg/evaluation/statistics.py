@@ -17,6 +17,9 @@ from strokeseg.evaluation.metrics.case_metrics import METRICS, CaseMetrics
 CONFIDENCE = 0.95
 RESAMPLES = 9999
 SEED = 20240401
+# Of fewer cases no resampling finds what it has not seen, and no rank test can reach p < 0.05.
+FEW = 6
+FEW_NOTE = f"fewer than {FEW} cases: interval and p say little"
 _BATCH = 500
 
 ALL = "all"
@@ -40,6 +43,8 @@ class Summary:
         Cases left out: distances to an empty mask, and values that do not exist.
     mean, ci95_low, ci95_high, median : float
         NaN where there is none.
+    note : str
+        `FEW_NOTE` where so few cases have a value that the interval says little; else empty.
     """
 
     group: str
@@ -51,6 +56,7 @@ class Summary:
     ci95_low: float
     ci95_high: float
     median: float
+    note: str = ""
 
 
 def group_of(truth_ml: float) -> str:
@@ -101,6 +107,11 @@ def mean_interval(values: Values) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
+def note_on(count: int) -> str:
+    """Say of how few cases an interval or a p-value is; nothing where they are enough, or none."""
+    return FEW_NOTE if 0 < count < FEW else ""
+
+
 def values_of(metric: str, cases: Sequence[CaseMetrics]) -> Values:
     """Collect one metric of many cases."""
     return np.array([getattr(case, metric) for case in cases], dtype=np.float64)
@@ -120,4 +131,5 @@ def _summary(group: str, metric: str, members: Sequence[CaseMetrics]) -> Summary
         ci95_low=low,
         ci95_high=high,
         median=float(np.median(finite)) if finite.size else math.nan,
+        note=note_on(finite.size),
     )

@@ -11,6 +11,8 @@ from strokeseg.files.tables import read_lines, read_text
 
 TABLES = (".csv", ".tsv", ".tab", ".txt")
 _COLUMNS = ("case", "truth")
+# What the column may say in place of a mask: the case is known to have no lesion.
+LESION_FREE = Path("lesion-free")
 _MISSING = frozenset({"", "n/a", "na", "nan"})
 
 
@@ -25,8 +27,8 @@ def read_truths(source: Path) -> dict[str, Path | None]:
     Returns
     -------
     dict
-        Paths by case, in the table's order; None where there is none. Relative ones lie from the
-        table's folder.
+        Paths by case, in the table's order; None where there is none, `LESION_FREE` where the table
+        says so in place of a path. Relative ones lie from the table's folder.
 
     Raises
     ------
@@ -56,6 +58,13 @@ def read_truths(source: Path) -> dict[str, Path | None]:
             raise DataError(f"{where}: names no case; fill the column case")
         if name in truths:
             raise DataError(f"{where}: names the case {name} again; give each case one row")
-        absent = truth.lower() in _MISSING
-        truths[name] = None if absent else source.parent / os.path.expanduser(truth)  # noqa: PTH111
+        truths[name] = _truth(truth, source.parent)
     return truths
+
+
+def _truth(cell: str, folder: Path) -> Path | None:
+    if cell.lower() in _MISSING:
+        return None
+    if cell.lower().replace(" ", "-") == str(LESION_FREE):
+        return LESION_FREE
+    return folder / os.path.expanduser(cell)  # noqa: PTH111 - never raises

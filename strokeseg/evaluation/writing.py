@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from strokeseg.errors import CannotCreateError, UsageError
+from strokeseg.evaluation.bench import Row, bench_table
 from strokeseg.evaluation.comparison import ModelComparison
 from strokeseg.evaluation.evaluating import Evaluation
 from strokeseg.evaluation.figure import draw_comparison
@@ -23,6 +24,7 @@ class TableNames:
     summary: Path
     comparison: Path
     figure: Path
+    models: Path
 
     @classmethod
     def for_output(cls, output: Path) -> "TableNames":
@@ -48,11 +50,15 @@ class TableNames:
             summary=folder / f"{start}summary.tsv",
             comparison=folder / f"{start}comparison.tsv",
             figure=folder / f"{start}comparison.png",
+            models=folder / f"{start}models.tsv",
         )
 
     def all(self) -> tuple[Path, ...]:
         """List them."""
-        return self.metrics, self.definitions, self.summary, self.comparison, self.figure
+        return (
+            *(self.metrics, self.definitions, self.summary),
+            *(self.comparison, self.figure, self.models),
+        )
 
 
 def check_tables(names: TableNames, inputs: Sequence[Path]) -> None:
@@ -74,7 +80,10 @@ def check_tables(names: TableNames, inputs: Sequence[Path]) -> None:
 
 
 def write_tables(
-    names: TableNames, evaluations: Sequence[Evaluation], comparison: ModelComparison | None
+    names: TableNames,
+    evaluations: Sequence[Evaluation],
+    comparison: ModelComparison | None,
+    rows: Sequence[Row] = (),
 ) -> tuple[Path, ...]:
     """Write tables and, with a comparison, its table and picture; earlier ones are replaced.
 
@@ -91,4 +100,6 @@ def write_tables(
             write_text(staging.path_for(names.comparison.name), comparison_table(comparison))
             picture = draw_comparison(comparison)
             write_atomically(staging.path_for(names.figure.name), [picture])
+        if rows:
+            write_text(staging.path_for(names.models.name), bench_table(rows))
         return staging.commit()

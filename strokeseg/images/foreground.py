@@ -15,6 +15,7 @@ CLIPPED_TO = (-5.0, 10.0)
 # below it are no other padding.
 PADDING_PERCENTILE = 0.5
 LEAST_PADDING = 1e-2
+LEAST_AIR = 0.1
 # How much of the range from the darkest to the brightest value is one value all the same: what
 # interpolation makes of a constant is not equal to it.
 SAME_VALUE = 1e-4
@@ -39,11 +40,12 @@ class Limits:
 def find_limits(image: FloatArray) -> Limits:
     """Find the robust limits of an image's intensities.
 
-    Padding is the darkest value that a hundredth of the voxels have, and nothing is darker. Of
-    those above it the 1st and 99th percentile are a central range, and the limits lie that range
-    beyond them. Where that range has nothing negative and the padding is far below 0, the lower
-    limit is 0 at least, as magnitude images have it. Up to a hundredth of the voxels can be of any
-    brightness, and padding of any depth.
+    Padding is the darkest value that a hundredth of the voxels have, and nothing is darker; where
+    a tenth of the voxels share the darkest value above it, that is padding, too (an air of zeros
+    within a frame). Of those above it the 1st and 99th percentile are a central range, and the
+    limits lie that range beyond them. Where that range has nothing negative and the padding is far
+    below 0, the lower limit is 0 at least, as magnitude images have it. Up to a hundredth of the
+    voxels can be of any brightness, and padding of any depth.
 
     Parameters
     ----------
@@ -58,11 +60,13 @@ def find_limits(image: FloatArray) -> Limits:
     sample = _lattice(image)
     darkest = float(image.min())
     padding, low, high = np.percentile(sample, (PADDING_PERCENTILE, *PERCENTILES)).tolist()
-    margin = SAME_VALUE * (high - padding)
-    same = np.count_nonzero(np.abs(sample - np.float32(padding)) <= margin)
-    above = sample[sample > padding + margin]
-    is_padded = above.size > 0 and same >= LEAST_PADDING * sample.size
-    if is_padded:
+    above = _above(sample, padding, high, LEAST_PADDING * sample.size)
+    is_padded = above is not None
+    if above is not None:
+        air, most = np.percentile(above, (PADDING_PERCENTILE, PERCENTILES[1])).tolist()
+        inner = _above(above, air, most, LEAST_AIR * sample.size)
+        if inner is not None:
+            padding, above = air, inner
         low, high = np.percentile(above, PERCENTILES).tolist()
     if low == high:
         return Limits(darkest, float(image.max()))
@@ -70,6 +74,14 @@ def find_limits(image: FloatArray) -> Limits:
     if low >= 0 and darkest < RINGING * (low - high):
         floor = max(floor, 0.0)
     return Limits(max(floor, padding) if is_padded else floor, ceiling)
+
+
+def _above(sample: FloatArray, value: float, high: float, least: float) -> FloatArray | None:
+    """Give what is brighter than a value that at least so many voxels have; None if fewer do."""
+    margin = SAME_VALUE * (high - value)
+    same = np.count_nonzero(np.abs(sample - np.float32(value)) <= margin)
+    above: FloatArray = sample[sample > value + margin]
+    return above if above.size > 0 and same >= least else None
 
 
 def within_limits(image: FloatArray) -> FloatArray:

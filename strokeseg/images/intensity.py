@@ -4,16 +4,20 @@ The equalisation is MONAI's ``HistogramNormalize`` (256 bins, 0 to 255) and the 
 ``NormalizeIntensity(nonzero=False)``, to within float error.
 """
 
-from typing import Literal
+import math
+from typing import Literal, get_args
 
 import numpy as np
 
-from strokeseg.arrays import FloatArray
+from strokeseg.arrays import FloatArray, Shape3
 from strokeseg.errors import UsageError
 from strokeseg.images.foreground import zscore_foreground
 from strokeseg.images.hounsfield import hounsfield_offset
 
-Normalisation = Literal["zscore", "histogram", "percentile", "foreground"]
+Normalisation = Literal["zscore", "histogram", "percentile", "foreground", "minmax", "quantile"]
+# What training can draw; the others belong to other people's networks.
+TRAINED: tuple[Normalisation, ...] = ("zscore", "histogram", "percentile", "foreground")
+Padding = Literal["zero", "darkest"]
 
 _BINS = 256
 _TOP = 255.0
@@ -22,22 +26,33 @@ _HOUNSFIELD_RANGE = (0.0, 80.0)
 _PERCENTILES = (1.0, 99.0)
 
 
-def normalise(data: FloatArray, how: Normalisation) -> FloatArray:
+def normalise(
+    data: FloatArray,
+    how: Normalisation,
+    *,
+    quantiles: tuple[float, float] = (0.02, 0.98),
+    least: Shape3 = (1, 1, 1),
+) -> FloatArray:
     """Bring an image to the intensities that a network was trained on.
 
     Parameters
     ----------
     data : (I, J, K) float32 array
         Finite intensities, any strides.
-    how : {"histogram", "percentile", "zscore", "foreground"}
+    how : {"histogram", "percentile", "zscore", "foreground", "minmax", "quantile"}
         Equalise the histogram, or clip to the 1st to 99th percentile, or neither, then z-score;
-        or z-score by the foreground alone, see `strokeseg.images.foreground`.
+        or z-score by the foreground alone, see `strokeseg.images.foreground`; or bring the range,
+        or what lies between two quantiles, to 0 to 1.
+    quantiles
+        Between which "quantile" clips, as shares of all voxels.
+    least : (I, J, K)
+        Size to which the image counts as padded with its darkest voxel, where quantiles are found.
 
     Returns
     -------
     (I, J, K) float32 array
         A new array (all 0 if the image is constant), of mean 0 and standard deviation 1 unless
-        by the foreground.
+        by the foreground or from 0 to 1.
 
     Raises
     ------
@@ -53,10 +68,35 @@ def normalise(data: FloatArray, how: Normalisation) -> FloatArray:
         return zscore(np.clip(data, np.float32(low), np.float32(high)))
     if how == "foreground":
         return zscore_foreground(data)
+    if how == "minmax":
+        return _to_unit(data, float(data.min()), float(data.max()))
+    if how == "quantile":
+        return _to_unit(data, *_padded_quantiles(data, quantiles, least))
     raise UsageError(
-        f"unknown normalisation {how!r}: it is one of 'foreground', 'histogram', 'percentile' "
-        "and 'zscore'"
+        f"unknown normalisation {how!r}: it is one of {', '.join(get_args(Normalisation))}"
     )
+
+
+def _to_unit(data: FloatArray, low: float, high: float) -> FloatArray:
+    """Clip to a range and bring it to 0 to 1."""
+    if not low < high:
+        return np.zeros(data.shape, np.float32)
+    clipped = np.clip(data, np.float32(low), np.float32(high))
+    clipped -= np.float32(low)
+    clipped /= np.float32(high - low)
+    return clipped
+
+
+def _padded_quantiles(
+    data: FloatArray, shares: tuple[float, float], least: Shape3
+) -> tuple[float, float]:
+    """Find quantiles as if the image were padded with its darkest voxel."""
+    whole = math.prod(max(size, edge) for size, edge in zip(data.shape, least, strict=True))
+    padding = whole - data.size
+    # Of the padded image in order, the padding comes first.
+    ranks = [max(share * (whole - 1) - padding, 0.0) / max(data.size - 1, 1) for share in shares]
+    low, high = np.quantile(data, ranks)
+    return float(low), float(high)
 
 
 def clip_hounsfield(data: FloatArray) -> FloatArray:
@@ -155,13 +195,13 @@ def zscore(data: FloatArray) -> FloatArray:
     return out
 
 
-def padding_value(image: FloatArray, how: Normalisation) -> float:
+def padding_value(image: FloatArray, padding: Padding) -> float:
     """Give the intensity that is taken to lie outside a normalised image.
 
-    By the foreground it is the darkest voxel's, as the air in the images of training; else 0, as
-    MONAI's sliding windows have it.
+    The darkest voxel's, as the air in the images of training, or 0, as MONAI's sliding windows
+    have it.
     """
-    return float(image.min()) if how == "foreground" else 0.0
+    return float(image.min()) if padding == "darkest" else 0.0
 
 
 def _in_memory_order(data: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -68,6 +68,18 @@ class Components:
             mask[self.box][rows] = wanted[labels]
         return mask
 
+    def numbered(self, numbers: IntArray) -> AnyArray:
+        """Return an image that holds for each component its number, of `numbers`, shape (n,).
+
+        uint8 where they fit, else int32.
+        """
+        kind = np.uint8 if numbers.max(initial=0) <= np.iinfo(np.uint8).max else np.int32
+        image = np.zeros(self.shape, dtype=kind)
+        lookup = np.concatenate(([0], numbers)).astype(kind)
+        for rows, labels in self._labels():
+            image[self.box][rows] = lookup[labels]
+        return image
+
     def touching(self, place: BoolArray) -> BoolArray:
         """Tell of each component whether it shares a voxel with a mask of the same shape."""
         hit = np.zeros(self.voxels.size + 1, dtype=np.bool_)

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from strokeseg.arrays import BoolArray, FloatArray, Shape3
+from strokeseg.arrays import AnyArray, BoolArray, FloatArray, Shape3
 from strokeseg.errors import DataError, UsageError
 from strokeseg.measure.components import Box, Components, label_components
 from strokeseg.measure.surface_area import crofton, direction_weights
@@ -115,12 +115,30 @@ def find_lesions(
         )
     components = label_components(mask)
     around = _Surroundings(probability, grid, midline_mm, direction_weights(grid.affine))
-    # Stable, so that lesions of one volume keep the order in which they lie in the image.
-    order = np.argsort(-components.voxels, kind="stable")
+    order = _largest_first(components)
     return tuple(
         _measure(index, components.inside(component), components.boxes[component], around)
         for index, component in enumerate(order.tolist(), start=1)
     )
+
+
+def label_lesions(mask: BoolArray) -> AnyArray:
+    """Give each voxel of a mask the number of its row in the table of `find_lesions`.
+
+    Returns
+    -------
+    (I, J, K) uint8 array, int32 where there are more than 255 lesions
+        0 outside the mask.
+    """
+    components = label_components(mask)
+    numbers = np.empty(components.voxels.size, np.int64)
+    numbers[_largest_first(components)] = np.arange(1, numbers.size + 1)
+    return components.numbered(numbers)
+
+
+def _largest_first(components: Components) -> npt.NDArray[np.int64]:
+    # Stable, so that lesions of one volume keep the order in which they lie in the image.
+    return np.asarray(np.argsort(-components.voxels, kind="stable"), dtype=np.int64)
 
 
 def hemisphere_of(offsets_mm: npt.NDArray[np.float64]) -> Hemisphere:

@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 BACKGROUND = "background"
 LESION = "lesion"
+BRAIN = "brain"
 TISSUES = ("GM", "GM/WM", "WM", "CSF")
 # Of the models that know tissues; the lesion is the last class of every model.
 CLASSES = (BACKGROUND, *TISSUES, LESION)
@@ -17,17 +18,17 @@ _GREYS: Mapping[str, float] = MappingProxyType(
 _OTHER_GREY = 0.5
 
 
-def default_classes(count: int) -> tuple[str, ...]:
-    """Name the classes of a model whose config does not."""
-    if count == len(CLASSES):
+def default_classes(count: int, finds: str = LESION) -> tuple[str, ...]:
+    """Name the classes of a model whose config does not; the last is what it finds."""
+    if count == len(CLASSES) and finds == LESION:
         return CLASSES
-    return (BACKGROUND, *(f"class {index}" for index in range(1, count - 1)), LESION)
+    return (BACKGROUND, *(f"class {index}" for index in range(1, count - 1)), finds)
 
 
-def end_in_lesion(names: Iterable[object]) -> bool:
-    """Tell whether names can be those of a model's classes: two or more, the lesion last."""
+def end_in_a_finding(names: Iterable[object]) -> bool:
+    """Tell whether names can be a model's classes: two or more, lesion or brain the last."""
     given = list(names)
-    return len(given) > 1 and given[-1] == LESION
+    return len(given) > 1 and given[-1] in (LESION, BRAIN)
 
 
 def is_tissue(name: str) -> bool:

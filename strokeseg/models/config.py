@@ -1,17 +1,22 @@
 """What a model's config.json says: the published fields, and ours under ``strokeseg``."""
 
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
+from strokeseg.arrays import Shape3
 from strokeseg.errors import ModelFormatError, UsageError
-from strokeseg.images.intensity import Normalisation
-from strokeseg.models.classes import default_classes
+from strokeseg.images.intensity import Normalisation, Padding
+from strokeseg.models import config_fields as read
+from strokeseg.models.classes import LESION, default_classes
 from strokeseg.models.fusion import Fusion
 from strokeseg.network.state import Spec, read_spec
 
 FieldOfView = Literal["brain", "whole"]
+Finding = Literal["lesion", "brain"]
+
+# The largest window there is: networks that need no windows see a whole head at once.
+WHOLE = 1024
 
 _OWN_FIELDS = frozenset(
     {
@@ -26,6 +31,13 @@ _OWN_FIELDS = frozenset(
         "hull_margin_mm",
         "fusion",
         "field_of_view",
+        "axes",
+        "padding",
+        "least_size",
+        "quantiles",
+        "sequences",
+        "finds",
+        "flips",
         "training",
     }
 )
@@ -42,11 +54,11 @@ class ModelConfig:
     voxel_size_mm
         Edge of the working grid's voxels.
     window
-        Edge of the sliding window in voxels of the working grid.
+        Largest edge of a window in voxels of the working grid.
     normalisation
         How intensities are prepared.
     class_names
-        In the order of the outputs; the last is the lesion.
+        In the order of the outputs; the last is what the model finds.
     threshold
         Lesion probability from which a voxel is lesion; None for the most probable class.
     min_volume_ml
@@ -61,6 +73,21 @@ class ModelConfig:
         How the scans of a case become one answer.
     field_of_view
         Whether the brain is looked for first ("brain"), or all that a scan shows is seen ("whole").
+    axes
+        Directions that the axes of its images run towards; its kernels are turned to RAS when
+        they are read.
+    padding
+        What is taken to lie beyond an image, once it is normalised: 0, or its darkest voxel.
+    least_size
+        Size in voxels that an image is padded to before it is normalised and seen.
+    quantiles
+        That an image is clipped to, with the normalisation "quantile".
+    sequences
+        What it is meant for, such as t2; empty for any.
+    finds
+        The lesion or the brain.
+    flips
+        Whether it is averaged over the eight flips, unless that is chosen.
     provenance
         How it was trained, as the config says it.
     """
@@ -77,6 +104,13 @@ class ModelConfig:
     hull_margin_mm: float | None = None
     fusion: Fusion = field(default_factory=Fusion)
     field_of_view: FieldOfView = "whole"
+    axes: str = "RAS"
+    padding: Padding = "zero"
+    least_size: Shape3 = (1, 1, 1)
+    quantiles: tuple[float, float] = (0.02, 0.98)
+    sequences: tuple[str, ...] = ()
+    finds: Finding = "lesion"
+    flips: bool = True
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -106,83 +140,72 @@ class ModelConfig:
             raise ModelFormatError(
                 f"config.json: unknown setting strokeseg.{unknown[0][:80]}; update strokeseg"
             )
-        names = own.get("class_names", classes or default_classes(spec.out_channels))
+        finds = cast(Finding, read.word(own, "finds", LESION, get_args(Finding)))
+        rule = spec.window_rule
+        normalisation = cast(
+            Normalisation, read.word(own, "normalisation", "histogram", get_args(Normalisation))
+        )
+        padding = "darkest" if normalisation == "foreground" else "zero"
         return cls(
             spec=spec,
-            class_names=_class_names(names, spec.out_channels),
-            voxel_size_mm=_number(own, "voxel_size_mm", 1.0, lowest=0.1, highest=10.0),
-            window=_window(own),
-            normalisation=_normalisation(own),
-            threshold=None
-            if own.get("threshold") is None
-            else _number(own, "threshold", 0.5, lowest=0.0, highest=1.0),
-            min_volume_ml=_number(own, "min_volume_ml", 0.0, lowest=0.0, highest=1e4),
-            min_peak=_number(own, "min_peak", 0.0, lowest=0.0, highest=1.0),
-            brain_mask=_brain_mask(own, spec.out_channels),
-            hull_margin_mm=None
-            if own.get("hull_margin_mm") is None
-            else _number(own, "hull_margin_mm", 0.0, lowest=0.0, highest=100.0),
+            class_names=_class_names(own, classes, spec.out_channels, finds),
+            voxel_size_mm=read.number(own, "voxel_size_mm", 1.0, lowest=0.1, highest=10.0),
+            window=read.whole(
+                own, "window", 192 if rule == "blended" else WHOLE, lowest=8, highest=WHOLE
+            ),
+            normalisation=normalisation,
+            threshold=read.maybe_number(own, "threshold", lowest=0.0, highest=1.0),
+            min_volume_ml=read.number(own, "min_volume_ml", 0.0, lowest=0.0, highest=1e4),
+            min_peak=read.number(own, "min_peak", 0.0, lowest=0.0, highest=1.0),
+            brain_mask=read.flag(own, "brain_mask", default=spec.out_channels > 2),
+            hull_margin_mm=read.maybe_number(own, "hull_margin_mm", lowest=0.0, highest=100.0),
             fusion=_fusion(own),
-            field_of_view=_field_of_view(own),
-            provenance=_provenance(own),
+            field_of_view=cast(
+                FieldOfView, read.word(own, "field_of_view", "whole", get_args(FieldOfView))
+            ),
+            axes=_axes(own, spec),
+            padding=cast(Padding, read.word(own, "padding", padding, get_args(Padding))),
+            least_size=_least_size(own, spec),
+            quantiles=read.quantiles(own),
+            sequences=read.names(own, "sequences", ()),
+            finds=finds,
+            flips=read.flag(own, "flips", default=rule == "blended"),
+            provenance=read.table(own, "training"),
         )
 
+    def suits(self, sequence: str) -> bool:
+        """Tell whether a scan of this sequence is what the model is meant for."""
+        return not self.sequences or sequence in self.sequences
 
-def _class_names(names: object, count: int) -> tuple[str, ...]:
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise ModelFormatError("config.json: strokeseg.class_names must be a list of names")
-    strange = [name for name in names if not (name.isprintable() and 1 <= len(name) <= 100)]
-    if strange:
-        raise ModelFormatError(
-            f"config.json: the class name {_shown(strange[0])} is not 1 to 100 printable characters"
-        )
+
+def _class_names(
+    own: Mapping[str, Any], classes: tuple[str, ...] | None, count: int, finds: str
+) -> tuple[str, ...]:
+    names = read.names(own, "class_names", classes or default_classes(count, finds))
     if len(names) != count or len(set(names)) != count:
         raise ModelFormatError(
             f"config.json: {len(set(names))} different class names for {count} output channels"
         )
-    return tuple(names)
+    return names
 
 
-def _number(
-    own: Mapping[str, Any], name: str, default: float, *, lowest: float, highest: float
-) -> float:
-    value = own.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ModelFormatError(f"config.json: strokeseg.{name} is {_shown(value)}, not a number")
-    if not lowest <= value <= highest:
+def _axes(own: Mapping[str, Any], spec: Spec) -> str:
+    axes = read.axes(own)
+    if axes != "RAS" and max(spec.stride_product) > 1:
         raise ModelFormatError(
-            f"config.json: strokeseg.{name} is {_shown(value)}, outside {lowest:g} to {highest:g}"
+            f"config.json: strokeseg.axes is {axes}, and a network with strides sees RAS alone"
         )
-    return float(value)
+    return axes
 
 
-def _window(own: Mapping[str, Any]) -> int:
-    value = own.get("window", 192)
-    if type(value) is not int or not 8 <= value <= 1024:
+def _least_size(own: Mapping[str, Any], spec: Spec) -> Shape3:
+    least = read.size(own, "least_size")
+    if max(least) > 1 and spec.window_rule == "blended":
         raise ModelFormatError(
-            f"config.json: strokeseg.window is {_shown(value)}, not a whole 8 to 1024"
+            "config.json: strokeseg.least_size is of no use: the network's windows are padded to "
+            "strokeseg.window"
         )
-    return value
-
-
-def _normalisation(own: Mapping[str, Any]) -> Normalisation:
-    value = own.get("normalisation", "histogram")
-    known = get_args(Normalisation)
-    if value not in known:
-        raise ModelFormatError(
-            f"config.json: strokeseg.normalisation is {_shown(value)}, not one of "
-            f"{', '.join(known)}"
-        )
-    return cast(Normalisation, value)
-
-
-def _brain_mask(own: Mapping[str, Any], classes: int) -> bool:
-    value = own.get("brain_mask", classes > 2)
-    if not isinstance(value, bool):
-        raise ModelFormatError(
-            f"config.json: strokeseg.brain_mask is {_shown(value)}, not true or false"
-        )
-    return value
+    return least
 
 
 def _fusion(own: Mapping[str, Any]) -> Fusion:
@@ -191,42 +214,19 @@ def _fusion(own: Mapping[str, Any]) -> Fusion:
     table = {"rule": value} if isinstance(value, str) else value
     if not isinstance(table, dict) or not isinstance(table.get("rule"), str):
         raise ModelFormatError(
-            f"config.json: strokeseg.fusion is {_shown(value)}, not a rule or a table with one"
+            f"config.json: strokeseg.fusion is {read.shown(value)}, not a rule or a table with one"
         )
     numbers: dict[str, Any] = {}
     for name, entry in table.items():
         if name in ("weights", "temperatures", "floors") and isinstance(entry, dict):
             numbers[name] = {
-                str(key): _number(entry, key, 1.0, lowest=0.0, highest=1000.0) for key in entry
+                str(key): read.number(entry, key, 1.0, lowest=0.0, highest=1000.0) for key in entry
             }
         elif name == "sharpness":
-            numbers[name] = _number(table, name, 1.0, lowest=0.0, highest=100.0)
+            numbers[name] = read.number(table, name, 1.0, lowest=0.0, highest=100.0)
         elif name != "rule":
-            raise ModelFormatError(f"config.json: strokeseg.fusion has no {_shown(name)}")
+            raise ModelFormatError(f"config.json: strokeseg.fusion has no {read.shown(name)}")
     try:
         return Fusion(rule=table["rule"], **numbers)
     except UsageError as error:
         raise ModelFormatError(f"config.json: strokeseg.fusion: {error}") from error
-
-
-def _field_of_view(own: Mapping[str, Any]) -> FieldOfView:
-    value = own.get("field_of_view", "whole")
-    known = get_args(FieldOfView)
-    if value not in known:
-        raise ModelFormatError(
-            f"config.json: strokeseg.field_of_view is {_shown(value)}, not one of "
-            f"{', '.join(known)}"
-        )
-    return cast(FieldOfView, value)
-
-
-def _provenance(own: Mapping[str, Any]) -> dict[str, Any]:
-    value = own.get("training", {})
-    if not isinstance(value, dict):
-        raise ModelFormatError("config.json: strokeseg.training must be a table")
-    return value
-
-
-def _shown(value: object) -> str:
-    """Show a value for a message, cut short where it is long."""
-    return reprlib.repr(value)

@@ -1,4 +1,4 @@
-"""From the name of a model to its files: bundled, imported, a folder, or the Hub.
+"""From the name of a model to its files: bundled, imported, a folder, the Hub or another source.
 
 A name is looked for in this order: ``hub:owner/name[@revision]``; the registry; what was imported;
 a folder. A registry name therefore wins over a folder of the same name in the working directory,
@@ -12,7 +12,8 @@ from typing import Literal
 
 from strokeseg.errors import WeightsUnavailableError
 from strokeseg.models.config import ModelConfig
-from strokeseg.models.folder import Model, read_model_folder, require_model_files
+from strokeseg.models.fetching import fetch_source
+from strokeseg.models.folder import Model, read_config, read_model_folder, require_model_files
 from strokeseg.models.hub.cache import (
     PREFIX,
     HubReference,
@@ -28,7 +29,7 @@ from strokeseg.models.store import Manifest, imported_folder, read_manifest
 
 __all__ = ["FoundModel", "Model", "ModelConfig", "find_model", "load_model_files", "locate_model"]
 
-Origin = Literal["bundled", "imported", "cache", "folder"]
+Origin = Literal["bundled", "imported", "cache", "fetched", "folder"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class FoundModel:
             "bundled": "install strokeseg again",
             "imported": "import it again with `strokeseg weights import DIR --overwrite`",
             "cache": f"run `strokeseg weights download {self.name} --force`",
+            "fetched": f"run `strokeseg weights download {self.name} --force`",
             "folder": "fetch it again",
         }
         return read_model_folder(
@@ -148,14 +150,19 @@ def fetch_model(
     force: bool = False,
     say: Say = lambda _: None,
 ) -> FoundModel:
-    """Fetch a model of the Hub, by its registry name or ``hub:owner/name[@revision]``.
+    """Fetch a model of the Hub or of another source, by its name or ``hub:owner/name[@revision]``.
 
     Raises
     ------
     WeightsUnavailableError
-        It is no model of the Hub, or cannot be had.
+        It is no model that can be fetched, or cannot be had.
     """
     reference, entry = _reference(name, registry)
+    if entry is not None and entry.source is not None:
+        fetch_source(entry, settings, force=force, say=say)
+        found = _imported(name, None, entry, settings)
+        if found is not None:
+            return found
     if reference is None:
         raise unknown_model(name, registry)
     expected = _pinned_checksums(entry, reference.revision)
@@ -180,7 +187,7 @@ def locate_model(name: str, settings: HubSettings, registry: Registry) -> FoundM
     if entry is not None and entry.folder is not None:
         return _bundled(entry)
     imported = _imported(name, reference, entry, settings)
-    if imported is not None:
+    if imported is not None or (entry is not None and entry.source is not None):
         return imported
     if reference is not None:
         folder = cached_folder(reference, settings)
@@ -190,6 +197,25 @@ def locate_model(name: str, settings: HubSettings, registry: Registry) -> FoundM
         raise unknown_model(name, registry)
     require_model_files(path)
     return FoundModel(path.resolve().name, path, "folder")
+
+
+def what_it_finds(name: str, settings: HubSettings, registry: Registry) -> str | None:
+    """Tell whether a model finds lesions or brains, without a request; None where that is unknown.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        The name leads nowhere.
+    ModelFormatError
+        Its config cannot be read.
+    """
+    entry = registry.entries.get(name)
+    if entry is not None:
+        return entry.finds
+    found = locate_model(name, settings, registry)
+    if found is None:
+        return None
+    return ModelConfig.from_config(read_config(found.folder), classes=found.classes).finds
 
 
 def _reference(name: str, registry: Registry) -> tuple[HubReference | None, RegistryEntry | None]:
@@ -227,13 +253,14 @@ def _imported(
     manifest = None if folder is None else read_manifest(folder)
     if folder is None or manifest is None:
         return None
-    wanted = None if reference is None else reference.revision
+    pinned = None if entry is None or entry.source is None else entry.revision
+    wanted = pinned if reference is None else reference.revision
     if wanted is not None and manifest.revision not in (None, wanted):
         return None
     return FoundModel(
         name,
         folder,
-        "imported",
+        "imported" if pinned is None else "fetched",
         repository=manifest.repository,
         revision=manifest.revision,
         classes=None if entry is None else entry.classes,

@@ -17,6 +17,7 @@ from strokeseg.files.checksums import sha256
 from strokeseg.models.config import ModelConfig
 from strokeseg.models.tensors import PICKLE_SUFFIXES, WEIGHTS_FILE, read_tensors
 from strokeseg.network.state import check_state, strip_prefix
+from strokeseg.network.turning import turned_to_ras
 
 CONFIG_FILE = "config.json"
 REQUIRED_FILES = (CONFIG_FILE, WEIGHTS_FILE)
@@ -38,7 +39,7 @@ class Model:
     config
         What its config says.
     state
-        Tensors by MONAI's names, float32, without prefix.
+        Tensors by the names of the network's spec, float32, without prefix, turned to RAS.
     sha256
         Of model.safetensors, in hexadecimal.
     revision
@@ -94,6 +95,8 @@ def read_model_folder(
         config = ModelConfig.from_config(read_config(folder), classes=classes)
         state = strip_prefix(read_tensors(folder / WEIGHTS_FILE))
         check_state(config.spec, state)
+        if config.axes != "RAS":
+            state = turned_to_ras(state, config.axes)
     except ModelFormatError as error:
         if str(folder) in str(error):
             raise
@@ -164,8 +167,8 @@ def check_files(
     return digest
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """Read config.json as a dictionary.
+def read_config(folder: Path, name: str = CONFIG_FILE) -> dict[str, Any]:
+    """Read config.json, or a file of another name, as a dictionary.
 
     Raises
     ------
@@ -174,7 +177,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     ReadWriteError
         The file system failed.
     """
-    path = folder / CONFIG_FILE
+    path = folder / name
     try:
         if path.stat().st_size > _MAX_CONFIG_BYTES:
             raise ModelFormatError(f"{path}: is over 1 MB, which no config is")

@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from strokeseg.engines.base import Engine
-from strokeseg.engines.choice import open_engine
+from strokeseg.engines.choice import PREFERENCE, open_engine
+from strokeseg.engines.footprint import footprint
 from strokeseg.errors import UsageError
+from strokeseg.models.classes import LESION
 from strokeseg.models.finding import load_model_files
 from strokeseg.models.folder import Model
 
@@ -80,12 +82,14 @@ def load_model(
     EngineError
         The engine or device is missing.
     UsageError
-        The number of threads is not positive.
+        The number of threads is not positive, or the limit of memory cannot hold.
     """
     hardware = hardware or Hardware()
     if hardware.threads is not None and hardware.threads < 1:
         raise UsageError(f"--threads is {hardware.threads}: give 1 or more")
     model = load_model_files(name, offline=offline, say=say)
+    if hardware.max_memory_bytes is not None:
+        _check_room(model, hardware.engine, hardware.max_memory_bytes)
     engine = open_engine(
         model.config.spec,
         model.state,
@@ -98,21 +102,65 @@ def load_model(
     return LoadedModel(model, engine, hardware.threads, hardware.max_memory_bytes)
 
 
-def check_compatible(models: Sequence[LoadedModel]) -> None:
-    """Check that models can be averaged: at least one, and all with the same classes.
+def _check_room(model: Model, engine: str, limit_bytes: int) -> None:
+    """Refuse a limit that opening the model would break, before it does."""
+    name = PREFERENCE["cpu"][0] if engine == "auto" else engine
+    if name not in PREFERENCE["cpu"]:
+        return  # what opens it says that there is no such engine
+    taken = footprint(name, model.config.spec)
+    alone = taken.library + taken.opening
+    if alone > limit_bytes:
+        raise UsageError(
+            f"--max-memory is {limit_bytes / 1e9:.2f} GB, and to open the model alone takes "
+            f"{alone / 1e9:.2f} GB: allow more"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Models that work on one case.
+
+    Attributes
+    ----------
+    members
+        Those that find lesions, in the order in which they were named.
+    brain
+        The one that finds the brain for them, if there is one.
+    """
+
+    members: tuple[LoadedModel, ...]
+    brain: LoadedModel | None = None
+
+    @property
+    def leader(self) -> LoadedModel:
+        """The member whose classes, rule and fusion hold: the first that knows tissues, if any."""
+        knowing = (m for m in self.members if m.model.config.spec.out_channels > 2)
+        return next(knowing, self.members[0])
+
+    def tells_classes(self, number: int) -> bool:
+        """Tell whether a member speaks for every class; else it speaks for the lesion alone."""
+        config = self.members[number].model.config
+        return config.class_names == self.leader.model.config.class_names
+
+
+def ensemble_of(models: Sequence[LoadedModel]) -> Ensemble:
+    """Tell models that find lesions from the one that finds the brain.
 
     Raises
     ------
     UsageError
-        If there is none, or classes differ.
+        None of them finds lesions, or several find the brain.
     """
+    members = tuple(m for m in models if m.model.config.finds == LESION)
+    brains = [m for m in models if m.model.config.finds != LESION]
     if not models:
         raise UsageError("no model was given: name one with --model, or leave it out")
-    first = models[0].model
-    for other in (loaded.model for loaded in models[1:]):
-        if other.config.class_names != first.config.class_names:
-            raise UsageError(
-                f"models {first.name} and {other.name} have different classes and cannot be "
-                f"averaged: {', '.join(first.config.class_names)} against "
-                f"{', '.join(other.config.class_names)}"
-            )
+    if not members:
+        name = brains[0].model.name
+        raise UsageError(
+            f"{name} finds the brain, not lesions: give it to --brain-model or `strokeseg brain`"
+        )
+    if len(brains) > 1:
+        names = " and ".join(m.model.name for m in brains)
+        raise UsageError(f"{names} both find the brain: give --brain-model one of them")
+    return Ensemble(members, brains[0] if brains else None)

@@ -6,16 +6,33 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from strokeseg.errors import ModelFormatError, StrokesegError, WeightsUnavailableError
-from strokeseg.models.classes import LESION, end_in_lesion
+from strokeseg.models.classes import BRAIN, LESION, end_in_a_finding
+from strokeseg.models.conversion import READERS
+from strokeseg.models.https_files import MOST_BYTES, SourceFile
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_PATH = re.compile(r"[A-Za-z0-9_-][\w.-]*(/[A-Za-z0-9_-][\w.-]*)*")
+_ADDRESS = re.compile(r"https?://[\w.:-]+/[\w./-]*/")
+_PATTERNS = {
+    "sha256": _SHA256,
+    "config_sha256": _SHA256,
+    "revision": _COMMIT,
+    "folder": _NAME,
+    "repository": _REPOSITORY,
+    "source": _ADDRESS,
+    "config_folder": _NAME,
+}
 _TEXTS = ("summary", "licence", "citation")
-_OPTIONAL = ("repository", "revision", "sha256", "config_sha256", "size_bytes", "note", "folder")
+_OPTIONAL = (
+    *("repository", "revision", "sha256", "config_sha256", "size_bytes", "note", "folder"),
+    *("source", "reader", "config_folder"),
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +55,11 @@ class RegistryEntry:
         Of model.safetensors and of config.json; None where unknown.
     size_bytes
         Of model.safetensors; None where unknown.
+    source, files, reader
+        Address of a model that lies elsewhere than on the Hub, its files there, and how they are
+        read: see `strokeseg.models.conversion`.
+    config_folder
+        What becomes of such files is a model by the config, card and golden record of this folder.
     """
 
     name: str
@@ -52,6 +74,15 @@ class RegistryEntry:
     sha256: str | None = None
     config_sha256: str | None = None
     size_bytes: int | None = None
+    source: str | None = None
+    files: tuple[SourceFile, ...] = ()
+    reader: str | None = None
+    config_folder: Path | None = None
+
+    @property
+    def finds(self) -> str:
+        """What it finds: the last of its classes, lesion or brain."""
+        return self.classes[-1]
 
     @property
     def checksums(self) -> dict[str, str]:
@@ -133,7 +164,7 @@ def _entry(path: Path, name: str, fields: object) -> RegistryEntry:
     where = f"{path}: model {name}"
     if not _NAME.fullmatch(name) or not isinstance(fields, dict):
         raise ModelFormatError(f"{where}: is no table under a plain name")
-    unknown = sorted(set(fields) - {*_TEXTS, *_OPTIONAL, "classes"})
+    unknown = sorted(set(fields) - {*_TEXTS, *_OPTIONAL, "classes", "files"})
     if unknown:
         raise ModelFormatError(f"{where}: unknown field {unknown[0]!r}")
     for field in _TEXTS:
@@ -145,15 +176,46 @@ def _entry(path: Path, name: str, fields: object) -> RegistryEntry:
             raise ModelFormatError(f"{where}: {field} must be of type {kind.__name__}")
     classes = fields.get("classes")
     texts = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
-    if not isinstance(classes, list) or not texts or not end_in_lesion(classes):
-        raise ModelFormatError(f"{where}: classes must be a list of names that ends in {LESION!r}")
-    if ("folder" in fields) == ("repository" in fields):
-        raise ModelFormatError(f"{where}: must have either a folder or a repository")
-    patterns = {"sha256": _SHA256, "config_sha256": _SHA256, "revision": _COMMIT, "folder": _NAME}
-    for field, pattern in (patterns | {"repository": _REPOSITORY}).items():
+    if not isinstance(classes, list) or not texts or not end_in_a_finding(classes):
+        raise ModelFormatError(
+            f"{where}: classes must be a list of names that ends in {LESION!r} or {BRAIN!r}"
+        )
+    if sum(field in fields for field in ("folder", "repository", "source")) != 1:
+        raise ModelFormatError(f"{where}: must have either a folder, a repository or a source")
+    for field, pattern in _PATTERNS.items():
         if field in fields and not pattern.fullmatch(fields[field]):
             raise ModelFormatError(f"{where}: {field} {fields[field]!r} is not of the right form")
     values = {field: fields[field] for field in (*_TEXTS, *_OPTIONAL) if field in fields}
-    if "folder" in values:
-        values["folder"] = path.parent / values["folder"]
-    return RegistryEntry(name=name, classes=tuple(classes), **values)
+    for field in ("folder", "config_folder"):
+        if field in values:
+            values[field] = path.parent / values[field]
+    return RegistryEntry(name=name, classes=tuple(classes), files=_files(where, fields), **values)
+
+
+def _files(where: str, fields: Mapping[str, Any]) -> tuple[SourceFile, ...]:
+    """Read the files of a source, which is pinned to a commit; none where there is no source."""
+    if "source" not in fields:
+        if {"files", "reader", "config_folder"} & set(fields):
+            raise ModelFormatError(f"{where}: files, reader and config_folder belong to a source")
+        return ()
+    missing = [f for f in ("files", "reader", "config_folder", "revision") if f not in fields]
+    if missing or fields["reader"] not in READERS or fields["revision"] not in fields["source"]:
+        raise ModelFormatError(
+            f"{where}: a source needs files, a reader ({' or '.join(READERS)}), a config_folder, "
+            "and a revision that its address is pinned to"
+        )
+    files = []
+    entries: list[Any] = fields["files"] if isinstance(fields["files"], list) else [None]
+    for entry in entries:
+        try:
+            file = SourceFile(**entry)
+        except TypeError as error:
+            raise ModelFormatError(
+                f"{where}: each of its files is a table of path, sha256 and perhaps size_bytes"
+            ) from error
+        size = MOST_BYTES if file.size_bytes is None else file.size_bytes
+        named = _PATH.fullmatch(str(file.path)) and _SHA256.fullmatch(str(file.sha256))
+        if not named or type(size) is not int or not 0 < size <= MOST_BYTES:
+            raise ModelFormatError(f"{where}: file {file.path!r} is not of the right form")
+        files.append(file)
+    return tuple(files)

@@ -144,7 +144,7 @@ def export_model(source: Path, manifest: Manifest, target: Path, *, overwrite: b
     for file in files:
         _check_own(source / file)
     checksums = {file: sha256(source / file) for file in files}
-    with _whole_folder(target, overwrite=overwrite) as partial:
+    with whole_folder(target, overwrite=overwrite) as partial:
         for file in files:
             shutil.copyfile(source / file, partial / file)
             if sha256(partial / file) != checksums[file]:
@@ -172,6 +172,26 @@ def import_model(
     target = _place(checked_name(manifest.name), settings)
     export_model(source, manifest, target, overwrite=overwrite)
     return target
+
+
+def keep_model(files: Mapping[str, bytes], manifest: Manifest, settings: HubSettings) -> Path:
+    """Write a model's files into the store, in the place of what may be there by its name.
+
+    Returns
+    -------
+    Path
+        Its folder in the store.
+
+    Raises
+    ------
+    CannotCreateError
+        The store cannot be written.
+    """
+    settings.state.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=settings.state, prefix=".") as scratch:
+        for name, content in files.items():
+            (Path(scratch) / name).write_bytes(content)
+        return import_model(Path(scratch), manifest, settings, overwrite=True)
 
 
 def recorded_checksums(repository: str, revision: str, settings: HubSettings) -> dict[str, str]:
@@ -235,7 +255,7 @@ def _is_name(name: object) -> TypeGuard[str]:
 
 
 @contextmanager
-def _whole_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
+def whole_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
     """Give a folder to fill that becomes `target` when all went well, and vanishes otherwise."""
     if os.path.lexists(target) and not overwrite:
         raise CannotCreateError(f"{target}: exists already; use --overwrite to replace it")

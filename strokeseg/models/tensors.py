@@ -72,6 +72,26 @@ def read_tensors(path: Path) -> dict[str, FloatArray]:
     return state
 
 
+def write_tensors(state: Mapping[str, FloatArray]) -> bytes:
+    """Write tensors as a safetensors file, the same bytes for the same tensors wherever it is done.
+
+    Parameters
+    ----------
+    state
+        Tensors by name; they are stored as float32, in the order of their names.
+    """
+    header, pieces, at = {}, [], 0
+    for name in sorted(state):
+        content = np.ascontiguousarray(state[name], "<f4").tobytes()
+        shape = list(state[name].shape)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + len(content)]}
+        pieces.append(content)
+        at += len(content)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([struct.pack("<Q", len(text)), text, *pieces])
+
+
 def read_header(path: Path) -> dict[str, TensorEntry]:
     """Read and check the header alone.
 

@@ -7,13 +7,12 @@ while no voxel of the image is lost. In other words the first convolution has a 
 stride 2, the last is a transposed one of 2^3 and stride 2.
 """
 
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from strokeseg.arrays import Shape3
-from strokeseg.errors import ModelFormatError
+from strokeseg.network.fields import WindowRule, integer, integers, refusal
 
 ARCHITECTURE = "half-resolution-unet"
 FOLD = 2
@@ -60,18 +59,16 @@ class HalfSpec:
         ModelFormatError
             A field is missing, malformed, or asks for something that cannot be built.
         """
-        channels = _integers(config, "channels", _MOST_CHANNELS)
+        channels = integers(config, "channels", _MOST_CHANNELS)
         if not 2 <= len(channels) <= _MOST_LEVELS:
-            raise _refusal("channels", channels, f"2 to {_MOST_LEVELS} levels can be built")
-        encoder = _integers(config, "encoder_units", _MOST_UNITS)
-        decoder = _integers(config, "decoder_units", _MOST_UNITS)
+            raise refusal("channels", channels, f"2 to {_MOST_LEVELS} levels can be built")
+        encoder = integers(config, "encoder_units", _MOST_UNITS)
+        decoder = integers(config, "decoder_units", _MOST_UNITS)
         if len(encoder) != len(channels):
-            raise _refusal("encoder_units", encoder, "it must have an entry for each level")
+            raise refusal("encoder_units", encoder, "it must have an entry for each level")
         if len(decoder) != len(channels) - 1:
-            raise _refusal("decoder_units", decoder, "it must have an entry for each level but one")
-        (classes,) = _integers({"out_channels": [config.get("out_channels")]}, "out_channels", 255)
-        if not 2 <= classes <= _MOST_CLASSES:
-            raise _refusal("out_channels", classes, f"2 to {_MOST_CLASSES} classes can be told")
+            raise refusal("decoder_units", decoder, "it must have an entry for each level but one")
+        classes = integer(config, "out_channels", None, low=2, high=_MOST_CLASSES)
         return cls(classes, channels, encoder, decoder)
 
     def to_config(self) -> dict[str, Any]:
@@ -96,6 +93,16 @@ class HalfSpec:
         """What the window's edges must be multiples of, per axis."""
         edge = FOLD ** len(self.channels)
         return edge, edge, edge
+
+    @property
+    def window_rule(self) -> WindowRule:
+        """How windows of an image become one: blended, since norms see each window alone."""
+        return "blended"
+
+    @property
+    def reach_vox(self) -> int:
+        """How far around a voxel an exact window must see; 0 where windows are blended."""
+        return 0
 
 
 def half_parameter_shapes(spec: HalfSpec) -> dict[str, tuple[int, ...]]:
@@ -123,18 +130,3 @@ def _add_units(
         shapes[f"{stem}.conv.weight"] = (outputs, inputs if unit == 0 else outputs, 3, 3, 3)
         shapes[f"{stem}.scale"] = (outputs,)
         shapes[f"{stem}.shift"] = (outputs,)
-
-
-def _integers(config: Mapping[str, Any], field: str, most: int) -> tuple[int, ...]:
-    value = config.get(field)
-    if not isinstance(value, list | tuple):
-        raise _refusal(field, value, "it must be a list of whole numbers")
-    for item in value:
-        if isinstance(item, bool) or not isinstance(item, int) or not 1 <= item <= most:
-            raise _refusal(field, item, f"it must be a whole number from 1 to {most}")
-    return tuple(value)
-
-
-def _refusal(field: str, value: object, why: str) -> ModelFormatError:
-    shown = reprlib.repr(value)
-    return ModelFormatError(f"config.json: {field} is {shown}: {why}; choose another model")

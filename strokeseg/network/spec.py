@@ -1,13 +1,22 @@
 """The architecture of a U-Net, as the fields of a `config.json` say it."""
 
 import math
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from strokeseg.arrays import Shape3
-from strokeseg.errors import ModelFormatError
+from strokeseg.network.fields import (
+    WindowRule,
+    choice,
+    flag,
+    integer,
+    integers,
+    product_of,
+    refusal,
+    require_one_image,
+    triple,
+)
 
 ACTIVATIONS = ("PRELU", "RELU", "LEAKYRELU")
 NORMS = ("INSTANCE",)
@@ -84,31 +93,24 @@ class NetworkSpec:
         ModelFormatError
             If a field is missing, malformed, or asks for something that cannot be built.
         """
-        if _integer(config, "spatial_dims", 3, low=1) != 3:
-            raise _refusal("spatial_dims", config["spatial_dims"], "only 3 can be built")
-        if _integer(config, "in_channels", None, low=1) != 1:
-            raise _refusal(
-                "in_channels",
-                config["in_channels"],
-                "only networks that take one image at a time (1) can be run",
-            )
-        channels = tuple(_integers(config, "channels"))
+        require_one_image(config)
+        channels = integers(config, "channels")
         if len(channels) < 2:
-            raise _refusal("channels", config["channels"], "at least two levels are needed")
+            raise refusal("channels", config["channels"], "at least two levels are needed")
         if len(channels) > _MAX_LEVELS:
-            raise _refusal("channels", config["channels"], f"at most {_MAX_LEVELS} can be built")
+            raise refusal("channels", config["channels"], f"at most {_MAX_LEVELS} can be built")
         return cls(
             in_channels=1,
-            out_channels=_integer(config, "out_channels", None, low=2, high=_MAX_CLASSES),
+            out_channels=integer(config, "out_channels", None, low=2, high=_MAX_CLASSES),
             channels=channels,
             strides=_strides(config, len(channels) - 1),
             kernel_size=_kernel(config, "kernel_size"),
             up_kernel_size=_kernel(config, "up_kernel_size"),
-            num_res_units=_integer(config, "num_res_units", 0, low=0, high=_MAX_UNITS),
-            act=_choice(config, "act", "PRELU", ACTIVATIONS),
-            norm=_choice(config, "norm", "INSTANCE", NORMS),
+            num_res_units=integer(config, "num_res_units", 0, low=0, high=_MAX_UNITS),
+            act=choice(config, "act", "PRELU", ACTIVATIONS),
+            norm=choice(config, "norm", "INSTANCE", NORMS),
             dropout=_dropout(config),
-            bias=_flag(config, "bias", default=True),
+            bias=flag(config, "bias", default=True),
             adn_ordering=_ordering(config),
         )
 
@@ -133,76 +135,36 @@ class NetworkSpec:
     @property
     def stride_product(self) -> Shape3:
         """What the window's edges must be multiples of, per axis."""
-        i, j, k = (math.prod(s[axis] for s in self.strides) for axis in range(3))
-        return i, j, k
+        return product_of(self.strides)
 
+    @property
+    def window_rule(self) -> WindowRule:
+        """How windows of an image become one: blended, since norms see each window alone."""
+        return "blended"
 
-def _refusal(field: str, value: object, why: str) -> ModelFormatError:
-    shown = reprlib.repr(value)
-    return ModelFormatError(f"config.json: {field} is {shown}: {why}; choose another model")
-
-
-def _integer(
-    config: Mapping[str, Any],
-    field: str,
-    default: int | None,
-    *,
-    low: int,
-    high: int | None = None,
-) -> int:
-    value = config.get(field, default)
-    if value is None:
-        raise ModelFormatError(
-            f"config.json has no {field}, so the network cannot be built; add it"
-        )
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise _refusal(field, value, f"it must be a whole number from {low}")
-    if high is not None and value > high:
-        raise _refusal(field, value, f"at most {high} can be built")
-    return value
-
-
-def _integers(config: Mapping[str, Any], field: str) -> list[int]:
-    value = config.get(field)
-    if not isinstance(value, list | tuple):
-        raise _refusal(field, value, "it must be a list of whole numbers")
-    return [_integer({field: item}, field, None, low=1) for item in value]
-
-
-def _triple(field: str, value: object) -> Shape3:
-    items = value if isinstance(value, list | tuple) else (value,) * 3
-    if len(items) != 3:
-        raise _refusal(field, value, "it must be one number or three")
-    i, j, k = (_integer({field: item}, field, None, low=1) for item in items)
-    return i, j, k
+    @property
+    def reach_vox(self) -> int:
+        """How far around a voxel an exact window must see; 0 where windows are blended."""
+        return 0
 
 
 def _strides(config: Mapping[str, Any], steps: int) -> tuple[Shape3, ...]:
     value = config.get("strides")
     if not isinstance(value, list | tuple) or len(value) < steps:
-        raise _refusal(
-            "strides", value, f"it must list a stride for each of the {steps} steps down"
-        )
+        raise refusal("strides", value, f"it must list a stride for each of the {steps} steps down")
     # Strides beyond the last step are left unused, as MONAI leaves them.
-    strides = tuple(_triple("strides", item) for item in value[:steps])
+    strides = tuple(triple("strides", item) for item in value[:steps])
     if any(math.prod(axis) > _MAX_STRIDE_PRODUCT for axis in zip(*strides, strict=True)):
         why = f"no window holds a voxel of the coarsest level, over {_MAX_STRIDE_PRODUCT} voxels"
-        raise _refusal("strides", value, why)
+        raise refusal("strides", value, why)
     return strides
 
 
 def _kernel(config: Mapping[str, Any], field: str) -> Shape3:
-    kernel = _triple(field, config.get(field, 3))
+    kernel = triple(field, config.get(field, 3))
     if any(edge % 2 == 0 for edge in kernel):
-        raise _refusal(field, config[field], "kernels must be odd")
+        raise refusal(field, config[field], "kernels must be odd")
     return kernel
-
-
-def _choice(config: Mapping[str, Any], field: str, default: str, allowed: tuple[str, ...]) -> str:
-    value = config.get(field, default)
-    if not isinstance(value, str) or value.upper() not in allowed:
-        raise _refusal(field, value, f"only {', '.join(allowed)} can be built")
-    return value.upper()
 
 
 def _dropout(config: Mapping[str, Any]) -> float:
@@ -210,23 +172,16 @@ def _dropout(config: Mapping[str, Any]) -> float:
     if value is None:
         return 0.0
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        raise _refusal("dropout", value, "it must be a probability below 1")
+        raise refusal("dropout", value, "it must be a probability below 1")
     return float(value)
-
-
-def _flag(config: Mapping[str, Any], field: str, *, default: bool) -> bool:
-    value = config.get(field, default)
-    if not isinstance(value, bool):
-        raise _refusal(field, value, "it must be true or false")
-    return value
 
 
 def _ordering(config: Mapping[str, Any]) -> str:
     value = config.get("adn_ordering", "NDA")
     if not isinstance(value, str) or len(set(value.upper())) != len(value):
-        raise _refusal("adn_ordering", value, "it must hold each of N, D and A at most once")
+        raise refusal("adn_ordering", value, "it must hold each of N, D and A at most once")
     if not set(value.upper()) <= set("NDA"):
-        raise _refusal("adn_ordering", value, "only the letters N, D and A can be built")
+        raise refusal("adn_ordering", value, "only the letters N, D and A can be built")
     return value.upper()
 
 

@@ -1,6 +1,6 @@
 """What every kind of network offers: read from a config, tensors checked, an ONNX graph written."""
 
-import reprlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,13 +8,22 @@ import numpy as np
 
 from strokeseg.arrays import AnyArray
 from strokeseg.errors import ModelFormatError
-from strokeseg.network import blueprint
-from strokeseg.network.half_spec import ARCHITECTURE, HalfSpec, half_parameter_shapes
+from strokeseg.network import blueprint, half_spec, mesh_spec
+from strokeseg.network.fields import refusal
+from strokeseg.network.folding import LANES
+from strokeseg.network.half_spec import SUBVOXELS, HalfSpec, half_parameter_shapes
+from strokeseg.network.mesh_spec import MeshSpec, mesh_parameter_shapes
 from strokeseg.network.spec import NetworkSpec
 
-Spec = NetworkSpec | HalfSpec
+Spec = NetworkSpec | HalfSpec | MeshSpec
 
 PREFIX = "unet."
+
+_KINDS: Mapping[str, type[NetworkSpec] | type[HalfSpec] | type[MeshSpec]] = {
+    "unet": NetworkSpec,
+    half_spec.ARCHITECTURE: HalfSpec,
+    mesh_spec.ARCHITECTURE: MeshSpec,
+}
 
 
 def strip_prefix(state: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
@@ -47,20 +56,17 @@ def read_spec(config: Mapping[str, Any]) -> Spec:
         The kind is unknown, or a field is missing, malformed, or asks for what cannot be built.
     """
     kind = config.get("architecture", "unet")
-    if kind == ARCHITECTURE:
-        return HalfSpec.from_config(config)
-    if kind == "unet":
-        return NetworkSpec.from_config(config)
-    raise ModelFormatError(
-        f"config.json: architecture is {reprlib.repr(kind)}: only unet and {ARCHITECTURE} can be "
-        "built; choose another model"
-    )
+    if isinstance(kind, str) and kind in _KINDS:
+        return _KINDS[kind].from_config(config)
+    raise refusal("architecture", kind, f"only {', '.join(_KINDS)} can be built")
 
 
 def parameter_shapes(spec: Spec) -> dict[str, tuple[int, ...]]:
     """Name every tensor of a network, with its shape."""
     if isinstance(spec, HalfSpec):
         return half_parameter_shapes(spec)
+    if isinstance(spec, MeshSpec):
+        return mesh_parameter_shapes(spec)
     return blueprint.parameter_shapes(spec)
 
 
@@ -100,6 +106,10 @@ def check_state(spec: Spec, state: Mapping[str, AnyArray]) -> None:
             raise ModelFormatError(
                 f"weights: tensor {name} holds values that are not finite; fetch the model again"
             )
+        if name.endswith(".running_var") and (tensor < 0).any():
+            raise ModelFormatError(
+                f"weights: tensor {name} holds variances below 0; fetch the model again"
+            )
     unknown = sorted(set(state) - set(shapes))
     if unknown:
         raise ModelFormatError(
@@ -138,6 +148,24 @@ def build_onnx(spec: Spec, state: Mapping[str, AnyArray], *, folded: bool = Fals
         from strokeseg.network.half_graph import write_half_graph
 
         return write_half_graph(spec, state)
+    if isinstance(spec, MeshSpec):
+        from strokeseg.network.mesh_graph import write_mesh_graph
+
+        return write_mesh_graph(spec, state)
     from strokeseg.network.onnx_graph import write_graph
 
     return write_graph(spec, state, folded=folded)
+
+
+def features_at_once(spec: Spec) -> float:
+    """Give how many features a network holds at once at its costliest, per voxel of the window.
+
+    Of a U-Net they go into the last step up; a MeshNet has what goes into a layer, what comes out,
+    and with an instance norm what is in between, each laid out in whole lanes.
+    """
+    if isinstance(spec, MeshSpec):
+        return (3 if spec.window_rule == "whole" else 2) * -(-spec.channels // LANES) * LANES
+    if isinstance(spec, HalfSpec):
+        # Three tensors of the finest level: what came down, what comes up, and their sum.
+        return 3 * spec.channels[0] / SUBVOXELS
+    return blueprint.blueprint(spec).levels[0].up.inputs / math.prod(spec.strides[0])

@@ -113,8 +113,9 @@ def compare_brains(
     """
     by_name: dict[str, Member] = {}
     for member in members:
-        by_name.setdefault(member.modality, member)
-    if len(by_name) < 2 or len(class_names) < 3:
+        if member.tells_classes:
+            by_name.setdefault(member.modality, member)
+    if len(by_name) < 2 or len(class_names) < 3 or reference not in by_name:
         return {}
     fixed = _see(by_name[reference], class_names)
     found = {}
@@ -139,7 +140,7 @@ def alignment_warnings(found: Mapping[str, Alignment], reference: str) -> list[s
 
 def brain_of(member: Member, class_names: Sequence[str]) -> BoolArray | None:
     """Give the brain that a network sees in a scan, on its working grid; None for hardly one."""
-    if len(class_names) < 3:
+    if len(class_names) < 3 or not member.tells_classes:
         return None
     seen = _see(member, class_names)
     enough = np.count_nonzero(seen.brain) * member.working.voxel_volume_ml >= _LEAST_ML

@@ -10,7 +10,8 @@ from strokeseg.measure.components import label_components
 from strokeseg.measure.hull import find_hull
 from strokeseg.measure.lesions import large_enough, lesion_volume_ml, threshold_probability
 from strokeseg.models.config import ModelConfig
-from strokeseg.prediction.ensemble import FlipSpread, Posterior
+from strokeseg.prediction.ensemble import Posterior
+from strokeseg.prediction.flip_spread import FlipSpread
 from strokeseg.prediction.options import Options
 from strokeseg.space.grid import Grid
 from strokeseg.space.resample import resample_labels
@@ -62,24 +63,33 @@ class Decision:
     hull: BoolArray | None = None
 
 
-def make_rule(config: ModelConfig, options: Options) -> Rule:
-    """Take each setting from the options, else from the model's config."""
+def make_rule(config: ModelConfig, options: Options, *, brain_given: bool = False) -> Rule:
+    """Take each setting from the options, else from the model's config.
+
+    A brain that is given was asked for: lesions must touch it, unless the options say otherwise.
+    """
     classes = config.spec.out_channels
-    wanted = config.brain_mask if options.brain_mask is None else options.brain_mask
+    own = config.brain_mask or brain_given
+    wanted = own if options.brain_mask is None else options.brain_mask
+    knows_brain = classes > 2 or brain_given
     return Rule(
         threshold=config.threshold if options.threshold is None else options.threshold,
         min_volume_ml=(
             config.min_volume_ml if options.min_volume_ml is None else options.min_volume_ml
         ),
-        needs_brain=wanted and classes > 2,
+        needs_brain=wanted and knows_brain,
         classes=classes,
         min_peak=config.min_peak if options.min_peak is None else options.min_peak,
-        hull_margin_mm=config.hull_margin_mm if wanted and classes > 2 else None,
+        hull_margin_mm=config.hull_margin_mm if wanted and knows_brain else None,
     )
 
 
-def decide(answer: Posterior, grid: Grid, rule: Rule) -> Decision:
-    """Apply a rule to a posterior; the brain is found whether or not the rule needs it."""
+def decide(answer: Posterior, grid: Grid, rule: Rule, given: BoolArray | None = None) -> Decision:
+    """Apply a rule to a posterior; the brain is found whether or not the rule needs it.
+
+    `given` is a brain that another model found, on the same grid, and takes the place of the
+    tissues' own.
+    """
     if rule.threshold is not None:
         found = threshold_probability(answer.probability, rule.threshold)
     elif answer.is_argmax is not None:
@@ -87,11 +97,14 @@ def decide(answer: Posterior, grid: Grid, rule: Rule) -> Decision:
     else:
         raise ValueError("the posterior was made without the most probable class")
     brain = hull = None
-    if rule.knows_tissues:
-        lesion = rule.classes - 1
-        labels = label_map(answer.tissue, found, lesion)
-        tissues = tuple(range(1, lesion))
-        brain = brain_mask(labels, grid, tissues, lesion)
+    tissues: tuple[int, ...] = (1,)
+    if given is not None or rule.knows_tissues:
+        if given is not None:
+            labels, brain = given.view(np.uint8), given.copy()
+        else:
+            lesion = rule.classes - 1
+            labels, tissues = label_map(answer.tissue, found, lesion), tuple(range(1, lesion))
+            brain = brain_mask(labels, grid, tissues, lesion)
         if rule.hull_margin_mm is not None and _is_judge(brain, grid, rule):
             hull = find_hull(labels, grid, tissues).within(rule.hull_margin_mm)
             found = found & hull

@@ -6,9 +6,11 @@ the tissues, and the lesion's log-odds are fused by its rule. The work goes slab
 first axis, so that a large native grid never holds the logits of all its classes at once.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from strokeseg.engines.scan import lesion_maps
 from strokeseg.machine import thread_count
 from strokeseg.models.fusion import FURTHEST, Fusion, Voices
 from strokeseg.space.grid import Grid
-from strokeseg.space.resample import coverage, resample_image, resample_logits
+from strokeseg.space.resample import coverage, resample_logits
 
 SLAB_BYTES = 8 << 20
 PLAIN = Fusion()
@@ -29,7 +31,9 @@ class Member:
     """One scan's logits on its working grid, and where the scan itself reaches.
 
     `modality` is what fusion knows it by. A scan that was cut to its brain has logits there alone:
-    with `is_cut` it is silent beyond, and what no scan sees is background.
+    with `is_cut` it is silent beyond, and what no scan sees is background. A member of a model with
+    other classes than the result's `tells_classes` not, and speaks for the lesion alone. `model` is
+    its number.
     """
 
     logits: ScanLogits
@@ -37,6 +41,8 @@ class Member:
     native: Grid
     modality: str = ""
     is_cut: bool = False
+    tells_classes: bool = True
+    model: int = 0
 
     @property
     def seen(self) -> Grid:
@@ -66,22 +72,6 @@ class Posterior:
     entropy: FloatArray | None
 
 
-@dataclass(frozen=True, eq=False)
-class FlipSpread:
-    """How far the flips disagree, on the reference's working grid.
-
-    Parameters
-    ----------
-    std : (I, J, K) float32 array or None
-        Standard deviation of the lesion probability over the flips, where it was asked for.
-    levels : list of (I, J, K) uint8 arrays
-        What each flip alone would give: 0 no lesion, 1 lesion, 2 where it reaches the least peak.
-    """
-
-    std: FloatArray | None
-    levels: list[LabelArray]
-
-
 def posterior(
     members: Sequence[Member],
     target: Grid,
@@ -96,7 +86,7 @@ def posterior(
     Parameters
     ----------
     members
-        At least one, all with the same classes; the lesion is the last.
+        At least one that tells the classes; the lesion is the last.
     target
         The reference's native grid.
     with_entropy
@@ -119,8 +109,8 @@ def posterior(
     def work(slab: slice) -> None:
         _classify(fused_logits(members, target, slab, fusion), slab, result)
 
-    classes = len(members[0].logits.mean)
-    _each_slab(shape, classes, work, slab_bytes)
+    classes = len(next(m for m in members if m.tells_classes).logits.mean)
+    each_slab(shape, classes, work, slab_bytes)
     return result
 
 
@@ -130,125 +120,99 @@ def fused_logits(
     """Fuse the members' logits on some planes of `target`.
 
     The mean, each where its scan reaches, by its weight; where none reaches, all count alike. The
-    lesion's is then set so that its log-odds are those of the fusion. Returns (C, planes, J, K),
-    not to be written to.
+    lesion's is then set so that its log-odds are those of the fusion; so it is where members of
+    other classes have a say in the lesion alone: their mean log-odds, if no other rule holds.
+    Returns (C, planes, J, K), not to be written to.
     """
     if len(members) == 1 and not members[0].is_cut:
         member = members[0]
         return resample_logits(member.logits.mean, member.working, target, slab)
     shape = (slab.stop - slab.start, *target.shape[1:])
-    total = plain = np.zeros((), np.float32)
-    count, seen = np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
+    classes, lesion = WeightedMean(shape), WeightedMean(shape)
+    seen = np.zeros(shape, np.bool_)
     voices = Voices(fusion, len({member.modality for member in members}))
+    is_mixed = not all(member.tells_classes for member in members)
     for member in members:
         logits = resample_logits(member.logits.mean, member.working, target, slab)
         reach = coverage(member.seen, target, slab)
-        weight = reach * np.float32(fusion.weight(member.modality))
-        total = total + logits * weight
-        plain = plain + logits
-        count += weight
         seen |= reach
+        weight = reach * np.float32(fusion.weight(member.modality))
+        if member.tells_classes:
+            classes.add(logits, weight)
         if voices.are_heard:
             voices.add(member.modality, lesion_maps(logits)[0], reach)
-    nowhere = count == 0
-    count[nowhere] = 1
-    total = np.where(nowhere, plain / np.float32(len(members)), total / count)
-    if voices.are_heard:
+        elif is_mixed:
+            lesion.add(np.clip(lesion_maps(logits)[0], -FURTHEST, FURTHEST), weight)
+    total = classes.mean()
+    if voices.are_heard or is_mixed:
+        odds = voices.fused() if voices.are_heard else lesion.mean()
         # The lesion's log-odds stand, whatever the tissues share among themselves.
-        total[-1] += voices.fused() - lesion_maps(total)[0]
+        total[-1] += odds - lesion_maps(total)[0]
     if all(member.is_cut for member in members):
         total[:, ~seen] = -FURTHEST
         total[0, ~seen] = FURTHEST
     return np.asarray(total, np.float32)
 
 
-def flip_spread(
-    members: Sequence[Member],
-    working: Grid,
-    threshold: float | None,
-    min_peak: float = 0.0,
-    *,
-    with_std: bool = True,
-    fusion: Fusion = PLAIN,
-) -> FlipSpread:
-    """Compare the flips, on the reference's working grid.
+def shares_of(
+    members: Sequence[Member], fusion: Fusion, names: Sequence[str]
+) -> tuple[dict[str, Any], ...]:
+    """Give each member's share in the lesion, where all scans reach, as plain values.
 
-    The lesion's log-odds are fused over the members; a flip's own lesion is where the
-    probability reaches `threshold`, or where the lesion is the most probable class if that is
-    None (0.5 where several members are averaged). From `min_peak` on a voxel is a peak. The
-    deviation is left out without `with_std`.
+    Parameters
+    ----------
+    members
+        One for each model and scan.
+    fusion
+        How they are fused. With a rule other than the mean of logits it is the share of a say:
+        models that see one scan are averaged first, and scans are then fused by their weights.
+    names
+        The models' names, by number.
     """
-    flips = len(members[0].logits.per_flip)
-    sums = [np.zeros(working.shape, np.float32) for _ in range(2 if with_std else 0)]
-    levels = []
-    for index in range(flips):
-        probability = _flip_log_odds(members, working, index, fusion)
-        level = np.empty(working.shape, np.uint8)
-
-        def work(
-            slab: slice, p: FloatArray = probability, level: LabelArray = level, index: int = index
-        ) -> None:
-            part = p[slab]
-            np.negative(part, out=part)
-            np.exp(part, out=part)
-            part += 1
-            np.reciprocal(part, out=part)
-            for power, total in enumerate(sums):
-                total[slab] += part * part if power else part
-            if threshold is None and len(members) == 1:
-                found = members[0].logits.per_flip[index].is_argmax[slab]
-            else:
-                found = part >= np.float32(0.5 if threshold is None else threshold)
-            np.add(found, found & (part >= np.float32(min_peak)), out=level[slab], dtype=np.uint8)
-
-        _each_slab(working.shape, 4, work)
-        levels.append(level)
-    return FlipSpread(_deviation(sums[0], sums[1], flips) if with_std else None, levels)
+    weights = [fusion.weight(member.modality) for member in members]
+    if not any(weights):
+        weights = [1.0] * len(members)
+    if fusion.rule != "mean_logits" and len({member.modality for member in members}) > 1:
+        alike = Counter(member.modality for member in members)
+        weights = [w / alike[m.modality] for w, m in zip(weights, members, strict=True)]
+    return tuple(
+        {
+            "model": names[member.model],
+            "modality": member.modality,
+            "share": round(weight / sum(weights), 6),
+            "tells": "classes" if member.tells_classes else "lesion",
+        }
+        for member, weight in zip(members, weights, strict=True)
+    )
 
 
-def _deviation(total: FloatArray, squares: FloatArray, count: int) -> FloatArray:
-    """Turn sums and sums of squares into the standard deviation; both are written over."""
-    total /= count
-    squares /= count
-    np.square(total, out=total)
-    squares -= total
-    np.maximum(squares, 0, out=squares)
-    return np.sqrt(squares, out=squares)
+class WeightedMean:
+    """The mean of arrays, each where it reaches, by its weight; where none does, all count alike.
 
+    Parameters
+    ----------
+    shape
+        Of the weights; arrays may have classes before it.
+    """
 
-def _flip_log_odds(
-    members: Sequence[Member], working: Grid, index: int, fusion: Fusion
-) -> FloatArray:
-    """Fuse one flip's log-odds over the members, on `working`; held within +-80."""
-    every = slice(0, working.shape[0])
-    if len(members) == 1:
-        odds = members[0].logits.per_flip[index].log_odds.astype(np.float32)
-        only = resample_image(odds, members[0].working, working)
-        if members[0].is_cut:
-            only = np.where(coverage(members[0].seen, working, every), only, -FURTHEST)
-        return np.clip(only, -FURTHEST, FURTHEST, out=only)
-    total, count = np.zeros(working.shape, np.float32), np.zeros(working.shape, np.float32)
-    seen = np.zeros(working.shape, np.bool_)
-    voices = Voices(fusion, len({member.modality for member in members}))
-    for member in members:
-        odds = member.logits.per_flip[index].log_odds.astype(np.float32)
-        odds = resample_image(odds, member.working, working)
-        reach = coverage(member.seen, working, every)
-        seen |= reach
-        if voices.are_heard:
-            voices.add(member.modality, odds, reach)
-            continue
-        weight = reach * np.float32(fusion.weight(member.modality))
-        total += odds * weight
-        count += weight
-    if voices.are_heard:
-        total = voices.fused()
-    else:
-        count[count == 0] = 1
-        total /= count
-    if all(member.is_cut for member in members):
-        total[~seen] = -FURTHEST
-    return np.clip(total, -FURTHEST, FURTHEST, out=total)
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._total = self._plain = np.zeros((), np.float32)
+        self._weight = np.zeros(shape, np.float32)
+        self._count = 0
+
+    def add(self, values: FloatArray, weight: FloatArray) -> None:
+        """Add an array, with a weight for every voxel."""
+        self._total = self._total + values * weight
+        self._plain = self._plain + values
+        self._weight += weight
+        self._count += 1
+
+    def mean(self) -> FloatArray:
+        """Give the mean, as an array of the caller's own."""
+        nowhere = self._weight == 0
+        weight = np.where(nowhere, np.float32(1), self._weight)
+        plain = self._plain / np.float32(self._count)
+        return np.where(nowhere, plain, self._total / weight)
 
 
 def _classify(logits: FloatArray, slab: slice, result: Posterior) -> None:
@@ -286,7 +250,7 @@ def slab_planes(shape: Shape3, channels: int, slab_bytes: int = SLAB_BYTES) -> i
     return min(shape[0], max(1, slab_bytes // (4 * channels * shape[1] * shape[2])))
 
 
-def _each_slab(
+def each_slab(
     shape: Shape3, channels: int, work: Callable[[slice], None], slab_bytes: int = SLAB_BYTES
 ) -> None:
     """Call `work` for slabs along I; their bounds do not depend on the number of threads."""

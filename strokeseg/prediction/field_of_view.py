@@ -8,7 +8,7 @@ finds them everywhere), so the looks are at that size.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,11 @@ import numpy as np
 from strokeseg.arrays import FloatArray, LabelArray
 from strokeseg.engines.flips import FLIPS
 from strokeseg.engines.scan import scan_logits
-from strokeseg.engines.windows import plan_windows
-from strokeseg.images.intensity import normalise, padding_value
 from strokeseg.measure.brain_box import brain_box, grid_of, moved, widened
 from strokeseg.measure.components import Box
 from strokeseg.models.config import FieldOfView
 from strokeseg.models.loading import LoadedModel
+from strokeseg.prediction.preparation import lay_windows, prepared_image
 from strokeseg.space.grid import Grid
 
 MARGIN_MM = 6.0
@@ -102,9 +101,8 @@ def _look(
 ) -> LabelArray:
     """Let the network say the class of every voxel, in one pass."""
     config = loaded.model.config
-    seen = normalise(image, config.normalisation)
-    plan = plan_windows(seen.shape, window, LOOK_OVERLAP, config.spec.stride_product)
-    plan = replace(plan, padding=padding_value(seen, config.normalisation))
+    seen = prepared_image(image, config)
+    plan = lay_windows(seen, config, window, LOOK_OVERLAP)
     logits = scan_logits(loaded.engine, seen, plan, FLIPS[:1], on_window).mean
     labels: LabelArray = logits.argmax(axis=0).astype(np.uint8)
     return labels

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from strokeseg.engines.footprint import footprint, window_bytes
 from strokeseg.engines.stitching import KEPT_BYTES, keeps_windows
 from strokeseg.engines.stitching import SLAB_BYTES as STITCHED_BYTES
-from strokeseg.engines.windows import plan_windows
+from strokeseg.engines.windows import plan_for
 from strokeseg.measure.components import HELD_VOXELS
 from strokeseg.models.config import ModelConfig
 from strokeseg.prediction.ensemble import SLAB_BYTES, slab_planes
@@ -71,6 +71,8 @@ class Demand:
     looks, voices
         Whether the brain is looked for first, and lesions of several scans are fused by a rule
         other than the mean of logits.
+    brain
+        A model that finds the brain in the reference, before the others see anything.
     """
 
     scans: tuple[ScanSize, ...]
@@ -82,6 +84,7 @@ class Demand:
     argmax: bool
     looks: bool = False
     voices: bool = False
+    brain: ModelSize | None = None
 
 
 @dataclass(frozen=True)
@@ -121,11 +124,12 @@ def stages(demand: Demand, settings: Settings, held_bytes: int = 0) -> dict[str,
         the model of it says.
     """
     opened, opening = PROCESS_BYTES, PROCESS_BYTES
-    for model in demand.models:
+    all_models = (*demand.models, *((demand.brain,) if demand.brain else ()))
+    for model in all_models:
         taken = footprint(model.engine, model.config.spec)
         opening = max(opening, opened + taken.library + taken.opening)
         opened += taken.opened
-    opened += max(footprint(m.engine, m.config.spec).library for m in demand.models)
+    opened += max(footprint(m.engine, m.config.spec).library for m in all_models)
     held = max(opened, held_bytes) + SLACK_BYTES
     reading, preparing, prepared = _before(demand)
     passes, engines, members, odds = _network(demand, settings)
@@ -144,6 +148,7 @@ def stages(demand: Demand, settings: Settings, held_bytes: int = 0) -> dict[str,
         "load model": opening + SLACK_BYTES,
         "read": held + reading,
         "prepare": held + preparing,
+        "find the brain": held + scan + prepared + _brain_bytes(demand),
         "segment": held + scan + prepared + passes,
         "compare flips": rest
         + members
@@ -198,9 +203,10 @@ def _network(demand: Demand, settings: Settings) -> tuple[int, int, int, int]:
         for index in range(len(demand.scans)):
             voxels = _working_voxels(demand, index, number)
             grid = working_grid(demand.scans[index].grid, model.config.voxel_size_mm)
-            plan = plan_windows(grid.shape, edge, demand.overlap, spec.stride_product)
+            plan = plan_for(spec, grid.shape, edge, demand.overlap, model.config.least_size)
             kept_by_engine = window_bytes(model.engine, model.precision, spec, plan.window)
-            mean, flips = 4 * classes * voxels, 5 * demand.flips * voxels
+            passes = demand.flips if model.config.flips else 1
+            mean, flips = 4 * classes * voxels, 5 * passes * voxels
             window = math.prod(plan.window)
             # A look at a scan: its classes, twice, and the pieces that hang together.
             looking = 16 * voxels * demand.looks
@@ -219,9 +225,28 @@ def _network(demand: Demand, settings: Settings) -> tuple[int, int, int, int]:
     return most, engines, members, odds
 
 
+def _brain_bytes(demand: Demand) -> int:
+    """Predict what it takes to find the brain by a model of its own, in one window."""
+    model, scan = demand.brain, demand.scans[0]
+    if model is None:
+        return 0
+    spec, config = model.config.spec, model.config
+    shape = working_grid(scan.grid, config.voxel_size_mm).shape
+    plan = plan_for(spec, shape, config.window, demand.overlap, config.least_size)
+    window, voxels = math.prod(plan.window), math.prod(shape)
+    engine = window_bytes(model.engine, model.precision, spec, plan.window)
+    # The image on its grid, normalised and padded; logits of a window, of all, and of the flips.
+    logits = 4 * spec.out_channels * (window + 2 * voxels) + 9 * voxels
+    # Afterwards on the scan's own grid: log-odds, and a mask in its pieces.
+    return max(engine + 12 * voxels + 8 * window + logits, 18 * scan.voxels + 4 * voxels)
+
+
 def _slabs(demand: Demand, settings: Settings) -> int:
     """Predict what all threads have in hand while they classify."""
-    shape, classes = demand.scans[0].grid.shape, demand.models[0].config.spec.out_channels
+    shape, classes = (
+        demand.scans[0].grid.shape,
+        max(model.config.spec.out_channels for model in demand.models),
+    )
     planes = slab_planes(shape, classes, settings.slab_bytes)
     channel = 4 * planes * math.prod(shape[1:])
     several = 4 * classes if len(demand.scans) * len(demand.models) > 1 else 0

@@ -7,18 +7,16 @@ from typing import Any
 from strokeseg.engines.flips import FLIPS
 from strokeseg.errors import DataError, UsageError
 from strokeseg.images.outline import Outline
-from strokeseg.machine import resident_bytes, thread_count
+from strokeseg.machine import available_memory_bytes, resident_bytes, thread_count
 from strokeseg.models.loading import LoadedModel
 from strokeseg.prediction.decision import make_rule
 from strokeseg.prediction.memory_forecast import Demand, ModelSize, ScanSize, Settings, stages
 from strokeseg.prediction.options import Options
+from strokeseg.prediction.window_choice import smaller_windows, usual_window
 
 SMALLEST_SLAB_BYTES = 1 << 20
 # Of a reference larger than this, the engine's memory is given back before it is classified.
 LARGE_VOXELS = 1 << 26
-# A network is not asked about less than this part of its window: on real scans, two thirds change
-# what it finds (tests/benchmarks/MEMORY.md), and below them hardly any memory is left to be won.
-LEAST_SHARE = 2 / 3
 
 
 @dataclass(frozen=True)
@@ -33,11 +31,20 @@ class MemoryPlan:
     limit_bytes: int | None
     predicted_bytes: int | None
     stage: str | None
+    exact: tuple[bool, ...] = ()
 
     @property
     def is_reduced(self) -> bool:
-        """Whether a window is smaller than it would be without the limit."""
-        return self.settings.windows != self.whole_windows
+        """Whether a window is smaller than it would be without the limit, and changes what is seen.
+
+        Windows that are exact are not told of: they change nothing.
+        """
+        return any(
+            edge != whole and not exact
+            for edge, whole, exact in zip(
+                self.settings.windows, self.whole_windows, self.exact, strict=True
+            )
+        )
 
     def as_record(self) -> dict[str, Any]:
         """Give it as plain values; the windows stand with the models."""
@@ -78,6 +85,7 @@ def plan_memory(
     models: Sequence[LoadedModel],
     options: Options,
     asked_bytes: int | None,
+    brain: LoadedModel | None = None,
 ) -> MemoryPlan:
     """Choose the settings of a prediction, from what the headers say.
 
@@ -93,6 +101,8 @@ def plan_memory(
         Of the prediction.
     asked_bytes
         A limit that was asked for with this prediction; a model may have been loaded with one too.
+    brain
+        A model that finds the brain for them.
 
     Raises
     ------
@@ -101,21 +111,46 @@ def plan_memory(
     DataError
         If the scans do not hold it.
     """
-    demand = _demand(scans, reference, models, options)
+    demand = replace(
+        _demand(scans, reference, models, options),
+        brain=None if brain is None else _model_size(brain),
+    )
+    exact = tuple(m.model.config.spec.window_rule == "exact" for m in models)
     usual = usual_settings(demand, thread_count())
     limit = _limit(models, asked_bytes)
-    if limit is None:
-        return MemoryPlan(usual, usual.windows, None, None, None)
     held = resident_bytes() or 0
+    if limit is None:
+        return MemoryPlan(_that_fits(demand, usual, held), usual.windows, None, None, None, exact)
     chosen = choose_settings(demand, usual.threads, limit, held)
     predicted = stages(demand, chosen, held)
     stage = max(predicted, key=lambda name: predicted[name])
-    return MemoryPlan(chosen, usual.windows, limit, predicted[stage], stage)
+    return MemoryPlan(chosen, usual.windows, limit, predicted[stage], stage, exact)
+
+
+def _that_fits(demand: Demand, usual: Settings, held: int) -> Settings:
+    """Give settings without a limit that was asked for: whole heads, where the machine has room.
+
+    Windows that change nothing are made smaller where it has not; others are left as they are.
+    """
+    available = available_memory_bytes()
+    rules = {model.config.spec.window_rule for model in demand.models}
+    if available is None or "exact" not in rules:
+        return usual
+    limit = available + held
+    for windows in smaller_windows(demand, usual.windows):
+        tried = replace(usual, windows=windows)
+        kept = all(
+            edge == whole or model.config.spec.window_rule == "exact"
+            for edge, whole, model in zip(windows, usual.windows, demand.models, strict=True)
+        )
+        if kept and max(stages(demand, tried, held).values()) <= limit:
+            return tried
+    return usual
 
 
 def usual_settings(demand: Demand, threads: int) -> Settings:
     """Give the settings of a prediction whose memory is not limited."""
-    windows = tuple(demand.window or model.config.window for model in demand.models)
+    windows = tuple(usual_window(demand, number) for number in range(len(demand.models)))
     return Settings(windows, threads, releases=demand.scans[0].voxels > LARGE_VOXELS)
 
 
@@ -190,8 +225,8 @@ def _demand(
     seen = {options.field_of_view or m.model.config.field_of_view for m in models}
     return Demand(
         scans=tuple(_size(scans[name]) for name in order),
-        models=tuple(ModelSize(m.model.config, m.engine.name, m.engine.precision) for m in models),
-        flips=len(FLIPS) if options.tta else 1,
+        models=tuple(_model_size(loaded) for loaded in models),
+        flips=len(FLIPS) if options.tta and any(m.model.config.flips for m in models) else 1,
         overlap=options.overlap,
         window=options.window,
         uncertainty=options.uncertainty,
@@ -199,6 +234,10 @@ def _demand(
         looks="brain" in seen,
         voices=len(scans) > 1 and options.fused(config.fusion).rule != "mean_logits",
     )
+
+
+def _model_size(loaded: LoadedModel) -> ModelSize:
+    return ModelSize(loaded.model.config, loaded.engine.name, loaded.engine.precision)
 
 
 def _size(scan: Outline) -> ScanSize:
@@ -213,7 +252,7 @@ def _candidates(demand: Demand, threads: int) -> Iterator[Settings]:
     """Give settings from the fastest and the truest to those that take least."""
     # Releasing costs half a second. What a process holds before the next scan is then the same.
     usual = replace(usual_settings(demand, threads), releases=True)
-    for windows in _windows(demand, usual.windows):
+    for windows in smaller_windows(demand, usual.windows):
         tried = replace(usual, windows=windows)
         yield tried
         tried = replace(tried, kept_bytes=0)
@@ -221,25 +260,6 @@ def _candidates(demand: Demand, threads: int) -> Iterator[Settings]:
         tried = replace(tried, slab_bytes=SMALLEST_SLAB_BYTES)
         yield tried
         yield replace(tried, threads=1)
-
-
-def _windows(demand: Demand, whole: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Give windows, the largest first: in steps of the strides, none below its model's least."""
-    steps = [max(model.config.spec.stride_product) for model in demand.models]
-    least = [
-        min(edge, max(2 * step, -(-int(LEAST_SHARE * model.config.window) // step) * step))
-        for edge, step, model in zip(whole, steps, demand.models, strict=True)
-    ]
-    yield whole
-    last = whole
-    for cap in range(max(whole) - 1, 0, -1):
-        windows = tuple(
-            edge if edge <= cap else max(low, cap // step * step)
-            for edge, low, step in zip(whole, least, steps, strict=True)
-        )
-        if windows != last:
-            yield windows
-        last = windows
 
 
 def _gb(size: int) -> str:

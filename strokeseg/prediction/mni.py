@@ -15,6 +15,7 @@ from strokeseg.arrays import AffineArray, BoolArray, FloatArray, LabelArray
 from strokeseg.errors import DataError
 from strokeseg.measure.brain import brain_mask
 from strokeseg.models.classes import grey_of, is_matter
+from strokeseg.prediction.options import Options
 from strokeseg.results.in_mni import InMni, bring_to_mni
 from strokeseg.space.grid import Grid
 from strokeseg.space.mni import fit_moments, level, mean_head
@@ -46,10 +47,21 @@ class MniCase:
             "lesion_volume_in_mni_ml": round(self.lesion.volume_ml, 3),
         }
 
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> list[str]:
         """Say how large the lesion is here and there, and what to doubt."""
         told = f"the lesion has {self.volume_ml:.2f} ml, in MNI152 {self.lesion.volume_ml:.2f} ml"
-        return (told, *self.doubts)
+        return [told, *self.doubts]
+
+
+def mni_case(
+    options: Options,
+    mask: BoolArray,
+    found: tuple[FloatArray, LabelArray],
+    grid: Grid,
+    class_names: Sequence[str],
+) -> MniCase | None:
+    """Bring a lesion to MNI152, where `options` want that; `found` is probability and tissue."""
+    return to_mni_case(mask, *found, grid, class_names) if options.mni else None
 
 
 def to_mni_case(

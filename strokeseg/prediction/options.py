@@ -22,7 +22,7 @@ class Options:
     overlap
         Fraction of a window that the next covers again, 0 to below 1.
     tta
-        Whether to average over the 8 flips.
+        Whether to average over the 8 flips; models that are not meant for it are not.
     threshold
         Lesion probability from which a voxel is lesion, above 0 and below 1.
     min_volume_ml

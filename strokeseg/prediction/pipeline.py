@@ -6,21 +6,27 @@ from functools import partial
 
 import numpy as np
 
-from strokeseg.arrays import BoolArray
 from strokeseg.errors import DataError
 from strokeseg.images.arrival import arrived
-from strokeseg.images.modalities import choose_reference, order_modalities
+from strokeseg.images.modalities import check_named, choose_reference, order_modalities
 from strokeseg.images.outline import Outline
 from strokeseg.images.reading import Source, outline
 from strokeseg.machine import at_most
 from strokeseg.models.fusion import Fusion
-from strokeseg.models.loading import Hardware, LoadedModel, check_compatible, load_model
+from strokeseg.models.loading import (
+    Ensemble,
+    Hardware,
+    LoadedModel,
+    ensemble_of,
+    load_model,
+)
 from strokeseg.prediction.decision import Rule, decide, flip_volumes_ml, make_rule
-from strokeseg.prediction.ensemble import FlipSpread, Member, Posterior, flip_spread, posterior
+from strokeseg.prediction.ensemble import Member, Posterior, posterior, shares_of
+from strokeseg.prediction.flip_spread import FlipSpread, flip_spread
 from strokeseg.prediction.leaving_out import LeftOut
-from strokeseg.prediction.measures import case_warnings, measure_brain, measure_case
+from strokeseg.prediction.measures import Measures, case_warnings, measure_brain, measure_case
 from strokeseg.prediction.memory_plan import plan_memory
-from strokeseg.prediction.mni import MniCase, to_mni_case
+from strokeseg.prediction.mni import mni_case
 from strokeseg.prediction.options import Options
 from strokeseg.prediction.plausibility import doubts_about
 from strokeseg.prediction.progress import Clock, Progress, Silence
@@ -29,7 +35,7 @@ from strokeseg.prediction.registration import Standing, bring_together
 from strokeseg.prediction.scans import Passed, Run, Scans, read_scans, see_scans
 from strokeseg.results.record import Record
 from strokeseg.results.result import Result
-from strokeseg.space.grid import Grid
+from strokeseg.space.grid import Grid, working_grid
 from strokeseg.space.registration import simpleitk
 from strokeseg.space.resample import resample_image
 
@@ -55,7 +61,8 @@ def predict(
         may lead to DICOM (folder, zip, file), that of ``dwi`` to a series with b-values beside it.
     model
         A model's name or folder, one from `strokeseg.load_model`, or several of them, whose
-        logits are averaged; the bundled default if None.
+        logits are averaged (of different classes the lesion's log-odds are); the bundled default
+        if None. One of several may be a model that finds the brain for them.
     hardware
         Where to run models that are not loaded yet; the best that is there if None.
     options
@@ -80,6 +87,7 @@ def predict(
         simpleitk()
     clock = Clock(progress or Silence())
     with at_most(_threads_of(model, hardware)):
+        check_named(images)
         order = order_modalities(images)
         reference = choose_reference(order, options.reference)
         with clock.stage("read"):
@@ -87,31 +95,34 @@ def predict(
             images = _arrived(images, order, left_out, options.b_value)
             outlines = _outlines(images, left_out)
         with clock.stage("load model"):
-            models = _loaded(model, hardware, offline, clock.progress)
+            ensemble = _loaded(model, hardware, offline, clock.progress)
         asked_bytes = hardware.max_memory_bytes if hardware else None
-        memory = plan_memory(outlines, reference, models, options, asked_bytes)
+        memory = plan_memory(
+            outlines, reference, ensemble.members, options, asked_bytes, ensemble.brain
+        )
         if memory.limit_bytes is not None:
             clock.progress.on_note(memory.note())
         with at_most(memory.settings.threads):
-            run = Run(models, options, memory, clock)
+            run = Run(ensemble, options, memory, clock)
             scans = read_scans(images, tuple(outlines), left_out, run)
             return _conclude(scans, see_scans(scans, run), run)
 
 
 def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
     """Turn logits into a lesion, and measure it. Each array goes when it is no longer needed."""
-    grid, config, options = scans.reference.grid, run.models[0].model.config, run.options
+    grid, config, options = scans.reference.grid, run.ensemble.leader.model.config, run.options
     names, members, fusion = config.class_names, passed.members, options.fused(config.fusion)
-    rule = make_rule(config, options)
+    found = None if scans.brain is None else scans.brain.mask
+    rule = make_rule(config, options, brain_given=found is not None)
+    shares = shares_of(members, fusion, [loaded.model.name for loaded in run.models])
     standing = _standing(members, scans, run)
     with run.clock.stage("compare flips"):
-        working = passed.sights[0, scans.reference_name].whole
+        working = working_grid(grid, config.voxel_size_mm)
         spread = _spread(members, working, rule, options, fusion)
         members[:] = [replace(m, logits=replace(m.logits, per_flip=[])) for m in members]
     with run.clock.stage("classify"):
-        answer = _posterior(members, grid, rule, run, fusion)
-        members.clear()
-        decision = decide(answer, grid, rule)
+        answer = _classified(members, grid, rule, fusion, run)
+        decision = decide(answer, grid, rule, found)
         answer = replace(answer, is_argmax=None)
     with run.clock.stage("compare flips"):
         range_ml = flip_volumes_ml(spread, working, decision, grid, rule)
@@ -121,18 +132,19 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         mask, brain = decision.mask, decision.brain
         measured = None if brain is None else measure_brain(brain, grid)
         doubts = doubts_about(brain, scans.reference, scans.reference_name)
-        del decision, brain
+        del decision, brain, found
         np.copyto(answer.tissue, np.uint8(len(names) - 1), where=mask)
         measures = measure_case(mask, answer, grid, names, measured, (range_ml, flips))
         if std is not None:
             std = resample_image(std, working, grid)
-        mni = _in_mni(mask, answer, grid, run)
-        doubted = doubts.with_lesions(mask, measures.lesions, scans.reference.data)
-        told = *doubted, *standing.warnings(scans.reference_name), *run.memory.warnings()
-        warnings = *case_warnings(scans, measures), *told, *(mni.warnings() if mni else ())
-        record = make_record(scans.seen, run.models, options, measures, asdict(rule), run.memory)
-        record = replace(_with_scans(record, scans, passed, standing), fusion=fusion.as_record())
-    record = _finished(record, warnings, mni, run)
+        told = doubts.with_lesions(mask, measures.lesions, scans.reference.data)
+        mni = mni_case(options, mask, (answer.probability, answer.tissue), grid, names)
+        told += mni.warnings() if mni else []
+        warnings = _warnings(scans, measures, told, standing, run)
+        record = make_record(scans.seen, run.ensemble, options, measures, asdict(rule), run.memory)
+    record = _with_scans(record, scans, passed, standing, fusion)
+    record = replace(record, shares=shares, mni=mni and mni.as_record(), warnings=warnings)
+    record = replace(record, seconds=run.clock.seconds)
     return Result(
         mask=mask,
         probability=answer.probability,
@@ -155,25 +167,18 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
     )
 
 
-def _in_mni(mask: BoolArray, answer: Posterior, grid: Grid, run: Run) -> MniCase | None:
-    """Bring the lesion to MNI152, where that is wanted."""
-    if not run.options.mni:
-        return None
-    names = run.models[0].model.config.class_names
-    return to_mni_case(mask, answer.probability, answer.tissue, grid, names)
+def _standing(members: list[Member], scans: Scans, run: Run) -> Standing:
+    """Compare the scans with the reference, and move those that are to be moved."""
+    names, reference = run.ensemble.leader.model.config.class_names, scans.reference_name
+    with run.clock.stage("compare scans"):
+        return bring_together(members, reference, names, run.options, scans.pictures)
 
 
-def _finished(record: Record, warnings: tuple[str, ...], mni: MniCase | None, run: Run) -> Record:
-    """Add what is known last."""
-    in_mni = None if mni is None else mni.as_record()
-    return replace(record, mni=in_mni, warnings=warnings, seconds=run.clock.seconds)
-
-
-def _posterior(
-    members: list[Member], grid: Grid, rule: Rule, run: Run, fusion: Fusion
+def _classified(
+    members: list[Member], grid: Grid, rule: Rule, fusion: Fusion, run: Run
 ) -> Posterior:
-    """Fuse and classify, with what the options and the rule ask for."""
-    return posterior(
+    """Fuse the members and classify every voxel of the reference; the members are let go of."""
+    answer = posterior(
         members,
         grid,
         with_entropy=run.options.uncertainty,
@@ -181,19 +186,30 @@ def _posterior(
         slab_bytes=run.memory.settings.slab_bytes,
         fusion=fusion,
     )
+    members.clear()
+    return answer
 
 
-def _standing(members: list[Member], scans: Scans, run: Run) -> Standing:
-    """Compare the scans with the reference, and move those that are to be moved."""
-    names, reference = run.models[0].model.config.class_names, scans.reference_name
-    with run.clock.stage("compare scans"):
-        return bring_together(members, reference, names, run.options, scans.pictures)
+def _warnings(
+    scans: Scans, measures: Measures, doubts: list[str], standing: Standing, run: Run
+) -> tuple[str, ...]:
+    """Gather what to mind: which models see what, the figures, how scans lie, and memory."""
+    return (
+        *scans.choice.warnings,
+        *case_warnings(scans, measures),
+        *doubts,
+        *standing.warnings(scans.reference_name),
+        *run.memory.warnings(),
+    )
 
 
-def _with_scans(record: Record, scans: Scans, passed: Passed, standing: Standing) -> Record:
-    """Add to a record what was seen of which scans, and how they lie to each other."""
+def _with_scans(
+    record: Record, scans: Scans, passed: Passed, standing: Standing, fusion: Fusion
+) -> Record:
+    """Add to a record what was seen of which scans, how they lie to each other, how they met."""
     return replace(
         record,
+        fusion=fusion.as_record(),
         reference=scans.reference_name,
         left_out=scans.left_out.as_record(),
         fields_of_view=passed.as_record(),
@@ -260,8 +276,8 @@ def _loaded(
     hardware: Hardware | None,
     offline: bool,
     progress: Progress,
-) -> list[LoadedModel]:
-    """Load the models that are not loaded yet, and check that they can be averaged."""
+) -> Ensemble:
+    """Load the models that are not loaded yet, and tell lesions' from the brain's."""
     if model is None or isinstance(model, str | LoadedModel):
         choices: list[ModelChoice | None] = [model]
     else:
@@ -272,5 +288,4 @@ def _loaded(
         else load_model(c, hardware, offline=offline, say=progress.on_stage)
         for c in choices
     ]
-    check_compatible(models)
-    return models
+    return ensemble_of(models)

@@ -2,14 +2,14 @@
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from strokeseg._version import __version__
 from strokeseg.files.checksums import sha256_of_all
 from strokeseg.machine import peak_memory_bytes
-from strokeseg.models.loading import LoadedModel
+from strokeseg.models.loading import Ensemble, LoadedModel
 from strokeseg.prediction.measures import Measures
 from strokeseg.prediction.memory_plan import MemoryPlan
 from strokeseg.prediction.options import Options
@@ -19,7 +19,7 @@ from strokeseg.results.record import SCHEMA, InputRecord, ModelRecord, Record
 
 def make_record(
     scans: Mapping[str, ScanFacts],
-    models: Sequence[LoadedModel],
+    ensemble: Ensemble,
     options: Options,
     measures: Measures,
     rule: Mapping[str, Any],
@@ -32,10 +32,7 @@ def make_record(
         python=platform.python_version(),
         platform=platform.platform(),
         inputs={name: _describe_input(scan) for name, scan in scans.items()},
-        models=tuple(
-            _describe_model(loaded, window)
-            for loaded, window in zip(models, memory.settings.windows, strict=True)
-        ),
+        models=tuple(_describe_model(loaded, window) for loaded, window in _used(ensemble, memory)),
         options=options.as_record(),
         rule=dict(rule),
         flips=measures.flips,
@@ -47,6 +44,13 @@ def make_record(
         memory=memory.as_record(),
         peak_memory_bytes=peak_memory_bytes(),
     )
+
+
+def _used(ensemble: Ensemble, memory: MemoryPlan) -> Iterator[tuple[LoadedModel, int]]:
+    """Give every model that was used, and its window; the one that finds the brain comes last."""
+    yield from zip(ensemble.members, memory.settings.windows, strict=True)
+    if ensemble.brain is not None:
+        yield ensemble.brain, ensemble.brain.model.config.window
 
 
 def _describe_input(scan: ScanFacts) -> InputRecord:
@@ -69,4 +73,5 @@ def _describe_model(loaded: LoadedModel, window: int) -> ModelRecord:
         device=loaded.engine.device,
         precision=loaded.engine.precision,
         window=window,
+        finds=loaded.model.config.finds,
     )

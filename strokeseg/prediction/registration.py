@@ -165,7 +165,8 @@ def register_members(
     """
     if not wanted:
         return {}
-    first = next(member for member in members if member.modality == reference)
+    mine = [member for member in members if member.modality == reference]
+    first = next((member for member in mine if member.tells_classes), mine[0])
     fixed = _around_brain(pictures[reference], first, class_names)
     done = {}
     for name in wanted:
@@ -180,7 +181,8 @@ def register_members(
             for number, member in enumerate(members)
             if member.modality == name
         }
-        after = compare_brains([first, next(iter(moved.values()))], reference, class_names)
+        telling = [member for member in moved.values() if member.tells_classes]
+        after = compare_brains([first, *telling[:1]], reference, class_names)
         overlaps = [None if one is None else one.overlap for one in (before, after.get(name))]
         done[name] = Registration(far_mm, fit, *overlaps)
         if done[name].is_kept:

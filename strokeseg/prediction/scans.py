@@ -1,7 +1,7 @@
 """The passes of the network: scans are read, prepared, seen, and let go of as early as can be."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -11,20 +11,24 @@ import numpy as np
 from strokeseg.arrays import FloatArray
 from strokeseg.engines.flips import FLIPS
 from strokeseg.engines.scan import scan_logits
-from strokeseg.engines.windows import WindowPlan, plan_windows
+from strokeseg.engines.windows import WindowPlan
+from strokeseg.errors import DataError
 from strokeseg.images.foreground import within_limits
-from strokeseg.images.intensity import as_seen, normalise, padding_value
+from strokeseg.images.intensity import as_seen
 from strokeseg.images.reading import Source, Volume, read
 from strokeseg.images.suitability import suited
 from strokeseg.measure.brain_box import grid_of
 from strokeseg.models.config import FieldOfView
-from strokeseg.models.loading import LoadedModel
+from strokeseg.models.loading import Ensemble, LoadedModel
+from strokeseg.prediction.brain_extraction import FoundBrain, extract_brain
 from strokeseg.prediction.ensemble import Member
 from strokeseg.prediction.field_of_view import Sight, find_brain
 from strokeseg.prediction.leaving_out import LeftOut
 from strokeseg.prediction.memory_plan import MemoryPlan
 from strokeseg.prediction.options import Options
+from strokeseg.prediction.preparation import lay_windows, prepared_image
 from strokeseg.prediction.progress import Clock
+from strokeseg.prediction.sequences import Sights, choose_scans
 from strokeseg.space.grid import Grid, working_grid
 from strokeseg.space.pictures import Picture, picture_of
 from strokeseg.space.resample import resample_image
@@ -43,10 +47,15 @@ class ScanFacts:
 class Run:
     """What every step of one prediction needs to know."""
 
-    models: Sequence[LoadedModel]
+    ensemble: Ensemble
     options: Options
     memory: MemoryPlan
     clock: Clock
+
+    @property
+    def models(self) -> Sequence[LoadedModel]:
+        """Those that find lesions, by number."""
+        return self.ensemble.members
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +75,10 @@ class Passed:
     sights: Mapping[tuple[int, str], Sight]
 
     def frame(self, name: str) -> Grid | None:
-        """Give what the first network saw of a scan, where that is not all of it."""
-        sight = self.sights[0, name]
-        return sight.kept if sight.is_cut else None
+        """Give what the first network that saw a scan saw of it, where that is not all of it."""
+        seen = (sight for (_, scan), sight in self.sights.items() if scan == name)
+        sight = next(seen, None)
+        return sight.kept if sight is not None and sight.is_cut else None
 
     def as_record(self) -> tuple[dict[str, Any], ...]:
         """Give what was seen as plain values."""
@@ -82,8 +92,9 @@ class Passed:
 class Scans:
     """The scans of a case: the reference whole, of the others what a network sees.
 
-    `prepared` is by number of the model and name of the scan, in the order of the passes;
-    `pictures` are coarse copies by name, where scans may be moved onto each other.
+    `prepared` is by number of the model and name of the scan, in the order of the passes, for the
+    scans that a model sees; `choice` says which. `brain` is what a model of its own found in the
+    reference; `pictures` are coarse copies by name, where scans may be moved onto each other.
     """
 
     reference_name: str
@@ -91,6 +102,8 @@ class Scans:
     left_out: LeftOut
     seen: Mapping[str, ScanFacts]
     prepared: dict[tuple[int, str], Prepared]
+    choice: Sights
+    brain: FoundBrain | None = None
     pictures: Mapping[str, Picture] = field(default_factory=dict)
 
 
@@ -98,7 +111,7 @@ def read_scans(
     images: Mapping[str, Source], order: Sequence[str], left_out: LeftOut, run: Run
 ) -> Scans:
     """Read one scan after the other and bring it to the working grids; keep only the reference."""
-    reference = left_out.reference
+    reference, choice = left_out.reference, choose_scans(run.models, order)
     kept: Volume | None = None
     seen: dict[str, ScanFacts] = {}
     prepared: dict[tuple[int, str], Prepared] = {}
@@ -112,15 +125,36 @@ def read_scans(
         kept = kept or volume
         with run.clock.stage("prepare"):
             for number in range(len(run.models)):
-                prepared[number, name] = _prepare(name, volume, number, run)
+                if choice.sees(number, name):
+                    prepared[number, name] = _prepare(name, volume, number, run)
             if run.options.registers:
                 pictures[name] = picture_of(as_seen(name, volume.data), volume.grid)
         del volume
     if kept is None:
         raise ValueError("no scan was given")
     used = [name for name in order if name in seen]
-    passes = {(n, name): prepared[n, name] for n in range(len(run.models)) for name in used}
-    return Scans(reference, kept, left_out, {name: seen[name] for name in used}, passes, pictures)
+    pairs = ((n, name) for n in range(len(run.models)) for name in used)
+    passes = {pair: prepared[pair] for pair in pairs if pair in prepared}
+    if not passes:
+        raise DataError(
+            f"no scan that the models are meant for could be read: {'; '.join(left_out.warnings())}"
+        )
+    shown = {name: seen[name] for name in used}
+    brain = _brain_of(kept, run)
+    return Scans(reference, kept, left_out, shown, passes, choice, brain, pictures)
+
+
+def _brain_of(reference: Volume, run: Run) -> FoundBrain | None:
+    """Find the brain in the reference, where there is a model for that."""
+    loaded = run.ensemble.brain
+    if loaded is None:
+        return None
+    with run.clock.stage("find the brain", 1):
+        tta = None if run.options.tta else False
+        found = extract_brain(reference, loaded, tta=tta, on_window=run.clock.progress.on_window)
+    if run.memory.settings.releases:
+        loaded.engine.release()
+    return found
 
 
 def _read(name: str, source: Source) -> Volume:
@@ -141,31 +175,37 @@ def _prepare(name: str, volume: Volume, number: int, run: Run) -> Prepared:
 
 def see_scans(scans: Scans, run: Run) -> Passed:
     """Run every network on every scan; what a network sees is let go of as it has been seen."""
-    flips = FLIPS if run.options.tta else FLIPS[:1]
     settings, progress = run.memory.settings, run.clock.progress
     members, sights = [], {}
     for number, loaded in enumerate(run.models):
-        for name in scans.seen:
-            image, sight, native = _cut(name, scans.prepared.pop((number, name)), number, run)
+        flips = FLIPS if run.options.tta and loaded.model.config.flips else FLIPS[:1]
+        telling = run.ensemble.tells_classes(number)
+        for name in [name for n, name in scans.prepared if n == number]:
+            scan = scans.prepared.pop((number, name))
+            image, sight, native = _cut(name, scan, number, scans.brain, run)
             # What a network sees takes the place of the scan.
-            plan, image = _lay_windows(image, number, run)
+            plan, image = _prepared(image, number, run)
             with run.clock.stage(f"segment {name}", len(flips) * len(plan.starts)):
                 logits = scan_logits(
                     loaded.engine, image, plan, flips, progress.on_window, settings.kept_bytes
                 )
-            members.append(Member(logits, sight.kept, native, name, sight.is_cut))
+            members.append(Member(logits, sight.kept, native, name, sight.is_cut, telling, number))
             sights[number, name] = sight
         if settings.releases:
             loaded.engine.release()
     return Passed(members, sights)
 
 
-def _cut(name: str, scan: Prepared, number: int, run: Run) -> tuple[FloatArray, Sight, Grid]:
+def _cut(
+    name: str, scan: Prepared, number: int, brain: FoundBrain | None, run: Run
+) -> tuple[FloatArray, Sight, Grid]:
     """Cut a scan to its brain, where that is wanted and one is found; its own grid comes along."""
     loaded, whole = run.models[number], scan.working
     wanted = cast(FieldOfView, run.options.field_of_view or loaded.model.config.field_of_view)
     box = None
-    if wanted == "brain":
+    if wanted == "brain" and brain is not None:
+        box = brain.box_on(whole)
+    elif wanted == "brain":
         window = run.memory.settings.windows[number]
         with run.clock.stage(f"find the brain in {name}"):
             box = find_brain(scan.image, whole, loaded, window)
@@ -175,15 +215,10 @@ def _cut(name: str, scan: Prepared, number: int, run: Run) -> tuple[FloatArray, 
     return np.ascontiguousarray(scan.image[box]), sight, scan.native
 
 
-def _lay_windows(image: FloatArray, number: int, run: Run) -> tuple[WindowPlan, FloatArray]:
+def _prepared(image: FloatArray, number: int, run: Run) -> tuple[WindowPlan, FloatArray]:
     """Normalise what a network sees, and lay windows over it."""
     config = run.models[number].model.config
     with run.clock.stage("prepare"):
-        seen = normalise(image, config.normalisation)
-    plan = plan_windows(
-        seen.shape,
-        run.memory.settings.windows[number],
-        run.options.overlap,
-        config.spec.stride_product,
-    )
-    return replace(plan, padding=padding_value(seen, config.normalisation)), seen
+        seen = prepared_image(image, config)
+    window = run.memory.settings.windows[number]
+    return lay_windows(seen, config, window, run.options.overlap), seen

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from strokeseg._version import __version__
-from strokeseg.report.case_volumes import Stack, places_of_scan, read_stack
+from strokeseg.report.case_volumes import Stack, places_of_others, places_of_scan, read_stack
 from strokeseg.report.facts import CaseFacts
 from strokeseg.report.folder import ReportFolder
 from strokeseg.report.lesion_places import lesion_voxels
@@ -97,7 +97,7 @@ def make_parts(
     layers, jumps, size, coarse = [], [], [], False
     if stack is not None and viewer_mb > 0:
         voxels = _voxels(stack, facts)
-        packed = pack_layers(stack, [v for v in voxels if v is not None], viewer_mb)
+        packed = pack_layers(stack, voxels, viewer_mb)
         written[volumes_name(slug)] = packed.script
         layers, coarse = list(packed.layers), packed.coarse
         size = list(packed.voxel_size_mm)
@@ -120,7 +120,7 @@ def fingerprint(facts: CaseFacts, output: Path, slug: str, viewer_mb: float) -> 
     """
     names = facts.case.names
     sources = [names.mask, names.probability, names.tissue, names.lesions, names.qc]
-    sources += places_of_scan(facts, output)
+    sources += [*places_of_scan(facts, output), names.uncertainty, *places_of_others(facts, output)]
     content = [__version__, slug, viewer_mb, facts.case.content, [_stamp(path) for path in sources]]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -13,7 +13,16 @@ from strokeseg.report.charts import volume_by_side, volume_histogram
 from strokeseg.report.facts import CaseFacts
 from strokeseg.report.model_cards import model_cards
 from strokeseg.report.thumbnails import THUMBNAIL_PX
-from strokeseg.report.wording import MISSING, groups, measures, raw, volume, volume_range
+from strokeseg.report.viewer_layers import LEVELS, OTHER
+from strokeseg.report.wording import (
+    MISSING,
+    editing_lines,
+    groups,
+    measures,
+    raw,
+    volume,
+    volume_range,
+)
 
 # Grey matter, white matter, cerebrospinal fluid and what else a model knows; no orange, which is
 # the lesion's. From Paul Tol's qualitative schemes, told apart with any colour vision.
@@ -44,7 +53,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Control:
-    """What the viewer's table says about a layer."""
+    """What the viewer's table says about a layer; `bar` is the upper end of its colours."""
 
     name: str
     title: str
@@ -52,6 +61,12 @@ class Control:
     shown: bool
     present: bool
     absence: str = "not saved"
+    bar: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What it is coloured as; every further scan is a scan."""
+        return "scan" if self.name.startswith(OTHER) else self.name
 
 
 def index_content(
@@ -106,6 +121,7 @@ def case_content(
         "error": None if error is None else _error(error),
         "viewer": parts,
         "controls": _controls(parts, case.record.reference or ""),
+        "editing": editing_lines(case),
         "no_viewer": _no_viewer(case, viewer),
         "voxel_size": " x ".join(f"{size:.3g}" for size in parts.voxel_size_mm),
         "tissues": tissues,
@@ -165,20 +181,34 @@ def _figures(cases: Sequence[CaseFacts]) -> list[dict[str, Any]]:
     ]
     if volumes:
         figures.append({"value": f"{median(volumes):.1f} ml", "about": "median lesion volume"})
+        found = [v for v in volumes if v > 0]
+        if 0 < len(found) < len(volumes):
+            value, about = f"{median(found):.1f} ml", "median of those with lesion"
+            figures.append({"value": value, "about": about})
     figures.append({"value": str(warned), "about": "with warnings"})
     figures.append({"value": str(failed), "about": "failed", "alarm": failed > 0})
     return [{"alarm": False, **figure} for figure in figures]
 
 
 def _controls(parts: Parts, reference: str) -> list[Control]:
-    present = {str(layer.get("name")) for layer in parts.layers}
+    worth = {str(layer.get("name")): layer for layer in parts.layers}
     scan = f"Scan ({reference})" if reference else "Scan"
-    return [
-        Control("scan", scan, 1.0, True, "scan" in present, "not there"),
-        Control("mask", "Lesion mask", 0.6, True, "mask" in present),
-        Control("probability", "Lesion probability", 0.6, False, "probability" in present),
-        Control("tissue", "Tissues", 0.4, False, "tissue" in present),
+    others = [name for name in worth if name.startswith(OTHER)]
+    controls = [Control("scan", scan, 1.0, True, "scan" in worth, "not there")]
+    for name in others:
+        controls.append(Control(name, f"Scan ({name.removeprefix(OTHER)})", 1.0, False, True))
+    controls += [
+        Control("mask", "Lesion mask", 0.6, True, "mask" in worth),
+        Control("probability", "Lesion probability", 0.6, False, "probability" in worth, bar="1"),
+        Control("tissue", "Tissues", 0.4, False, "tissue" in worth),
     ]
+    if "uncertainty" in worth:
+        most = LEVELS * float(worth["uncertainty"].get("slope", 0.0))
+        title = "Uncertainty (entropy)"
+        controls.append(Control("uncertainty", title, 0.6, False, True, bar=f"{most:.2g} nat"))
+    if "truth" in worth:
+        controls.append(Control("truth", "Truth, drawn by hand", 0.6, False, True))
+    return controls
 
 
 def _tissues(case: CaseFacts) -> list[dict[str, Any]]:

@@ -9,12 +9,14 @@ import gzip
 import json
 import re
 import string
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
-from strokeseg.arrays import AnyArray, FloatArray, Shape3
+from strokeseg.arrays import AnyArray, BoolArray, FloatArray, Shape3
 from strokeseg.images.header import nifti_start, space_from_affine
 from strokeseg.report.blocks import Blocks
 from strokeseg.report.case_volumes import Stack
@@ -26,7 +28,10 @@ VARIABLE = "strokesegVolumes"
 # What is left of the script without the letters of base64.
 _BASE64 = (string.ascii_letters + string.digits + "+/=").encode()
 _FRAME = re.compile(rb'\.\{"": ""(?:, "": "")*\};\n')
-_LEVELS = 255
+LEVELS = 255
+OTHER = "scan-"
+# What the mask holds where a lesion has no row in the table, or its number no room.
+_UNNUMBERED = 255
 _MEGABYTE = 1_000_000
 _GZIP_LEVEL = 6
 _SAMPLES = 400_000
@@ -57,15 +62,16 @@ class Layers:
     coarse: bool
 
 
-def pack_layers(stack: Stack, seeds: list[Shape3], budget_mb: float) -> Layers:
+def pack_layers(stack: Stack, seeds: Sequence[Shape3 | None], budget_mb: float) -> Layers:
     """Pack a case's volumes, coarser where the largest would be over the budget.
 
     Parameters
     ----------
     stack : Stack
         The volumes.
-    seeds : list of voxel indices
-        One of each lesion, which is drawn even where the lesion is smaller than half a block.
+    seeds : sequence of voxel indices
+        One of each lesion, which is drawn even where the lesion is smaller than half a block; None
+        for a row of the table that the mask has not.
     budget_mb : float
         Largest size of one packed volume, in MB.
     """
@@ -104,7 +110,7 @@ def _affordable(stack: Stack, budget: float) -> Blocks:
         return blocks
     low, high = _window(stack.scan)
     while max(blocks.grid(stack.grid).shape) > 1:
-        levels = _levels((blocks.mean(stack.scan) - low) * (_LEVELS / (high - low)))
+        levels = _levels((blocks.mean(stack.scan) - low) * (LEVELS / (high - low)))
         planes = np.linspace(0, levels.shape[2] - 1, min(levels.shape[2], _PLANES)).astype(int)
         size = len(gzip.compress(levels[:, :, planes].tobytes(order="F"), _GZIP_LEVEL))
         excess = size * levels.shape[2] / len(planes) / budget
@@ -116,7 +122,7 @@ def _affordable(stack: Stack, budget: float) -> Blocks:
 
 
 def _pack(
-    stack: Stack, blocks: Blocks, seeds: list[Shape3]
+    stack: Stack, blocks: Blocks, seeds: Sequence[Shape3 | None]
 ) -> tuple[dict[str, bytes], tuple[dict[str, Any], ...]]:
     """Pack every volume on the grid of the blocks."""
     grid = blocks.grid(stack.grid)
@@ -131,16 +137,39 @@ def _pack(
         add("blank", np.zeros(grid.shape, np.uint8))
     else:
         low, high = _window(stack.scan)
-        slope = (high - low) / _LEVELS
+        slope = (high - low) / LEVELS
         add("scan", _levels((blocks.mean(stack.scan) - low) / slope), slope, low)
+    for modality, scan in stack.others.items():
+        low, high = _window(scan)
+        slope = (high - low) / LEVELS
+        add(f"{OTHER}{modality}", _levels((blocks.mean(scan) - low) / slope), slope, low)
     if stack.tissue is not None:
         add("tissue", blocks.middle(stack.tissue))
     if stack.probability is not None:
-        levels = _levels(blocks.mean(stack.probability) * _LEVELS)
-        add("probability", levels, 1.0 / _LEVELS)
+        levels = _levels(blocks.mean(stack.probability) * LEVELS)
+        add("probability", levels, 1.0 / LEVELS)
+    if stack.uncertainty is not None:
+        most = max(float(stack.uncertainty.max()), 1e-6)
+        add("uncertainty", _levels(blocks.mean(stack.uncertainty) * (LEVELS / most)), most / LEVELS)
+    if stack.truth is not None:
+        add("truth", blocks.mask(stack.truth, []).astype(np.uint8))
     if stack.mask is not None:
-        add("mask", blocks.mask(stack.mask, seeds).astype(np.uint8))
+        always = [seed for seed in seeds if seed is not None]
+        add("mask", _numbered(blocks.mask(stack.mask, always), blocks, seeds))
     return packed, tuple(layers)
+
+
+def _numbered(shown: BoolArray, blocks: Blocks, seeds: Sequence[Shape3 | None]) -> AnyArray:
+    """Give each lesion of the viewer the number of its row; 255 where the table has none."""
+    numbers = np.zeros(shown.shape, np.uint8)
+    numbers[shown] = _UNNUMBERED
+    labels, _ = ndimage.label(shown, np.ones((3, 3, 3)))
+    for row, seed in enumerate(seeds, start=1):
+        if seed is None or row >= _UNNUMBERED:
+            continue
+        i, j, k = (place // factor for place, factor in zip(seed, blocks.factors, strict=True))
+        numbers[(labels == labels[i, j, k]) & shown] = row
+    return numbers
 
 
 def _window(scan: FloatArray) -> tuple[float, float]:
@@ -155,7 +184,7 @@ def _window(scan: FloatArray) -> tuple[float, float]:
 
 
 def _levels(data: AnyArray) -> AnyArray:
-    return np.clip(np.rint(data), 0, _LEVELS).astype(np.uint8)
+    return np.clip(np.rint(data), 0, LEVELS).astype(np.uint8)
 
 
 def _nifti(data: AnyArray, grid: Grid) -> bytes:

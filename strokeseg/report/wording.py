@@ -1,8 +1,10 @@
 """Numbers and records as text for the pages."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from strokeseg.report.facts import CaseFacts, inputs_of, is_anonymised
 from strokeseg.results.record import InputRecord, Record
@@ -60,6 +62,25 @@ def measures(case: CaseFacts) -> list[tuple[str, str]]:
         ("model", case.model_names or MISSING),
     ]
     return rows
+
+
+def editing_lines(case: CaseFacts) -> list[tuple[str, str]]:
+    """Give the path of a case's mask, and how ITK-SNAP and 3D Slicer open it on its scan.
+
+    The mask is named from the folder of all results on, which may be moved as a whole.
+    """
+    mask, scan = case.case.names.mask, case.record.reference_input.path
+    if not mask.is_file():
+        return []
+    where = (PurePosixPath(case.key).parent / mask.name).as_posix()
+    label = shlex.quote(where)
+    lines = [("mask", where)]
+    if scan is not None:
+        grey = shlex.quote(scan)
+        lines.append(("ITK-SNAP", f"itksnap -g {grey} -s {label}"))
+        code = f"slicer.util.loadVolume({scan!r}); slicer.util.loadSegmentation({where!r})"
+        lines.append(("3D Slicer", f"Slicer --python-code {shlex.quote(code)}"))
+    return lines
 
 
 def groups(case: CaseFacts) -> list[Group]:

@@ -13,7 +13,7 @@ from strokeseg.files.links import is_link_out
 from strokeseg.files.safe_names import name_fault
 from strokeseg.images.file_names import is_image_name
 from strokeseg.results.output_names import ERROR_ENDING, KINDS, RECORD_ENDING, OutputNames
-from strokeseg.results.record import Record, text
+from strokeseg.results.record import InputRecord, Record, text
 
 # Folders below a cohort's output that hold no cases.
 REPORT_FOLDER = "report"
@@ -163,7 +163,12 @@ def reference_places(record: Record, folders: Sequence[Path]) -> list[Path]:
     list of Path
         None of them opened yet; empty where the record names no image.
     """
-    stored = record.reference_input.path
+    return input_places(record.reference_input, folders)
+
+
+def input_places(entry: InputRecord, folders: Sequence[Path]) -> list[Path]:
+    """Say where an input can lie, as `reference_places` does for the reference."""
+    stored = entry.path
     if stored is None or not is_image_name(Path(stored).name):
         return []
     path = Path(stored)
@@ -175,7 +180,12 @@ def is_reference(path: Path, record: Record) -> bool:
 
     A record can name any file; what it does not know the checksum of is none of its inputs.
     """
-    known = record.reference_input.sha256
+    return is_input(path, record.reference_input)
+
+
+def is_input(path: Path, entry: InputRecord) -> bool:
+    """Tell whether a file is, byte for byte, an input as a record has it."""
+    known = entry.sha256
     try:
         return known is not None and path.is_file() and sha256(path) == known
     except (StrokesegError, OSError, ValueError):  # a name that no file system takes, too

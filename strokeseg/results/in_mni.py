@@ -1,12 +1,17 @@
 """A lesion in MNI152: its mask and its probability on the grid that lesion maps have."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray
+from strokeseg.files.json_files import write_json
 from strokeseg.images.header import space_from_affine
 from strokeseg.images.reading import Volume
+from strokeseg.images.writing import write
 from strokeseg.space.grid import Grid
 from strokeseg.space.mni import mni_grid
 from strokeseg.space.resample import coverage, resample_image
@@ -28,6 +33,17 @@ class InMni:
     def volume_ml(self) -> float:
         """Volume of the mask there."""
         return float(np.count_nonzero(self.mask)) * self.like.grid.voxel_volume_ml
+
+    def writers(
+        self, mask: Mapping[str, Any], probability: Mapping[str, Any]
+    ) -> dict[str, Callable[[Path], None]]:
+        """Give what writes each file, by the fields of `OutputNames`; sidecars are given."""
+        return {
+            "mni_mask": lambda path: write(path, self.mask, self.like),
+            "mni_mask_sidecar": lambda path: write_json(path, mask),
+            "mni_probability": lambda path: write(path, self.probability, self.like),
+            "mni_probability_sidecar": lambda path: write_json(path, probability),
+        }
 
 
 def bring_to_mni(

@@ -59,6 +59,7 @@ RESULT_FILES: Mapping[str, ResultFile] = MappingProxyType(
         "mni_mask_sidecar": ResultFile(f"{MNI}{LABEL}_mask.json", "mni"),
         "mni_probability": ResultFile(f"{MNI}{LABEL}_probseg.nii.gz", "mni"),
         "mni_probability_sidecar": ResultFile(f"{MNI}{LABEL}_probseg.json", "mni"),
+        "lesion_labels": ResultFile("_desc-lesions_dseg.nii.gz", "lesions"),
         "qc": ResultFile("_qc.png", "qc", in_bids=False),
         "record": ResultFile("_strokeseg.json", "record", in_bids=False),
     }
@@ -96,6 +97,7 @@ class OutputNames:
     mni_mask_sidecar: Path
     mni_probability: Path
     mni_probability_sidecar: Path
+    lesion_labels: Path
     qc: Path
     record: Path
 

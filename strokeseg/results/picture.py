@@ -6,7 +6,7 @@ orange with a dark seam, which tells itself from any grey for any colour vision.
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,9 @@ from PIL import Image, ImageDraw
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray
 from strokeseg.errors import DataError
 from strokeseg.measure.components import Box, bounding_box
+from strokeseg.measure.lesions import Lesion
+from strokeseg.results.lesion_numbers import number_lesions, shown_of, write_numbers
+from strokeseg.results.outlining import SEAM, outline_of
 from strokeseg.results.page import (
     CONVENTION,
     HEAD_LEVEL,
@@ -40,12 +43,12 @@ CAPTION_PX = 30
 HEADER_PX = 66
 FOOTER_PX = 20
 OUTLINE = (255, 150, 20)
-SEAM = (20, 8, 0)
 FRAME = (90, 170, 255)
+LESION = "lesion"
+BRAIN = "brain"
 
 _SAMPLES = 400_000
 _HEAD_MARGIN_MM = 4.0
-_SUPERSAMPLING = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,7 @@ class _Scene:
     pixels_per_mm: float
     # First and last edge of the frame along each axis, in voxels of the scene.
     frame: tuple[tuple[float, float], ...] = ()
+    what: str = LESION
 
     def size_px(self, axis: int) -> int:
         """Length of an axis on the page."""
@@ -74,6 +78,7 @@ def draw(
     subtitle: str,
     clip: Callable[[FloatArray], FloatArray] | None = None,
     frame: Grid | None = None,
+    lesions: Sequence[Lesion] = (),
 ) -> bytes:
     """Draw the slices of a scan that show most of a lesion, with its outline.
 
@@ -91,6 +96,9 @@ def draw(
         Holds intensities within a range, where the scan itself is not held yet.
     frame
         A field of view to draw a frame around, its axes along the scan's.
+    lesions
+        Rows of the lesion table, whose numbers are written beside the outlines; the second line
+        then says how many of them the slices show, if it is not all.
 
     Returns
     -------
@@ -112,18 +120,36 @@ def draw(
         inside = np.linalg.inv(scene.affine) @ np.vstack((frame.corners_mm.T, np.ones(8)))
         edges = zip(inside[:3].min(axis=1).tolist(), inside[:3].max(axis=1).tolist(), strict=True)
         scene = replace(scene, frame=tuple(edges))
+    return _page(scene, title, subtitle, lesions, grid)
+
+
+def draw_brain(scan: FloatArray, mask: BoolArray, grid: Grid, title: str, subtitle: str) -> bytes:
+    """Draw evenly spaced slices of a brain with its outline; parameters are those of `draw`."""
+    scene = replace(_scene(scan, mask, grid, None), what=BRAIN)
+    return _page(scene, title, subtitle, (), grid)
+
+
+def _page(scene: _Scene, title: str, subtitle: str, lesions: Sequence[Lesion], grid: Grid) -> bytes:
+    """Draw the slices of a scene, and the words above and below."""
     heights = [scene.size_px(plane.up) for plane in PLANES]
     pitch = CELL_PX + 2 * GUTTER_PX
     width = 2 * (MARGIN_PX - GUTTER_PX) + SLICES_PER_PLANE * pitch
     top = MARGIN_PX + HEADER_PX
     height = top + sum(heights) + len(heights) * CAPTION_PX + FOOTER_PX + MARGIN_PX
     page = Image.new("RGB", (width, height), PAGE)
-    _draw_text(page, title, subtitle, bool(scene.mask.any()))
+    numbered = number_lesions(scene.mask, scene.affine, lesions, grid)
+    shown: set[int] = set()
     for plane, row_height in zip(PLANES, heights, strict=True):
         for column, index in enumerate(_pick_slices(scene, plane.normal)):
             left = MARGIN_PX + column * pitch
-            _draw_cell(page, (left, top), scene, plane, index)
+            corner = _draw_cell(page, (left, top), scene, plane, index)
+            places = numbered.on_slice(plane, index)
+            size = (scene.size_px(plane.across), scene.size_px(plane.up))
+            write_numbers(page, (*corner, *size), scene.mask.shape, plane, places)
+            shown.update(places)
         top += row_height + CAPTION_PX
+    told = subtitle + shown_of(len(shown), len(lesions))
+    _draw_text(page, title, told, None if scene.mask.any() else scene.what)
     stream = io.BytesIO()
     page.save(stream, format="PNG", compress_level=4)
     return stream.getvalue()
@@ -190,6 +216,9 @@ def _pick_slices(scene: _Scene, axis: int) -> list[int]:
     extent = np.flatnonzero(area)
     if extent.size == 0:
         return sorted({int(size * share) for share in (0.35, 0.5, 0.65)})
+    if scene.what != LESION:
+        low, high = int(extent[0]), int(extent[-1])
+        return sorted({round(low + (high - low) * share) for share in (0.25, 0.5, 0.75)})
     # A third of the lesion apart, but 4 to 12 mm, so that no slice shows three times over and no
     # second focus is missed; closer where the lesion is smaller; beside it where it is out of
     # slices.
@@ -212,7 +241,7 @@ def _pick_slices(scene: _Scene, axis: int) -> list[int]:
 
 def _draw_cell(
     page: Image.Image, corner: tuple[int, int], scene: _Scene, plane: Plane, index: int
-) -> None:
+) -> tuple[int, int]:
     size = (scene.size_px(plane.across), scene.size_px(plane.up))
     left, top = corner[0] + (CELL_PX - size[0]) // 2, corner[1]
     low, high = scene.window
@@ -221,12 +250,13 @@ def _draw_cell(
     page.paste(image.resize(size, Image.Resampling.BICUBIC).convert("RGB"), (left, top))
     lesion = flat(scene.mask, plane, index)
     if lesion.any():
-        line, seam = _outline(lesion, size)
+        line, seam = outline_of(lesion, size)
         page.paste(SEAM, (left, top), seam)
         page.paste(OUTLINE, (left, top), line)
     _draw_frame(page, (left, top), scene, plane, index)
     position = place_mm(scene.scan.shape, scene.affine, plane, index)
     draw_labels(ImageDraw.Draw(page), (left, top), size, plane, position)
+    return left, top
 
 
 def _draw_frame(
@@ -244,42 +274,15 @@ def _draw_frame(
     ImageDraw.Draw(page).rectangle((left, top, right, bottom), outline=FRAME, width=2)
 
 
-def _outline(lesion: BoolArray, size: tuple[int, int]) -> tuple[Image.Image, ...]:
-    # Just outside the lesion, so that it hides none of it; drawn larger and shrunk, for smooth
-    # edges.
-    fine = (size[0] * _SUPERSAMPLING, size[1] * _SUPERSAMPLING)
-    image = Image.fromarray(lesion.astype(np.uint8) * 255).resize(fine, Image.Resampling.BILINEAR)
-    inside = np.asarray(image) >= 128
-    line = _grow(inside, 3)
-    seam = _grow(line, 2)
-    return tuple(
-        Image.fromarray((band * level).astype(np.uint8)).reduce(_SUPERSAMPLING)
-        for band, level in ((line & ~inside, 255), (seam & ~inside, 170))
-    )
-
-
-def _grow(mask: BoolArray, steps: int) -> BoolArray:
-    padded = np.pad(mask, steps)
-    out = mask.copy()
-    rows, columns = mask.shape
-    for down in range(-steps, steps + 1):
-        for right in range(-steps, steps + 1):
-            if down * down + right * right <= steps * steps:
-                out |= padded[
-                    steps + down : steps + down + rows, steps + right : steps + right + columns
-                ]
-    return out
-
-
-def _draw_text(page: Image.Image, title: str, subtitle: str, found: bool) -> None:
+def _draw_text(page: Image.Image, title: str, subtitle: str, missing: str | None) -> None:
     pen = ImageDraw.Draw(page)
     room = page.width - 2 * MARGIN_PX
     pen.text((MARGIN_PX, MARGIN_PX), fit(title, 22, room), TEXT, font(22), anchor="lt")
     line = MARGIN_PX + 42
-    if found:
+    if missing is None:
         pen.line((MARGIN_PX, line, MARGIN_PX + 24, line), OUTLINE, 2)
         pen.text((MARGIN_PX + 34, line), fit(subtitle, 17, room - 34), TEXT, font(17), anchor="lm")
     else:
-        text = "No lesion found" + (f"; {subtitle}" if subtitle else "")
+        text = f"No {missing} found" + (f"; {subtitle}" if subtitle else "")
         pen.text((MARGIN_PX, line), fit(text, 17, room), OUTLINE, font(17), anchor="lm")
     pen.text((MARGIN_PX, page.height - MARGIN_PX), CONVENTION, QUIET, font(13), anchor="ls")

@@ -66,6 +66,7 @@ class ModelRecord:
     device: str | None = None
     precision: str | None = None
     window: int | None = None
+    finds: str | None = None
     config_sha256: str | None = None
 
     @classmethod
@@ -105,6 +106,7 @@ class Record:
     memory: Mapping[str, Any] | None = None
     peak_memory_bytes: int | None = None
     fusion: Mapping[str, Any] | None = None
+    shares: tuple[Mapping[str, Any], ...] | None = None
     fields_of_view: tuple[Mapping[str, Any], ...] | None = None
     alignment: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     registration: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -146,6 +148,7 @@ class Record:
             memory=_mapping(content.get("memory")),
             peak_memory_bytes=whole(content.get("peak_memory_bytes")),
             fusion=_mapping(content.get("fusion")),
+            shares=_mappings(content.get("shares")),
             fields_of_view=_mappings(content.get("fields_of_view")),
             alignment={
                 name: _numbers(entry) or {} for name, entry in _by_scan(content, "alignment")
@@ -169,8 +172,10 @@ class Record:
 
     @property
     def model_names(self) -> str:
-        """The models, in one line."""
-        return " + ".join(str(model.name) for model in self.models)
+        """The models, in one line; one that found the brain for them stands behind."""
+        found = [str(model.name) for model in self.models if model.finds != "brain"]
+        brains = [f", brain by {model.name}" for model in self.models if model.finds == "brain"]
+        return " + ".join(found) + "".join(brains)
 
     @property
     def reference_input(self) -> InputRecord:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray, LabelArray
+from strokeseg.errors import printable
 from strokeseg.files.atomic import write_atomically, write_text
 from strokeseg.files.checksums import sha256
 from strokeseg.files.json_files import write_json
@@ -15,7 +16,7 @@ from strokeseg.files.targets import check_outputs
 from strokeseg.images.intensity import as_seen
 from strokeseg.images.reading import Volume
 from strokeseg.images.writing import write
-from strokeseg.measure.lesions import Lesion
+from strokeseg.measure.lesions import Lesion, label_lesions
 from strokeseg.results.anonymous import usual_prefix, without_names
 from strokeseg.results.case_tables import lesion_table, tissue_table
 from strokeseg.results.in_mni import InMni
@@ -39,7 +40,7 @@ from strokeseg.space.grid import Grid
 from strokeseg.space.tfm import tfm_text
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """A segmented case, everything on the reference's own grid.
 
@@ -100,6 +101,24 @@ class Result:
     frame: Grid | None = field(default=None, repr=False)
     transforms: Mapping[str, AffineArray] = field(default_factory=dict, repr=False)
     in_mni: InMni | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        """Say in five lines what was found, in what, by what, and what to mind."""
+        record = self._record()
+        shape = " x ".join(map(str, self.grid.shape))
+        size = " x ".join(f"{mm:.3g}" for mm in self.grid.voxel_size_mm)
+        found = legend(self.volume_ml, len(self.lesions))
+        first = next(iter(self.warnings), "none")
+        more = f" (and {len(self.warnings) - 1} more)" if len(self.warnings) > 1 else ""
+        arrays = ("mask", "probability", "tissue", "entropy", "flip_std")
+        lines = (
+            f"<strokeseg.Result: {found}",
+            f" grid: {shape} voxels of {size} mm, that of {record.reference}",
+            f" from: {', '.join(record.inputs)}; by {record.model_names}",
+            f" arrays: {', '.join(name for name in arrays if getattr(self, name) is not None)}",
+            f" warnings: {first}{more}>",
+        )
+        return "\n".join(map(printable, lines))
 
     def save(
         self,
@@ -186,7 +205,8 @@ class Result:
         clip = partial(as_seen, self._record().reference or "")
         name = title or _file_name(self.reference)
         frame = self.frame if framed else None
-        return draw(self.reference.data, self.mask, self.grid, name, subtitle, clip, frame)
+        image = (self.reference.data, self.mask, self.grid, name, subtitle)
+        return draw(*image, clip, frame, self.lesions)
 
     def _input_paths(self) -> list[Path]:
         return [Path(i.path) for i in self._record().inputs.values() if i.path is not None]
@@ -201,6 +221,10 @@ class Result:
         sources, space = list(words.inputs.values()), words.inputs[record.reference or ""]
         model = record.model_names
         volumes = [self.tissue_volumes_ml[name] for name in self.class_names]
+        in_mni = (
+            mni_sidecar(make(sources, space, model), record.mni or {})
+            for make in (mask_sidecar, probability_sidecar)
+        )
         about = uncertainty_sidecar(sources, space, record.flips or 1)
         return {
             "mask": lambda path: write(path, self.mask, self.reference),
@@ -215,28 +239,11 @@ class Result:
             "uncertainty": lambda path: write(path, self._uncertainty(), self.reference),
             "uncertainty_sidecar": lambda path: write_json(path, about),
             "lesions": lambda path: write_text(path, lesion_table(self.lesions)),
-            **self._mni_writers(sources, space, model),
+            **({} if self.in_mni is None else self.in_mni.writers(*in_mni)),
+            "lesion_labels": lambda path: write(path, label_lesions(self.mask), self.reference),
             "qc": lambda path: write_atomically(
                 path, [self.picture(words.title, framed=words.framed)]
             ),
-        }
-
-    def _mni_writers(
-        self, sources: list[str], space: str, model: str
-    ) -> Mapping[str, Callable[[Path], None]]:
-        """Give what writes the lesion in MNI152."""
-        lesion, found = self.in_mni, self._record().mni or {}
-        if lesion is None:
-            return {}
-        mask, probability = (
-            mni_sidecar(make(sources, space, model), found)
-            for make in (mask_sidecar, probability_sidecar)
-        )
-        return {
-            "mni_mask": lambda path: write(path, lesion.mask, lesion.like),
-            "mni_mask_sidecar": lambda path: write_json(path, mask),
-            "mni_probability": lambda path: write(path, lesion.probability, lesion.like),
-            "mni_probability_sidecar": lambda path: write_json(path, probability),
         }
 
     def _uncertainty(self) -> tuple[FloatArray, FloatArray]:

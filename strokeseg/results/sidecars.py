@@ -7,7 +7,10 @@ from typing import Any
 def mask_sidecar(sources: Sequence[str], reference: str, model: str) -> Mapping[str, Any]:
     """Return the JSON beside the mask: the inputs, the one whose grid it is on, the model."""
     about = f"Stroke lesion, 1 inside and 0 outside, as found by the model {model}"
-    return {"Type": "Lesion", "Manual": False} | _about_image(about, sources, reference)
+    label = {"L": "Lesion, by BIDS's abbreviation; not left"}
+    return {"Type": "Lesion", "Manual": False, "Label": label} | _about_image(
+        about, sources, reference
+    )
 
 
 def probability_sidecar(sources: Sequence[str], reference: str, model: str) -> Mapping[str, Any]:

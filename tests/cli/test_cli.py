@@ -45,6 +45,7 @@ def test_predict_writes_results_and_tells_their_names(folder, capsys):
     assert "lesion volume" in shown.out
     assert "segment t1 (16 passes of the network)" in shown.err  # 2 windows, 8 flips
     assert sorted(p.name for p in (folder / "out").iterdir()) == [
+        "ras_desc-lesions_dseg.nii.gz",
         "ras_label-L_lesions.tsv",
         "ras_label-L_mask.json",
         "ras_label-L_mask.nii.gz",

@@ -178,3 +178,15 @@ def test_collect_writes_the_tables_anew(folder, capsys):
     assert (folder / "out" / "cohort.tsv").read_bytes() == before
     assert run(["collect", str(folder / "none")]) == 66
     assert run(["collect", "-q", str(folder / "out")]) == 0
+
+
+def test_a_dry_run_tells_done_from_to_do(folder, capsys):
+    assert batch(folder, "-q") == 0
+    (folder / "out" / "b" / "b_qc.png").unlink()
+    capsys.readouterr()
+    assert batch(folder, "--dry-run") == 0
+    shown = capsys.readouterr()
+    states = [line.split("│")[1:3] for line in shown.out.splitlines() if line.count("│") > 3]
+    told = {name.strip(): state.strip() for name, state in states if name.strip()}
+    assert told == {"a": "done", "b": "to do again: b_qc.png was missing", "c": "done"}
+    assert "3 cases, 2 of them done before; nothing was done" in shown.err

@@ -123,7 +123,8 @@ def test_without_a_lesion_there_is_no_mask_and_an_old_one_goes(cohort, tmp_path)
     write_rois(cohort, tmp_path / "out")
     save_mask(names_of(tmp_path, cohort.cases[0]), np.zeros(KINDS["anisotropic"].shape))
     rois = write_rois(cohort, tmp_path / "out")
-    assert rois == type(rois)((), (), ())
+    told = "sub-01_ses-02: no mask for fMRIPrep: no lesion was found"
+    assert rois == type(rois)((), (), (), (told,))
     assert not target_of(cohort).exists()
     assert not list((tmp_path / "out").rglob("*_fmriprep.json"))
 
@@ -185,3 +186,14 @@ def test_a_dataset_that_cannot_be_written_in_is_told_before_any_work(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CannotCreateError, match="nothing can be written there: leave it out"):
         prepare_rois(tmp_path / "file")
+
+
+def test_a_case_without_a_t1w_or_a_result_says_so(cohort, tmp_path):
+    (case,) = cohort.cases
+    names_of(tmp_path, case).mask.unlink()
+    flair = Case("sub-02", {"flair": case.images["t1"]}, "sub-02/anat", "sub-02")
+    rois = write_rois(Cohort("bids", cohort.root, (case, flair)), tmp_path / "out")
+    assert rois.without == (
+        "sub-01_ses-02: no mask for fMRIPrep: it has no result",
+        "sub-02: no mask for fMRIPrep: it has no T1w",
+    )

@@ -9,6 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from strokeseg._version import __version__
+from strokeseg.cohort.batch.plan import states_of
 from strokeseg.cohort.batch.resume import look_at, remove_leftovers
 from strokeseg.cohort.cases.case import Case
 from strokeseg.engines.choice import open_engine
@@ -83,6 +85,7 @@ ENDINGS = [
     "_dseg.tsv",
     "_desc-uncertainty_map.nii.gz",
     "_label-L_lesions.tsv",
+    "_desc-lesions_dseg.nii.gz",
     "_qc.png",
     "_strokeseg.json",
 ]
@@ -160,11 +163,45 @@ def test_another_option_redoes_every_case_once(done, changes):
     assert set(statuses(cases, with_prints(other)).values()) == {"skipped"}
 
 
-def test_other_kinds_redo_every_case_and_remove_what_is_not_wanted(done):
+def test_fewer_kinds_leave_what_is_there_and_do_nothing(done):
     cases, job = done
-    fewer = with_prints(job, kinds=frozenset({"mask"}))
+    before = sorted(job.output.rglob("*"))
+    plain = replace(job.options, uncertainty=False)
+    fewer = with_prints(job, kinds=frozenset({"mask"}), options=plain)
+    assert set(statuses(cases, fewer).values()) == {"skipped"}
+    assert sorted(job.output.rglob("*")) == before
+
+
+def test_a_case_that_is_done_again_with_fewer_kinds_gets_all_that_it_had(done):
+    cases, job = done
+    before = sorted(path for path in job.output.rglob("*") if path.is_file())
+    options = replace(job.options, uncertainty=False, threshold=0.4)
+    fewer = with_prints(job, kinds=frozenset({"mask"}), options=options)
     assert set(statuses(cases, fewer).values()) == {"done"}
-    assert not list(job.output.rglob("*_qc.png"))
+    assert sorted(path for path in job.output.rglob("*") if path.is_file()) == before
+    for path in job.output.rglob("*_strokeseg.json"):
+        record = json.loads(path.read_text())
+        assert set(record["kinds"]) == set(KINDS)
+        assert record["options"]["threshold"] == 0.4
+    assert set(statuses(cases, with_prints(fewer)).values()) == {"skipped"}
+
+
+def test_more_kinds_come_beside_those_that_are_there(done):
+    cases, job = done
+    for case in cases:
+        for ending in ("_qc.png", "_dseg.nii.gz", "_dseg.json", "_dseg.tsv"):
+            (job.output / case.folder / f"{case.prefix}{ending}").unlink()
+    for path in job.output.rglob("*_strokeseg.json"):
+        record = json.loads(path.read_text())
+        record["kinds"] = [kind for kind in record["kinds"] if kind not in ("qc", "tissue")]
+        path.write_text(json.dumps(record))
+    more = with_prints(job, kinds=frozenset({"qc"}))
+    messages = {outcome.message for outcome in run_all(cases, more).values()}
+    assert messages == {"again: other results were asked for"}
+    assert len(list(job.output.rglob("*_qc.png"))) == len(cases)
+    assert len(list(job.output.rglob("*_probseg.nii.gz"))) == len(cases)
+    assert len(list(job.output.rglob("*_desc-lesions_dseg.nii.gz"))) == len(cases)
+    assert not list(job.output.rglob("*_dseg.tsv"))
 
 
 def test_names_in_a_record_are_wanted_or_not(done):
@@ -200,7 +237,7 @@ def test_engine_and_threads_do_not_matter_but_precision_and_version_do(done):
     assert set(statuses(cases, with_prints(other)).values()) == {"skipped"}
     coarse = replace(job, hardware=Hardware(precision="bf16"))
     assert look_at(cases[0], coarse).reason == "the model was another"
-    assert look_at(cases[0], replace(job, version="0.0.1")).reason == "strokeseg was 0.1.0"
+    assert look_at(cases[0], replace(job, version="0.0.1")).reason == f"strokeseg was {__version__}"
 
 
 def test_no_resume_redoes_every_case(done):
@@ -344,3 +381,27 @@ def test_the_engine_that_resume_does_without_is_the_one_that_is_used(done, monke
     (job.output / "s2" / "s2_qc.png").unlink()
     only_second(run_all(cases, job))
     assert opened == [1]
+
+
+def test_the_plan_tells_done_from_to_do_and_why(done):
+    cases, job = done
+    asked = replace(job, prints=())  # as the command line has it, before models are looked for
+    new = Case("s9", dict(cases[0].images), "s9", "s9")
+    (job.output / "s2" / "s2_qc.png").unlink()
+    before = sorted(job.output.rglob("*"))
+    assert states_of((*cases, new), asked) == (
+        "done",
+        "to do again: s2_qc.png was missing",
+        "done",
+        "to do",
+    )
+    assert sorted(job.output.rglob("*")) == before
+    other = replace(asked, options=replace(job.options, threshold=0.9))
+    assert states_of(cases[:1], other) == ("to do again: the options were others",)
+    assert states_of(cases[:1], replace(asked, kinds=frozenset({"mask"}))) == ("done",)
+
+
+def test_a_plan_with_a_model_that_is_not_here_fetches_nothing(done):
+    cases, job = done
+    absent = replace(job, prints=(), models=("synthstroke-baseline",))
+    assert states_of(cases[:1], absent) == ("to do again: the model was another",)

@@ -215,3 +215,9 @@ def test_a_cell_may_name_a_folder_of_dicom(tmp_path):
     table.write_text("case,dwi\np1,p1/empty\n")
     with pytest.raises(InputNotFoundError, match="is a folder"):
         find_cases(table)
+
+
+@pytest.mark.parametrize("word", ["lesion-free", "Lesion free"])
+def test_a_truth_without_lesion_is_a_word_and_no_file(word, data):
+    (case,) = find_cases(_table(data, f"case,t1,truth\na,s/a.nii,{word}\n")).cases
+    assert case.truth is None

@@ -22,6 +22,7 @@ from tests.cohort.cohorts import (
     statuses,
     with_prints,
 )
+from tests.mesh_models import mesh_folder
 
 
 @pytest.fixture
@@ -183,13 +184,10 @@ def test_models_that_are_others_than_when_the_batch_began_are_refused(job, tmp_p
     assert list(job.output.rglob("*.json")) == []
 
 
-def test_models_of_different_classes_are_refused_before_a_case_is_done(tmp_path):
-    one, two = (
-        make_model(tmp_path / "one"),
-        make_model(tmp_path / "two", class_names=list("abcdef")),
-    )
-    job = make_job(tmp_path / "out", one, models=(str(one), str(two)))
-    with pytest.raises(UsageError, match="different classes"):
+def test_a_model_of_brains_alone_is_refused_before_a_case_is_done(tmp_path):
+    brains = mesh_folder(tmp_path / "brains", 0.5, finds="brain")
+    job = make_job(tmp_path / "out", brains, models=(str(brains),))
+    with pytest.raises(UsageError, match="finds the brain, not lesions"):
         run_all([make_case(tmp_path / "in", "a")], job)
 
 

@@ -100,3 +100,19 @@ def test_an_empty_mask_with_another_label_is_noted(tmp_path):
     (case,) = evaluate(tmp_path / "a", tmp_path / "b", Terms(label=3)).cases
     assert case.notes == ("prediction: no voxel has the label 3 (there are 1)",)
     assert case.metrics.dice == 0
+
+
+@pytest.mark.parametrize("word", ["lesion-free", "Lesion free"])
+def test_a_truth_without_lesion_may_be_a_word_in_the_table(cohort, word):
+    table = cohort / "truths.tsv"
+    table.write_text(
+        f"case\ttruth\nsub-01\ttruth/sub-01_label-L_mask.nii.gz\nsub-02\t{word}\nsub-03\t{word}\n"
+    )
+    found = evaluate(cohort / "out", table)
+    first, second, third = found.cases
+    assert first.metrics.dice == 1
+    assert (second.metrics.dice, second.metrics.truth_ml) == (0, 0)
+    assert second.metrics.prediction_ml > 0
+    assert third.metrics.dice == 1
+    assert "truth: lesion-free, as its table says" in second.notes
+    assert {row.group for row in found.summary} >= {"all", "none"}

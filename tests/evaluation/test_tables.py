@@ -144,3 +144,14 @@ def test_inputs_folders_and_files_are_not_written_over(tmp_path):
         check_tables(TableNames.for_output(tmp_path / "out"), [])
     with pytest.raises(CannotCreateError, match="is a file, not a folder"):
         check_tables(TableNames.for_output(table / "x"), [])
+
+
+@pytest.mark.parametrize(("count", "noted"), [(5, True), (6, False)])
+def test_intervals_and_p_values_of_few_cases_carry_a_note(count, noted):
+    first, second = (evaluation(name, many(seed)[:count]) for name, seed in (("a", 1), ("b", 2)))
+    summary = next(row for row in rows(summary_table([first])) if row["metric"] == "dice")
+    paired = next(
+        row for row in rows(comparison_table(compare(first, second))) if row["metric"] == "dice"
+    )
+    for row in (summary, paired):
+        assert (row["note"] == "fewer than 6 cases: interval and p say little") is noted

@@ -75,7 +75,7 @@ def pages(path):
 WRITTEN = (
     *("_label-L_mask.nii.gz", "_label-L_mask.json", "_label-L_probseg.nii.gz"),
     *("_label-L_probseg.json", "_dseg.nii.gz", "_dseg.json", "_dseg.tsv"),
-    *("_label-L_lesions.tsv", "_qc.png", "_strokeseg.json"),
+    *("_label-L_lesions.tsv", "_desc-lesions_dseg.nii.gz", "_qc.png", "_strokeseg.json"),
 )
 
 

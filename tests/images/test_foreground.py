@@ -135,3 +135,12 @@ def test_training_has_the_very_same_numbers(scan):
     out = normalise(torch.from_numpy(spoilt), "foreground")
     np.testing.assert_array_equal(out.numpy(), zscore_foreground(before))
     np.testing.assert_array_equal(spoilt, before)
+
+
+def test_an_air_of_zeros_within_a_frame_of_padding_is_no_tissue():
+    rng = np.random.default_rng(4)
+    image = np.zeros((60, 60, 60), np.float32)
+    image[20:40, 20:40, 20:40] = rng.normal(300, 40, (20, 20, 20))
+    framed = image.copy()
+    framed[:5] = -1024
+    assert find_limits(framed) == find_limits(image)

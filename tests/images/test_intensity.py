@@ -122,8 +122,8 @@ def test_hounsfield_units_are_clipped_to_the_brain_window():
 
 def test_an_unknown_normalisation_is_refused():
     with pytest.raises(UsageError) as caught:
-        normalise(np.zeros((2, 2, 2), dtype=np.float32), "minmax")
-    assert "unknown normalisation 'minmax'" in str(caught.value)
+        normalise(np.zeros((2, 2, 2), dtype=np.float32), "rank")
+    assert "unknown normalisation 'rank'" in str(caught.value)
     assert caught.value.exit_code == 2
 
 
@@ -158,8 +158,29 @@ def test_air_around_the_head_does_not_change_the_foreground():
 
 def test_outside_a_normalised_image_is_air_for_a_model_trained_so(scan):
     image = normalise(scan, "foreground")
-    assert padding_value(image, "foreground") == image.min() < -0.5
-    assert padding_value(normalise(scan, "histogram"), "histogram") == 0
+    assert padding_value(image, "darkest") == image.min() < -0.5
+    assert padding_value(normalise(scan, "histogram"), "zero") == 0
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_minmax_brings_the_range_to_0_to_1(scan, order):
+    out = normalise(np.asarray(scan, order=order), "minmax")
+    expected = (scan - scan.min()) / (scan.max() - scan.min())
+    np.testing.assert_allclose(out, expected, atol=1e-6)
+    assert (out.min(), out.max()) == (0, 1)
+    assert not normalise(np.full((3, 3, 3), 7, np.float32), "minmax").any()
+
+
+@pytest.mark.parametrize("shares", [(0.02, 0.98), (0.0, 1.0), (0.3, 0.5)])
+@pytest.mark.parametrize("edges", [(1, 1, 1), (60, 1, 70)])
+def test_quantiles_are_those_of_the_padded_image(scan, shares, edges):
+    image = scan + np.float32(100)
+    out = normalise(image, "quantile", quantiles=shares, least=edges)
+    widths = [(0, max(edge - size, 0)) for size, edge in zip(image.shape, edges, strict=True)]
+    padded = np.pad(image, widths, constant_values=image.min())
+    low, high = np.quantile(padded, shares)
+    expected = (np.clip(image, low, high) - low) / max(high - low, 1e-30)
+    np.testing.assert_allclose(out, expected, atol=1e-4)
 
 
 def test_a_ct_is_seen_in_the_brain_window_and_mri_as_it_is():

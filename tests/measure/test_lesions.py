@@ -1,15 +1,18 @@
 """The table with one row per lesion, held against numbers worked out by hand."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 
 from strokeseg.errors import DataError, UsageError
+from strokeseg.measure import lesions
 from strokeseg.measure.components import bounding_box, label_components
 from strokeseg.measure.lesions import (
     find_lesions,
     hemisphere_of,
+    label_lesions,
     large_enough,
     lesion_volume_ml,
     threshold_probability,
@@ -231,3 +234,36 @@ def test_area_at_the_border_of_the_image_counts():
     assert surface_area_mm2(corner, grid) == pytest.approx(surface_area_mm2(inside, grid))
     assert surface_area_mm2(np.zeros((20, 20, 20), dtype=bool), grid) == 0.0
     assert _find(corner, grid)[0].surface_area_mm2 == pytest.approx(surface_area_mm2(inside, grid))
+
+
+@pytest.mark.parametrize("held", [None, 500])
+def test_labels_are_the_numbers_of_the_rows(held, monkeypatch):
+    grid = Grid((30, 30, 30), np.diag([1.0, 1.0, 2.0, 1.0]))
+    mask = np.zeros(grid.shape, bool)
+    for start, size in ((2, 3), (10, 5), (20, 3), (26, 2)):
+        mask[start : start + size, start : start + size, start : start + size] = True
+    if held is not None:  # as in masks that are too large to hold their labels
+        monkeypatch.setattr(
+            lesions, "label_components", partial(label_components, held_voxels=held)
+        )
+    rows = find_lesions(mask, mask.astype(np.float32), grid)
+    labels = label_lesions(mask)
+    assert labels.dtype == np.uint8
+    assert np.array_equal(labels > 0, mask)
+    for row in rows:
+        inside = np.argwhere(labels == row.index)
+        assert tuple(inside.min(axis=0)) == row.start_vox
+        assert tuple(inside.max(axis=0)) == row.stop_vox
+        assert len(inside) * grid.voxel_volume_ml == pytest.approx(row.volume_ml)
+
+
+def test_more_lesions_than_a_byte_holds_have_a_label_each():
+    mask = np.zeros((40, 40, 40), bool)
+    mask[::4, ::4, ::4] = True
+    labels = label_lesions(mask)
+    assert labels.dtype == np.int32
+    assert np.array_equal(np.unique(labels), np.arange(1001))
+
+
+def test_no_lesion_has_no_label():
+    assert not label_lesions(np.zeros((4, 5, 6), bool)).any()

@@ -3,7 +3,7 @@ import pytest
 from strokeseg.models.classes import (
     CLASSES,
     default_classes,
-    end_in_lesion,
+    end_in_a_finding,
     grey_of,
     is_matter,
     is_tissue,
@@ -20,7 +20,12 @@ from strokeseg.models.classes import (
 )
 def test_classes_without_names_get_some(count, names):
     assert default_classes(count) == names
-    assert end_in_lesion(names)
+    assert end_in_a_finding(names)
+
+
+def test_a_model_of_brains_ends_in_the_brain():
+    assert default_classes(2, "brain") == ("background", "brain")
+    assert end_in_a_finding(("background", "brain"))
 
 
 def test_what_each_class_is():
@@ -33,4 +38,4 @@ def test_what_each_class_is():
 
 @pytest.mark.parametrize("names", [[], ["lesion"], ["lesion", "background"]])
 def test_a_lesion_alone_or_not_last_makes_no_model(names):
-    assert not end_in_lesion(names)
+    assert not end_in_a_finding(names)

@@ -5,7 +5,8 @@ from strokeseg.engines.base import FlipLesion, ScanLogits
 from strokeseg.engines.scan import lesion_maps
 from strokeseg.errors import UsageError
 from strokeseg.models.fusion import RULES, Fusion, fuse
-from strokeseg.prediction.ensemble import Member, flip_spread, fused_logits, posterior
+from strokeseg.prediction.ensemble import Member, fused_logits, posterior
+from strokeseg.prediction.flip_spread import flip_spread
 from strokeseg.prediction.options import Options
 from strokeseg.space.grid import Grid
 

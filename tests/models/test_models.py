@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from strokeseg.errors import ModelFormatError, WeightsUnavailableError
+from strokeseg.errors import ModelFormatError, UsageError, WeightsUnavailableError
 from strokeseg.files.checksums import sha256
+from strokeseg.models import loading
 from strokeseg.models import registry as registry_module
 from strokeseg.models.config import ModelConfig
 from strokeseg.models.finding import find_model, load_model_files
 from strokeseg.models.golden import check_golden, make_golden
+from strokeseg.models.loading import Hardware, load_model
 from tests.tiny_models import (
     CONFIG,
     isolate,
@@ -88,7 +90,16 @@ def test_float16_and_the_prefix_unet_are_read_as_float32_under_plain_names(tmp_p
         ({"voxel_size_mm": True}, "strokeseg.voxel_size_mm is True, not a number"),
         ({"window": 1.5}, "strokeseg.window is 1.5"),
         ({"window": 4}, "strokeseg.window is 4"),
-        ({"normalisation": "minmax"}, "strokeseg.normalisation is 'minmax', not one of"),
+        ({"normalisation": "rank"}, "strokeseg.normalisation is 'rank', not one of"),
+        ({"axes": "RAR"}, "strokeseg.axes is 'RAR', not three letters"),
+        ({"axes": "LIA"}, "strokeseg.axes is LIA, and a network with strides sees RAS alone"),
+        ({"padding": "mirror"}, "strokeseg.padding is 'mirror', not one of zero, darkest"),
+        ({"least_size": 64}, "strokeseg.least_size is of no use"),
+        ({"least_size": [1, 2]}, "strokeseg.least_size is [1, 2], not one or three"),
+        ({"quantiles": [0.9, 0.1]}, "strokeseg.quantiles is [0.9, 0.1], not two rising shares"),
+        ({"sequences": "t2"}, "strokeseg.sequences must be a list of names"),
+        ({"finds": "tumour"}, "strokeseg.finds is 'tumour', not one of lesion, brain"),
+        ({"flips": 8}, "strokeseg.flips is 8, not true or false"),
         ({"class_names": ["a", "b"]}, "2 different class names for 6 output channels"),
         ({"class_names": "abcdef"}, "strokeseg.class_names must be a list"),
         ({"threshold": 1.5}, "strokeseg.threshold is 1.5, outside 0 to 1"),
@@ -366,3 +377,16 @@ def test_a_golden_record_that_is_broken_or_of_another_generator_is_refused(folde
     ):
         with pytest.raises(ModelFormatError, match=message):
             check_golden(with_golden(folder, changed), engine(mix))
+
+
+def test_a_limit_that_the_model_breaks_alone_is_refused_before_it_is_opened(tmp_path, monkeypatch):
+    folder = write_files(tmp_path / "m", tiny_files())
+
+    def opened(*_others, **_named):
+        raise AssertionError("the engine was opened")
+
+    monkeypatch.setattr(loading, "open_engine", opened)
+    with pytest.raises(UsageError, match=r"0\.05 GB, and to open the model alone takes 0\.0"):
+        load_model(str(folder), Hardware(max_memory_bytes=50_000_000))
+    with pytest.raises(AssertionError, match="was opened"):
+        load_model(str(folder), Hardware(max_memory_bytes=500_000_000))

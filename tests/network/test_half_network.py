@@ -108,7 +108,7 @@ def test_a_config_without_architecture_is_a_unet():
 
 
 REFUSED = {
-    "architecture": ({"architecture": "transformer"}, "only unet and half-resolution-unet"),
+    "architecture": ({"architecture": "transformer"}, "only unet, half-resolution-unet, meshnet"),
     "no channels": ({"channels": None}, "channels is None"),
     "one level": ({"channels": [8]}, "2 to 8 levels"),
     "too many levels": ({"channels": [8] * 9}, "2 to 8 levels"),
@@ -116,8 +116,8 @@ REFUSED = {
     "units of another depth": ({"encoder_units": [1, 1]}, "an entry for each level"),
     "units on the way up": ({"decoder_units": [1, 1, 1]}, "each level but one"),
     "no unit": ({"decoder_units": [1, 0]}, "a whole number from 1"),
-    "one class": ({"out_channels": 1}, "2 to 255 classes"),
-    "no classes": ({"out_channels": None}, "out_channels is None"),
+    "one class": ({"out_channels": 1}, "a whole number from 2"),
+    "no classes": ({"out_channels": None}, "has no out_channels"),
 }
 
 

@@ -104,7 +104,7 @@ def test_the_demo_writes_everything_and_tells_the_dice(tmp_path, capsys):
     mask = read(tmp_path / "demo" / "sub-demo_label-L_mask.nii.gz").data > 0
     assert said == pytest.approx(dice(mask, demo_truth(demo_case())), abs=1e-3)
     assert f"{record['lesion_volume_ml']:.2f} ml" in out
-    assert len(list((tmp_path / "demo").iterdir())) == 12
+    assert len(list((tmp_path / "demo").iterdir())) == 13
 
 
 def test_doctor_says_where_things_are_without_the_users_name(monkeypatch, tmp_path):

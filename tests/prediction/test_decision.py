@@ -2,7 +2,8 @@ import numpy as np
 
 from strokeseg.models.config import ModelConfig
 from strokeseg.prediction.decision import Rule, decide, flip_volumes_ml, label_map, make_rule
-from strokeseg.prediction.ensemble import FlipSpread, Posterior
+from strokeseg.prediction.ensemble import Posterior
+from strokeseg.prediction.flip_spread import FlipSpread
 from strokeseg.prediction.options import Options
 from strokeseg.space.grid import Grid
 from tests.tiny_models import CONFIG, OWN
@@ -138,3 +139,18 @@ def test_flips_are_cut_to_the_hull_too():
     level = (INSIDE | tongue).astype(np.uint8)
     low, high = flip_volumes_ml(FlipSpread(None, [level]), GRID, found, GRID, ours)
     assert low == high == found.mask.sum() * SIZE_MM**3 / 1000
+
+
+def test_a_brain_that_is_given_judges_in_place_of_the_tissues():
+    elsewhere = ball((30, 30, 54), 10)
+    found = decide(answer(BRAIN, INSIDE | SKULL), GRID, rule(), elsewhere)
+    assert np.array_equal(found.brain, elsewhere)
+    assert found.mask[SKULL].all()
+    assert not found.mask[INSIDE & ~elsewhere].any()
+
+
+def test_a_given_brain_makes_a_rule_of_a_model_without_tissues():
+    config = ModelConfig.from_config(CONFIG | {"out_channels": 2, "strokeseg": {}})
+    assert not make_rule(config, Options()).needs_brain
+    assert make_rule(config, Options(), brain_given=True).needs_brain
+    assert not make_rule(config, Options(brain_mask=False), brain_given=True).needs_brain

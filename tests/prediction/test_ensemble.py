@@ -3,7 +3,8 @@ import pytest
 
 from strokeseg.engines.base import FlipLesion, ScanLogits
 from strokeseg.engines.scan import lesion_maps
-from strokeseg.prediction.ensemble import Member, flip_spread, fused_logits, posterior
+from strokeseg.prediction.ensemble import Member, fused_logits, posterior
+from strokeseg.prediction.flip_spread import flip_spread
 from strokeseg.space.grid import Grid
 
 GRID = Grid((6, 5, 4), np.eye(4))

@@ -15,6 +15,8 @@ from strokeseg.errors import DataError, UsageError
 from strokeseg.measure.components import HELD_VOXELS
 from strokeseg.models.config import ModelConfig
 from strokeseg.network.blueprint import parameter_shapes
+from strokeseg.network.mesh_spec import MeshSpec
+from strokeseg.prediction import memory_plan
 from strokeseg.prediction.memory_forecast import (
     PROCESS_BYTES,
     SLACK_BYTES,
@@ -264,3 +266,45 @@ def test_a_scan_that_cannot_hold_is_refused_before_it_is_read(tmp_path):
     assert "640 x 640 x 640" in said.splitlines()[-1]
     assert held < 1_000_000_000  # the voxels alone would be 1.05 GB
     assert not (tmp_path / "o").exists()
+
+
+# --- networks that are seen whole, or in windows that change nothing ---
+
+
+def mesh(**changes):
+    spec = MeshSpec(2, 26, (1, 2, 4, 8, 16, 16, 8, 4, 2), **changes)
+    own = {"normalisation": "minmax"}
+    return ModelSize(
+        ModelConfig.from_config(spec.to_config() | {"strokeseg": own}), "openvino", "fp32"
+    )
+
+
+def test_a_meshnet_is_asked_about_all_of_a_head_where_the_machine_has_room(monkeypatch):
+    case = demand(cube(200, 1.0), models=(mesh(),), flips=1)
+    usual = usual_settings(case, 2)
+    assert usual.windows == (200,)
+    needed = peak(case, usual)
+    for room, edge in ((needed + MI, 200), (needed - (300 << 20), None)):
+        monkeypatch.setattr(memory_plan, "available_memory_bytes", lambda room=room: room)
+        fitting = memory_plan._that_fits(case, usual, 0)
+        if edge is None:
+            assert 2 * 61 < fitting.windows[0] < 200
+            assert peak(case, fitting) <= room
+        else:
+            assert fitting.windows == (edge,)
+
+
+def test_a_network_with_instance_norms_is_never_asked_about_less():
+    case = demand(cube(200, 1.0), models=(mesh(norm="INSTANCE"),), flips=1)
+    whole = peak(case, replace(usual_settings(case, 1), releases=True, kept_bytes=0))
+    with pytest.raises(DataError, match="even in the smallest windows"):
+        choose_settings(case, 1, whole - (500 << 20), 0)
+
+
+def test_a_model_that_finds_the_brain_counts_too():
+    case = demand(cube(200, 1.0))
+    brain = replace(case, brain=mesh(norm="INSTANCE"))
+    found = stages(brain, usual_settings(brain, 2))
+    assert found["find the brain"] > stages(case, usual_settings(case, 2))["find the brain"] + (
+        2 * 26 * 4 * 200**3
+    )

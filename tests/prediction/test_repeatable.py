@@ -59,7 +59,7 @@ def digests(folder, name="sub-01"):
         for path in folder.rglob(f"{name}_*")
         if path.name.endswith(WRITTEN)
     }
-    assert len(found) == len(KINDS) + 1, sorted(found)  # the tissues have a table, too
+    assert len(found) == len(KINDS) + 2, sorted(found)  # and a table of tissues, and labels
     return found
 
 

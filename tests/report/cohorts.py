@@ -112,6 +112,23 @@ def file_case(output, name, *, lesions=(LARGE, SMALL), kind="ras", kinds=ALL_KIN
     return names.record
 
 
+def file_rich_case(output):
+    """A case of two scans on two grids, with uncertainty and a truth; gives all but the first."""
+    record = file_case(output, "sub-01")
+    other = write_scan(output.parent / "scans" / "sub-01_T1w.nii.gz", "anisotropic")
+    scan = read(output.parent / "scans" / "sub-01_FLAIR.nii.gz")
+    truth = output.parent / "truth.nii.gz"
+    write(truth, balls(KINDS["ras"], (LARGE,)), scan)
+    entropy = np.where(balls(KINDS["ras"], (LARGE,)), np.float32(1.2), np.float32(0.0))
+    uncertainty = OutputNames.for_prefix(record.parent, "sub-01").uncertainty
+    write(uncertainty, (entropy, np.zeros_like(entropy)), scan)
+    content = json.loads(record.read_text())
+    content["inputs"]["t1"] = {"path": str(other), "sha256": sha256(other)}
+    content["files"][uncertainty.name] = sha256(uncertainty)
+    record.write_text(json.dumps(content | {"truth": str(truth)}))
+    return record, other, truth
+
+
 def file_error(output, name, message="sub-bad_T1w.nii.gz: is cut: 120 of 4000 bytes", **changes):
     """Write the error file of a case that failed."""
     folder = output / name

@@ -7,7 +7,16 @@ import pytest
 
 from strokeseg.report.building import build_report
 from tests.factories import KINDS, affine_of
-from tests.report.cohorts import LARGE, MODEL, SMALL, balls, centre_of, file_case, file_error
+from tests.report.cohorts import (
+    LARGE,
+    MODEL,
+    SMALL,
+    balls,
+    centre_of,
+    file_case,
+    file_error,
+    file_rich_case,
+)
 
 NASTY = "<img src=x onerror=window.hacked=1>"
 WAIT_FOR_DOWNLOAD = 100
@@ -171,7 +180,7 @@ def test_probability_and_tissues_are_unpacked_when_they_are_asked_for(browser, c
     browser.open_viewer(page_of(cohort, "sub-01"))
     loaded = "[...window.strokesegViewer.viewer.volumes].map((v) => v.name).join(' ')"
     assert browser.run(f"return {loaded}") == "scan.nii.gz mask.nii.gz"
-    assert browser.text("#values").endswith("lesion")
+    assert browser.text("#values").endswith("lesion 1")
     plain = browser.drawn()
     browser.click("#show-probability")
     browser.wait(f"{loaded} === 'scan.nii.gz probability.nii.gz mask.nii.gz'")
@@ -182,6 +191,24 @@ def test_probability_and_tissues_are_unpacked_when_they_are_asked_for(browser, c
     browser.wait(f"{loaded} === 'scan.nii.gz tissue.nii.gz probability.nii.gz mask.nii.gz'")
     browser.wait("document.getElementById('values').textContent.endsWith('class lesion')")
     assert [item.text for item in browser.all("#legend li")] == ["GM", "WM"]
+
+
+def test_further_scans_uncertainty_and_truth_are_layers_with_a_scale(browser, tmp_path):
+    file_rich_case(tmp_path / "out")
+    report = build_report(tmp_path / "out").index.parent
+    browser.open_viewer(page_of(report, "sub-01"))
+    titles = [cell.text.split("\n")[0] for cell in browser.all(".layers tbody label")]
+    assert titles[:2] == ["Scan (flair)", "Scan (t1)"]
+    assert titles[-2:] == ["Uncertainty (entropy)", "Truth, drawn by hand"]
+    scales = [scale.text.split() for scale in browser.all(".scale")]
+    assert scales == [["0.1", "1"], ["0", "1.2", "nat"]]
+    seen = [browser.drawn()]
+    for name, told in (("scan-t1", "t1 "), ("uncertainty", "entropy 1.20"), ("truth", "truth: l")):
+        browser.click(f"#show-{name}")
+        browser.wait(f"document.getElementById('values').textContent.includes('{told}')")
+        picture = browser.drawn()
+        assert not any(np.array_equal(picture, other) for other in seen), name
+        seen.append(picture)
 
 
 @pytest.mark.parametrize("name", ["sub-01", "sub-10"])
@@ -199,7 +226,7 @@ def test_a_click_on_a_row_moves_the_crosshair_to_the_lesion(browser, cohort, nam
             *("R" if x > 0 else "L", f"{abs(x):.1f}", "A" if y > 0 else "P", f"{abs(y):.1f}"),
             *("S" if z > 0 else "I", f"{abs(z):.1f}", "mm"),
         ]
-        assert "· lesion" in browser.text("#values")
+        assert f"· lesion {row + 1}" in browser.text("#values")
         assert browser.find(f"tr[data-lesion='{row}']").get_attribute("class") == "chosen"
 
 
@@ -224,6 +251,15 @@ def test_the_convention_puts_the_patients_right_on_either_side(browser, cohort):
     assert browser.find("#convention").get_attribute("value") == "neurological"
 
 
+def test_the_nose_is_on_the_left_as_in_the_picture(browser, cohort):
+    browser.open_viewer(page_of(cohort, "sub-02"))  # its lesion lies behind the middle
+    browser.click("#crosshair")
+    browser.choose("#view", "sagittal")
+    picture = browser.drawn()
+    seen = np.argwhere(np.ptp(picture, axis=2) + picture.mean(axis=2) > 60)
+    assert orange(picture)[:, 1].mean() > seen[:, 1].mean()
+
+
 def test_a_click_on_a_slice_tells_where_it_is(browser, cohort):
     from selenium.webdriver import ActionChains
 
@@ -244,7 +280,7 @@ def test_the_outline_leaves_the_inside_of_the_lesion_free(browser, cohort):
     browser.click("#outline")
     browser.wait("window.strokesegViewer.images.get('mask').cal_min === 1.5")
     assert 0 < len(orange(browser.drawn())) < 0.8 * filled
-    assert browser.text("#values").endswith("· lesion")
+    assert browser.text("#values").endswith("· lesion 1")
     browser.click("#outline")
     browser.wait("window.strokesegViewer.images.get('mask').cal_min === 0.5")
     assert len(orange(browser.drawn())) == pytest.approx(filled, rel=0.05)
@@ -271,7 +307,7 @@ def test_a_scan_that_is_gone_leaves_the_mask_and_a_word_about_it(browser, tmp_pa
     picture = browser.drawn()
     assert len(orange(picture)) > 500
     assert grey(picture) < 2_000
-    assert browser.text("#values") == "lesion"
+    assert browser.text("#values") == "lesion 1"
     assert not browser.all("#show-scan")
 
 
@@ -330,6 +366,30 @@ def test_a_mark_and_a_comment_are_kept_and_seen_in_the_index(browser, plain):
     assert browser.text("#reviewed") == "1 of 5 reviewed: 0 accept, 1 edit, 0 reject"
     browser.choose("#filter-review", "edit")
     assert shown(browser) == ["sub-01"]
+
+
+def test_edit_tells_where_the_mask_is_and_how_drawing_programs_open_it(browser, plain):
+    browser.open(page_of(plain, "sub-01"))
+    assert not browser.find("#editing").is_displayed()
+    browser.press("e")
+    told = browser.text("#editing")
+    assert "sub-01/sub-01_label-L_mask.nii.gz" in told
+    assert "itksnap -g " in told
+    assert "Slicer --python-code" in told
+    browser.press("a")
+    assert not browser.find("#editing").is_displayed()
+
+
+def test_a_review_without_initials_asks_for_them_once(browser, plain):
+    browser.open(page_of(plain, "sub-01"))
+    browser.press("a")
+    assert "Write your initials above" in browser.text("#kept")
+    browser.type("#reviewer", "KL\t")
+    browser.wait("document.getElementById('kept').textContent.includes('by KL')")
+    assert "initials" not in browser.text("#kept")
+    browser.open(page_of(plain, "sub-02"))
+    browser.press("r")
+    assert "by KL" in browser.text("#kept")
 
 
 def test_a_mark_is_changed_and_taken_back(browser, plain):

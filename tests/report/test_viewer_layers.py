@@ -10,10 +10,11 @@ from strokeseg.images.reading import read
 from strokeseg.images.writing import write
 from strokeseg.report.case_volumes import read_stack
 from strokeseg.report.facts import gather_facts
+from strokeseg.report.lesion_places import lesion_voxels
 from strokeseg.report.viewer_layers import VARIABLE, is_volume_script, pack_layers
 from strokeseg.results.archive import find_filed_cases
 from tests.factories import KINDS, affine_of
-from tests.report.cohorts import LARGE, balls, file_case, write_scan
+from tests.report.cohorts import LARGE, balls, file_case, file_rich_case, write_scan
 
 
 @pytest.fixture
@@ -186,3 +187,67 @@ def test_an_empty_mask_is_shown(output):
     stack, notes = stack_of(output)
     assert notes == []
     assert not stack.mask.any()
+
+
+@pytest.fixture
+def rich(output):
+    return file_rich_case(output)
+
+
+@pytest.mark.usefixtures("rich")
+def test_every_scan_uncertainty_and_truth_are_layers_on_the_results_grid(output):
+    stack, notes = stack_of(output)
+    assert notes == []
+    packed = pack_layers(stack, [], 4.0)
+    images = images_of(packed)
+    expected = ["scan", "scan-t1", "tissue", "probability", "uncertainty", "truth", "mask"]
+    assert list(images) == expected
+    assert len({image.shape for image in images.values()}) == 1
+    worth = {layer["name"]: layer for layer in packed.layers}
+    seen = np.asarray(images["uncertainty"].dataobj) * worth["uncertainty"]["slope"]
+    inside = balls(KINDS["ras"], (LARGE,))
+    assert seen[inside] == pytest.approx(1.2, abs=0.01)
+    assert not seen[~inside].any()
+    assert np.array_equal(np.asarray(images["truth"].dataobj) > 0, inside)
+    t1 = np.asarray(images["scan-t1"].dataobj) * worth["scan-t1"]["slope"]
+    flair = np.asarray(images["scan"].dataobj) * worth["scan"]["slope"]
+    assert np.corrcoef(t1.ravel(), flair.ravel())[0, 1] > 0.8  # the same head, seen by both
+
+
+def test_a_further_scan_is_shown_where_the_prediction_moved_it(output, rich):
+    record, _, _ = rich
+    before = stack_of(output)[0].others["t1"]
+    shift = np.eye(4)
+    shift[0, 3] = 6.0
+    content = json.loads(record.read_text())
+    for kept, expected in ((False, before), (True, np.roll(before, 4, axis=0))):
+        entry = {"t1": {"matrix": shift.tolist(), "kept": kept}}
+        record.write_text(json.dumps(content | {"registration": entry}))
+        found = stack_of(output)[0].others["t1"]
+        assert np.abs(found - expected)[6:].max() < 1e-2 * before.max()
+
+
+def test_a_further_scan_that_changed_and_a_truth_that_is_gone_are_told(output, rich):
+    _, other, truth = rich
+    other.write_bytes(other.read_bytes() + b"x")
+    truth.unlink()
+    stack, notes = stack_of(output)
+    assert not stack.others
+    assert stack.truth is None
+    assert len(notes) == 2
+    assert "The truth is not shown" in notes[0]
+    assert "The t1 is not shown" in notes[1]
+
+
+def test_the_mask_holds_the_number_of_each_lesions_row(output):
+    file_case(output, "sub-01")
+    facts = gather_facts(find_filed_cases(output)[0], output)
+    stack, _ = stack_of(output)
+    seeds = lesion_voxels(stack.mask, stack.grid, facts.lesions)
+    numbers = np.asarray(images_of(pack_layers(stack, seeds, 4.0))["mask"].dataobj)
+    assert set(np.unique(numbers)) == {0, 1, 2}
+    for row, lesion in enumerate(facts.lesions, start=1):
+        volume = (numbers == row).sum() * stack.grid.voxel_volume_ml
+        assert volume == pytest.approx(lesion.volume_ml, abs=1e-3)
+    unknown = np.asarray(images_of(pack_layers(stack, [None, seeds[1]], 4.0))["mask"].dataobj)
+    assert set(np.unique(unknown)) == {0, 2, 255}

@@ -59,7 +59,7 @@ def test_nothing_that_is_written_or_said_names_the_patient_or_a_path(folder, cap
     assert leaks(found, forbidden(folder)) == []
     name = f"sub-{sha256(path)[:12]}"
     assert all(place.startswith(name) for place in found if not place.startswith("text"))
-    assert len(found) == len(KINDS) + 6 + 2
+    assert len(found) == len(KINDS) + 7 + 2
     record = json.loads((folder / "out" / f"{name}_strokeseg.json").read_text())
     assert record["anonymised"] is True
     assert record["inputs"]["t1"]["path"] is None
@@ -83,7 +83,7 @@ def test_no_text_of_a_header_is_copied(folder):
     path = patient_scan(folder / "in")
     assert predict(folder, "--t1", path, "--save", "all") == 0
     images = list((folder / "out").glob("*.nii.gz"))
-    assert len(images) == 4
+    assert len(images) == 5
     for image in map(nib.load, images):
         texts = [bytes(image.header[field]) for field in ("descrip", "aux_file", "intent_name")]
         assert set(b"".join([*texts, bytes(image.header["db_name"])])) <= {0}

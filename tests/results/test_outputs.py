@@ -70,6 +70,7 @@ def test_files_are_called_as_the_design_says(tmp_path):
         "sub-01_desc-uncertainty_map.nii.gz",
         "sub-01_desc-uncertainty_map.json",
         "sub-01_label-L_lesions.tsv",
+        "sub-01_desc-lesions_dseg.nii.gz",
         "sub-01_qc.png",
         "sub-01_strokeseg.json",
     ]
@@ -82,6 +83,7 @@ def test_what_is_saved_by_default_and_always(tmp_path):
         names.mask,
         names.mask_sidecar,
         names.lesions,
+        names.lesion_labels,
         names.qc,
         names.record,
     )

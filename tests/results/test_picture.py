@@ -8,6 +8,9 @@ import pytest
 from PIL import Image
 
 from strokeseg.errors import DataError
+from strokeseg.measure.lesions import find_lesions
+from strokeseg.results.lesion_numbers import NUMBER, number_lesions, shown_of
+from strokeseg.results.page import AXIAL
 from strokeseg.results.picture import (
     CAPTION_PX,
     CELL_PX,
@@ -230,3 +233,54 @@ def test_arrays_of_different_shapes_are_refused(case):
 )
 def test_legend(volume, count, text):
     assert legend(volume, count) == text
+
+
+def _found(mask, grid):
+    return find_lesions(mask, mask.astype(np.float32), grid, midline_mm=0.0)
+
+
+def _labels(png):
+    return np.abs(_pixels(png) - NUMBER).max(axis=-1) <= 30
+
+
+def test_the_numbers_of_the_table_stand_above_their_lesions():
+    grid = _grid((120, 120, 120))
+    mask = _ball(grid, (30, 0, 0), 9) | _ball(grid, (-30, 0, 0), 7)
+    found = number_lesions(mask, grid.affine, _found(mask, grid), grid)
+    right, left = found.on_slice(AXIAL, 60)[1], found.on_slice(AXIAL, 60)[2]
+    assert right == pytest.approx((89.5, 68), abs=1)
+    assert left == pytest.approx((29.5, 66), abs=1)
+    assert set(found.on_slice(AXIAL, 67)) == {1}  # above the smaller one
+    assert found.on_slice(AXIAL, 90) == {}
+    cells = _cells(_pixels(draw(_head(grid), mask, grid, "", "", lesions=_found(mask, grid))))
+    marked = np.abs(cells[0][1] - NUMBER).max(axis=-1) <= 30
+    columns = np.nonzero(marked.any(axis=0))[0]
+    assert columns.min() < CELL_PX / 2 < columns.max()  # one on either side
+    assert not _labels(draw(_head(grid), mask, grid, "", "")).any()
+
+
+@pytest.mark.parametrize(("turn", "flip"), [((0, 1, 2), 1), ((2, 0, 1), -1)])
+def test_numbers_are_those_of_the_table_in_any_orientation(turn, flip):
+    plain = _grid((100, 110, 120))
+    mask = _ball(plain, (30, 0, 0), 8) | _ball(plain, (-30, 0, 0), 8) | _ball(plain, (0, 30, 9), 8)
+    affine = plain.affine[:, [*turn, 3]]
+    data = mask.transpose(turn)
+    if flip < 0:
+        data = data[::-1]
+        affine = affine @ np.diag([-1.0, 1, 1, 1])
+        affine[:3, 3] -= affine[:3, 0] * (len(data) - 1)
+    grid = Grid(data.shape, affine)
+    lesions = _found(data, grid)  # three of one size: only their places tell them apart
+    assert len(lesions) == 3
+    found = number_lesions(mask, plain.affine, lesions, grid)
+    components = found.components
+    for component, number in found.numbers:
+        place = np.argwhere(components.inside(component)).mean(axis=0)
+        corner = [side.start for side in components.boxes[component]]
+        centre = (plain.affine @ [*(place + corner), 1.0])[:3]
+        assert np.linalg.norm(centre - lesions[number - 1].centroid_mm) < 0.1
+
+
+def test_the_legend_says_how_many_of_the_lesions_the_slices_show():
+    assert shown_of(3, 7) == "; 3 of 7 shown"
+    assert shown_of(7, 7) == shown_of(0, 7) == ""

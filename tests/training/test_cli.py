@@ -61,6 +61,58 @@ def test_synthesise_writes_images_targets_and_a_sheet(config_file, tmp_path):
     assert (again / first).read_bytes() == (folder / first).read_bytes()
 
 
+def test_smoke_trains_for_anybody_with_nothing_but_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run("train", "smoke", "--workers", 0, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    state = load_checkpoint(tmp_path / "runs" / "smoke" / "last.pt")
+    assert state.step == 60
+    lines = (tmp_path / "runs" / "smoke" / "loss.tsv").read_text().splitlines()[1:]
+    losses = [float(line.split("\t")[1]) for line in lines]
+    assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:10])
+
+
+def test_smoke_draws_for_anybody_and_its_sheet_is_large_enough_to_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("synthesise", "smoke", "-n", 2, "-o", "samples").exit_code == 0
+    assert (read(tmp_path / "samples" / "sample-001_target.nii.gz").data == 5).any()
+    with Image.open(tmp_path / "samples" / "contact_sheet.png") as sheet:
+        assert sheet.width >= 6 * 160
+        assert sheet.height >= 2 * 160
+
+
+def test_the_layout_shows_every_path_its_source_and_whether_it_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("train", "synth-open-real", "--copy", "mine.toml").exit_code == 0
+    (tmp_path / "data" / "lesions" / "soop").mkdir(parents=True)
+    result = run("train", "mine.toml", "--layout")
+    lines = result.stdout.splitlines()
+    assert "label_maps: missing" in lines
+    assert f"  {tmp_path / 'data' / 'label_maps'}" in lines
+    assert "lesions: there, 0 files" in lines
+    assert "start_from: missing" in lines
+    assert max(len(line) for line in lines if str(tmp_path) not in line) <= 80
+    told = " ".join(result.stdout.split())
+    assert (
+        "https://github.com/BBillot/SynthSeg (data/training_label_maps); licence: Apache-2.0"
+        in told
+    )
+
+
+@pytest.mark.parametrize("command", [("train",), ("synthesise", "-n", "1")])
+@pytest.mark.parametrize("fault", ["missing", "broken"])
+def test_nothing_is_left_behind_where_it_fails(command, fault, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.toml").write_text('name = "x"\n[data]\nlabel_maps = "maps"\n')
+    if fault == "broken":
+        (tmp_path / "maps").mkdir()
+        (tmp_path / "maps" / "head.nii.gz").write_bytes(b"no image")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(StrokesegError, match="maps"):
+        run(command[0], "run.toml", *command[1:], "-o", "out")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_the_sheet_shows_the_lesion_in_its_colour():
     image = np.random.default_rng(0).normal(0, 1, (20, 24, 18)).astype(np.float32)
     target = np.zeros(image.shape, np.uint8)
@@ -70,6 +122,9 @@ def test_the_sheet_shows_the_lesion_in_its_colour():
     red = row[..., 0].astype(int) - row[..., 2]
     assert (red[:, 24:48] > 50).sum() > 10
     assert not (red[:, :24] > 0).any()
+    # Brain of whatever tissue, and what nothing is known of, are left as they are.
+    target[target == 0], target[0] = 254, 255
+    assert np.array_equal(sample_row(image, target), row)
     assert contact_sheet([row] * 5).shape == (3 * 28, 2 * (6 * 24 + 4), 3)
 
 

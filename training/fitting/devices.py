@@ -2,6 +2,7 @@
 
 import torch
 
+from strokeseg.engines.choice import plain_device
 from strokeseg.errors import EngineError, UsageError
 
 
@@ -13,6 +14,7 @@ def choose_device(name: str) -> torch.device:
     EngineError
         There is none of that name.
     """
+    name = plain_device(name)
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -76,14 +76,15 @@ def train(config: TrainConfig, folder: Path, session: Session, *, resume: bool =
     CannotCreateError
         The folder cannot be created.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CannotCreateError(f"{folder}: cannot be created ({error.strerror})") from error
     with Stop(session.limit_s) as stop:
         sources = load_sources(config.data, families=config.contrast.families)
         held_out = load_sources(config.data, held_out=True) if config.validation_steps else None
         run = start_run(config, folder, resume=resume, device=session.device)
+        # Only now, so that a run that cannot begin leaves nothing behind.
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CannotCreateError(f"{folder}: cannot be created ({error.strerror})") from error
         _cut_log(folder / LOSS_FILE, run.step)
         _cut_log(folder / VALIDATION_FILE, run.step)
         first = run.step * config.optimiser.batch

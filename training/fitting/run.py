@@ -8,7 +8,6 @@ import torch
 from strokeseg.errors import DataError
 from strokeseg.network.half_spec import ARCHITECTURE, HalfSpec
 from strokeseg.network.spec import NetworkSpec
-from strokeseg.network.state import Spec
 from strokeseg.network.torch_half import HalfUNet
 from strokeseg.network.torch_unet import UNet
 from strokeseg.training.config import as_document
@@ -38,7 +37,7 @@ class Run:
     step: int
 
 
-def network_spec(config: TrainConfig) -> Spec:
+def network_spec(config: TrainConfig) -> NetworkSpec | HalfSpec:
     """Give the architecture that a configuration trains: one image in, tissues and lesion out."""
     classes = 2 if config.lesion_only else len(TISSUES) + 1
     if config.architecture == ARCHITECTURE:

@@ -30,6 +30,7 @@ from strokeseg.training.synthesis.real_pairs import RealParams, build_real, draw
 from strokeseg.training.synthesis.scanner import Scanner, apply_scanner, draw_scanner
 from strokeseg.training.synthesis.slices import SliceParams, build_slice, draw_slices
 from strokeseg.training.synthesis.soft_cp import Fade, apply_fade, draw_fade, soften
+from strokeseg.training.synthesis.visibility import visibility
 from strokeseg.training.synthesis.warp import (
     Box,
     Warp,
@@ -212,6 +213,11 @@ def build_synthetic(
     target = (hard == LESION).to(torch.uint8) if config.lesion_only else hard
     if config.loss.soft_target:
         target = soft_target(mixture, weight, tissue_of_class, where, config)
+    if config.lesion.least_visible > 0 and not config.loss.soft_target:
+        under = sample_nearest(tissue, where)
+        seen = visibility(image, hard == LESION, under)
+        if seen < config.lesion.least_visible:
+            target = torch.zeros_like(under) if config.lesion_only else under
     image, target = apply_cut(image, target, params.cut)
     return normalise(image, cast(Normalisation, config.intensity.normalisation)), target
 

@@ -10,7 +10,7 @@ import numpy as np
 from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.engines.base import ScanLogits
 from strokeseg.images.reading import outline
-from strokeseg.models.loading import LoadedModel
+from strokeseg.models.loading import LoadedModel, ensemble_of
 from strokeseg.prediction.ensemble import Member
 from strokeseg.prediction.leaving_out import LeftOut
 from strokeseg.prediction.memory_plan import plan_memory
@@ -61,7 +61,7 @@ def _see(case: ScanCase, loaded: LoadedModel, options: Options) -> SeenCase:
     order = tuple(case.scans)
     outlines = {name: outline(volume) for name, volume in case.scans.items()}
     plan = plan_memory(outlines, order[0], [loaded], options, None)
-    run = Run([loaded], options, plan, Clock(Silence()))
+    run = Run(ensemble_of([loaded]), options, plan, Clock(Silence()))
     left_out = LeftOut(case.scans, order[0], strict=True)
     passed = see_scans(read_scans(case.scans, order, left_out, run), run)
     grid = passed.sights[0, order[0]].whole

@@ -19,11 +19,13 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from strokeseg.cli.show.fitting import fit_table
 from strokeseg.errors import printable
 
 NAME = "strokeseg"
 
 _MOST_SHOWN = 20
+_NO_LIMIT = 10_000
 
 
 def say_error(message: str) -> None:
@@ -59,15 +61,27 @@ def show_facts(facts: Mapping[str, str]) -> None:
     show_text("\n".join(f"{name:<{width}}  {printable(value)}" for name, value in facts.items()))
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """Write a table to stdout, as wide as it needs to be where stdout is no terminal."""
-    table = Table(*columns, title=title or None, title_justify="left")
-    for row in rows:
-        table.add_row(*(escape(_lines(cell)) for cell in row))
+def show_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", *, wide: bool = False
+) -> tuple[str, ...]:
+    """Write a table to stdout, and give the columns that it leaves out.
+
+    On a terminal it is as wide as that, and leaves columns out whole rather than cut cells; with
+    `wide`, and where stdout is no terminal, it is as wide as it needs to be.
+    """
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)
+    whole = wide or not console.is_terminal
+    shown = [[_lines(cell) for cell in row] for row in rows]
+    fitted = fit_table(columns, shown, _NO_LIMIT if whole else console.width)
+    table = Table(title=title or None, title_justify="left")
+    for column in fitted.columns:
+        table.add_column(escape(column), overflow="fold")
+    for row in fitted.rows:
+        table.add_row(*map(escape, row))
+    if whole:
+        console = Console(width=max(console.width, fitted.width))
     console.print(table)
+    return fitted.left_out
 
 
 def counted(number: int, thing: str, things: str = "") -> str:

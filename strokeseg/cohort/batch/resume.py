@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from strokeseg.files.staging import STAGING, staging_prefix
 from strokeseg.images.filetype import header_and_voxels
 from strokeseg.images.stream import require_file
 from strokeseg.results.archive import error_path
-from strokeseg.results.output_names import KINDS, OutputNames
+from strokeseg.results.output_names import KINDS, RESULT_FILES, OutputNames
 from strokeseg.results.record import InputRecord, LeftOutRecord, Record
 
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
@@ -29,12 +30,14 @@ class ResumeCheck:
     """What was found of a case: why it has to be done (None: all is there), and its inputs.
 
     `digests` is the sha256 of each input file by modality, as a record has them, taken before the
-    inputs are read; `pairs` that of the other half of each .img/.hdr pair.
+    inputs are read; `pairs` that of the other half of each .img/.hdr pair. `kinds` are the results
+    that the case is to have: those asked for, and those that it has.
     """
 
     reason: str | None
     digests: Mapping[str, str]
     pairs: Mapping[str, str]
+    kinds: frozenset[str]
 
 
 def look_at(case: Case, job: BatchJob) -> ResumeCheck:
@@ -58,7 +61,26 @@ def look_at(case: Case, job: BatchJob) -> ResumeCheck:
         for name, path in case.images.items()
         if (other := _other_half(path)) is not None
     }
-    return ResumeCheck(_find_reason(case, job, digests, pairs), digests, pairs)
+    wanted = with_kinds_of(case, job)
+    return ResumeCheck(_find_reason(case, wanted, digests, pairs), digests, pairs, wanted.kinds)
+
+
+def with_kinds_of(case: Case, job: BatchJob) -> BatchJob:
+    """Give the job for one case, which keeps the kinds of results that it has beside new ones."""
+    names = job.names(case)
+    fields = names.by_field(KINDS)
+    there = {
+        f.kind for name, f in RESULT_FILES.items() if name in fields and fields[name].is_file()
+    }
+    with suppress(StrokesegError):  # a damaged record names none
+        there |= set(Record.read(read_json(names.record)).kinds or ()) & set(KINDS)
+    return for_kinds(job, job.kinds | (there - {"record"}))
+
+
+def for_kinds(job: BatchJob, kinds: frozenset[str]) -> BatchJob:
+    """Give the job that saves these kinds of results, and computes what they hold."""
+    uncertain = job.options.uncertainty or "uncertainty" in kinds
+    return replace(job, kinds=kinds, options=replace(job.options, uncertainty=uncertain))
 
 
 def _find_reason(
@@ -101,8 +123,10 @@ def _find_difference(
     memory = record.memory or {}  # records of 0.1.0 have none
     if memory.get("window_reduced") and memory.get("limit_bytes") != job.hardware.max_memory_bytes:
         return "its window was smaller, to hold another --max-memory"
-    if record.options != job.options.as_record() or record.kinds != tuple(sorted(job.kinds)):
+    if record.options != job.options.as_record():
         return "the options were others"
+    if record.kinds != tuple(sorted(job.kinds)):
+        return "other results were asked for"
     found: Mapping[str, InputRecord | LeftOutRecord] = {**record.inputs, **record.left_out}
     pairs = {name: i.pair_sha256 for name, i in found.items() if i.pair_sha256 is not None}
     seen = ({name: i.sha256 for name, i in found.items()}, pairs)

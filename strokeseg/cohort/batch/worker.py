@@ -18,6 +18,7 @@ from strokeseg.cohort.batch.resume import (
     amend_truth,
     check_inside,
     describe_more,
+    for_kinds,
     look_at,
     remove_leftovers,
 )
@@ -33,7 +34,7 @@ from strokeseg.images.arrival import arrived
 from strokeseg.images.modalities import choose_reference, order_modalities
 from strokeseg.images.reading import Volume, read
 from strokeseg.machine import at_most
-from strokeseg.models.loading import LoadedModel, check_compatible, load_model
+from strokeseg.models.loading import LoadedModel, ensemble_of, load_model
 from strokeseg.prediction.pipeline import predict
 from strokeseg.results.archive import error_path
 from strokeseg.results.record import Record
@@ -170,7 +171,7 @@ class Worker:
             result = predict(
                 ready.images,
                 model=models,
-                options=self.job.options,
+                options=for_kinds(self.job, ready.look.kinds).options,
                 progress=_CaseProgress(case.name, self._hear, self._should_stop),
             )
             _check_unchanged(result, ready.look)
@@ -196,7 +197,7 @@ class Worker:
                 segmented.result.save(
                     names.directory,
                     prefix=case.prefix,
-                    kinds=self.job.kinds,
+                    kinds=segmented.look.kinds,
                     overwrite=True,
                     sources=case.sources or None,
                     anonymise=self.job.anonymise,
@@ -247,7 +248,7 @@ def load_models(job: BatchJob, hear: Listener) -> list[LoadedModel]:
         load_model(name, job.hardware, offline=job.offline, say=hear.on_notice)
         for name in job.models or (None,)
     ]
-    check_compatible(models)
+    ensemble_of(models)
     prints = tuple(print_of(m.model.folder, m.model.sha256) for m in models)
     if prints != job.prints:
         named = ", ".join(m.model.name for m in models)

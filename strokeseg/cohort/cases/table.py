@@ -108,6 +108,10 @@ def _is_missing(column: str, cell: str) -> bool:
     return cell.lower() in (_MISSING[:2] if column == "case" else _MISSING)
 
 
+def _is_lesion_free(cell: str) -> bool:
+    return cell.lower().replace(" ", "-") == "lesion-free"
+
+
 def _case(folder: Path, row: _Row, missing: list[str]) -> Case:
     """Make a case of a row; files that are not there are added to `missing`."""
     cells = row.cells
@@ -123,6 +127,8 @@ def _case(folder: Path, row: _Row, missing: list[str]) -> Case:
         if column in cells
     }
     truth = files.pop("truth", None)
+    if truth is not None and _is_lesion_free(cells["truth"]):
+        truth = None  # a word for `strokeseg evaluate`, and no file
     if not files:
         raise DataError(f"{row.where}: case {name} has no scan; give one, or delete the row")
     for column, file in (*files.items(), *([("truth", truth)] if truth else [])):

@@ -7,6 +7,7 @@
   const data = JSON.parse(find("case").textContent);
   const marks = [...document.querySelectorAll(".marks button")];
   const comment = find("comment");
+  const reviewer = find("reviewer");
 
   // ----- next and previous, in the order that the index showed last
 
@@ -39,15 +40,19 @@
       button.setAttribute("aria-pressed", String(review?.mark === button.dataset.mark));
     }
     if (document.activeElement !== comment) comment.value = review?.comment ?? "";
+    if (find("editing")) find("editing").hidden = review?.mark !== "edit";
     const kept = find("kept");
     if (!review || (!review.mark && !review.comment)) {
       kept.textContent = "Not reviewed yet.";
+      reviewer.classList.remove("wanted");
     } else {
       const when = review.time ? new Date(review.time).toLocaleString() : "";
       const who = review.reviewer ? ` by ${review.reviewer}` : "";
+      const asked = review.reviewer ? "" : " Whose is it? Write your initials above, once for all cases.";
+      reviewer.classList.toggle("wanted", !review.reviewer && !reviewer.value);
       const old = review.result && review.result !== data.result
         ? " The result has changed since." : "";
-      kept.textContent = `Kept in this browser${who}, ${when}.${old}`;
+      kept.textContent = `Kept in this browser${who}, ${when}.${old}${asked}`;
     }
     if (reviews.keepsNothing) kept.textContent = "This browser keeps nothing for pages from disk.";
   }
@@ -65,6 +70,12 @@
     if (taken && find("advance").checked) go("next");
   }
 
+  reviewer.value = reviews.getSetting("reviewer");
+  reviewer.addEventListener("input", () => reviews.setSetting("reviewer", reviewer.value.trim()));
+  reviewer.addEventListener("change", () => {
+    const review = reviews.get(data.key); // one that was made before anybody was asked
+    if (reviewer.value.trim() && review && !review.reviewer && review.time) keep({});
+  });
   for (const button of marks) button.addEventListener("click", () => mark(button.dataset.mark));
   comment.addEventListener("input", () => keep({ comment: comment.value }));
   find("advance").checked = reviews.getSetting("advance") === "1";

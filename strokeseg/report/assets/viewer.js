@@ -9,8 +9,12 @@
   const layers = new Map(data.layers.map((layer) => [layer.name, layer]));
   const tissueNames = new Map(data.tissues.map((tissue) => [tissue.index, tissue.name]));
   const images = new Map(); // what is loaded, by layer
-  const ORDER = ["scan", "blank", "tissue", "probability", "mask"]; // the lowest first
-  const CROSSHAIR = 0.6;
+  const scans = data.layers.map((layer) => layer.name).filter((name) => name.startsWith("scan"));
+  // The lowest first.
+  const ORDER = ["blank", ...scans, "tissue", "uncertainty", "probability", "truth", "mask"];
+  const CONTROLLED = ORDER.filter((name) => name !== "blank");
+  // Per cent of the field of view: a line of a fixed part of a voxel vanishes where voxels are small.
+  const CROSSHAIR = 0.35;
   const VIEWS = {
     multi: SLICE_TYPE.MULTIPLANAR,
     axial: SLICE_TYPE.AXIAL,
@@ -24,11 +28,13 @@
     crosshairColor: [0.35, 0.75, 1, 0.9],
     crosshairGap: 6,
     crosshairWidth: CROSSHAIR,
+    crosshairWidthUnit: "percent",
     dragAndDropEnabled: false,
     fontColor: [0.75, 0.77, 0.8, 1],
     isRadiologicalConvention: true,
     loadingText: "",
     logLevel: "error",
+    sagittalNoseLeft: true, // as in the picture
     multiplanarShowRender: SHOW_RENDER.NEVER,
     multiplanarPadPixels: 6,
     show3Dcrosshair: true,
@@ -51,6 +57,13 @@
   // Entry 0 is what lies below the window: clear.
   viewer.addColormap("strokeseg-lesion", {
     R: [255, 255, 255], G: [150, 150, 150], B: [20, 20, 20], A: [0, 255, 255], I: [0, 1, 255],
+  });
+  viewer.addColormap("strokeseg-truth", {
+    R: [90, 90, 90], G: [209, 209, 209], B: [90, 90, 90], A: [0, 255, 255], I: [0, 1, 255],
+  });
+  viewer.addColormap("strokeseg-uncertainty", {
+    R: [48, 48, 200, 255], G: [18, 18, 52, 213], B: [59, 59, 31, 74],
+    A: [0, 40, 190, 255], I: [0, 1, 128, 255],
   });
   viewer.addColormap("strokeseg-probability", {
     R: [50, 50, 60, 120, 255], G: [80, 80, 160, 230, 255], B: [255, 255, 255, 220, 190],
@@ -78,6 +91,8 @@
     scan: { colormap: "gray", cal_min: 0, cal_max: 255 },
     blank: { colormap: "gray", cal_min: 0, cal_max: 1 },
     probability: { colormap: "strokeseg-probability", cal_min: 26, cal_max: 255 },
+    uncertainty: { colormap: "strokeseg-uncertainty", cal_min: 10, cal_max: 255 },
+    truth: { colormap: "strokeseg-truth", cal_min: 0.5, cal_max: 1 },
     mask: { colormap: "strokeseg-lesion", cal_min: 0.5, cal_max: 1 },
     tissue: { colormap: "gray", cal_min: 0, cal_max: 255 },
   };
@@ -86,13 +101,15 @@
 
   function opacity(name) {
     if (name === "blank") return 1;
-    return find(`show-${name}`).checked ? Number(find(`opacity-${name}`).value) : 0;
+    return find(`show-${name}`)?.checked ? Number(find(`opacity-${name}`).value) : 0;
   }
 
   async function load(name) {
     const image = await NVImage.loadFromBase64({
-      base64: volumes[name], name: `${name}.nii.gz`, opacity: opacity(name), ...LOOKS[name],
+      base64: volumes[name], name: `${name}.nii.gz`, opacity: opacity(name),
+      ...LOOKS[name.startsWith("scan") ? "scan" : name],
     });
+    if (name === "mask") keepNumbers(image);
     if (name === "tissue") image.setColormapLabel(labels());
     delete volumes[name]; // the text is not needed again
     images.set(name, image);
@@ -114,6 +131,22 @@
       tell();
     }).catch(fail);
     return queue;
+  }
+
+  // The mask holds the number of each lesion's row; it is drawn in one colour.
+  let numbers = null;
+  function keepNumbers(image) {
+    numbers = Uint8Array.from(image.img);
+    for (let at = 0; at < image.img.length; at += 1) image.img[at] = image.img[at] ? 1 : 0;
+  }
+
+  function lesionAt() {
+    const image = images.get("mask");
+    const drawn = image.img;
+    image.img = numbers; // the library knows which voxel of the file is meant
+    const number = stored("mask");
+    image.img = drawn;
+    return number;
   }
 
   // The lesion's own outermost voxels are 2, so that a window can leave out what lies inside.
@@ -168,24 +201,31 @@
     const raw = images.has(name) ? stored(name) : null;
     if (raw === null || Number.isNaN(raw)) return null;
     if (name === "tissue") return `class ${tissueNames.get(raw) ?? raw}`;
-    if (name === "mask") return raw > 0 ? "lesion" : "no lesion";
+    if (name === "mask") return raw > 0 ? lesionName(lesionAt()) : "no lesion";
+    if (name === "truth") return raw > 0 ? "truth: lesion" : "truth: none";
     const scaled = raw * layers.get(name).slope + layers.get(name).inter;
     if (name === "probability") return `p ${scaled.toFixed(2)}`;
-    return `scan ${Number(scaled.toPrecision(3))}`;
+    if (name === "uncertainty") return `entropy ${scaled.toFixed(2)} nat`;
+    return `${name.replace("scan-", "") || "scan"} ${Number(scaled.toPrecision(3))}`;
+  }
+
+  function lesionName(number) {
+    return number > 0 && number < 255 ? `lesion ${number}` : "lesion";
   }
 
   function tell() {
     const [x, y, z] = position();
     find("position").textContent =
       `${side(x, "R", "L")}   ${side(y, "A", "P")}   ${side(z, "S", "I")} mm`;
-    const found = ["scan", "mask", "probability", "tissue"].map(worth).filter((w) => w !== null);
+    const told = [...scans, "mask", "probability", "tissue", "uncertainty", "truth"];
+    const found = told.map(worth).filter((w) => w !== null);
     find("values").textContent = found.join(" · ");
   }
 
   // ----- controls
 
   function connect() {
-    for (const name of ["scan", "mask", "probability", "tissue"]) {
+    for (const name of CONTROLLED) {
       if (!layers.has(name)) continue;
       find(`show-${name}`).addEventListener("change", () => show(name));
       find(`opacity-${name}`).addEventListener("input", () => {

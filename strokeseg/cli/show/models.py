@@ -1,0 +1,80 @@
+"""What `strokeseg weights` says of a model and of its check."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from strokeseg.errors import printable
+
+if TYPE_CHECKING:
+    from strokeseg.models.finding import FoundModel
+    from strokeseg.models.verification import Verdict
+
+
+def verdict_line(verdict: "Verdict") -> str:
+    """Say how the check of a model went, in a line."""
+    if verdict.error is not None:
+        return f"{verdict.name}: FAILED: {verdict.error}"
+    known = "as expected" if verdict.checksum_known else "with nothing to compare it to"
+    if verdict.engine is None:
+        ran = "not run"
+    elif verdict.golden is None:
+        ran = f"no golden record, {verdict.engine}"
+    else:
+        ran = (
+            f"golden record met by {verdict.engine}: {verdict.golden.worst_difference:.1e} of the "
+            f"largest logit, tolerance {verdict.golden.tolerance:g}"
+        )
+    return f"{verdict.name}: ok: sha256 {verdict.sha256} {known}; {ran}"
+
+
+def verdict_facts(verdict: "Verdict") -> dict[str, Any]:
+    """Give how the check of a model went as plain values."""
+    golden = None if verdict.golden is None else dataclasses.asdict(verdict.golden)
+    return {
+        "name": verdict.name,
+        "ok": verdict.error is None,
+        "folder": str(verdict.folder),
+        "sha256": verdict.sha256 or None,
+        "checksum_known": verdict.checksum_known,
+        "engine": verdict.engine,
+        "golden": golden,
+        "problem": None if verdict.error is None else str(verdict.error),
+    }
+
+
+def text_of(value: object) -> str:
+    """Write a value in a line; a foreign model's config may hold anything."""
+    items: object = value
+    if isinstance(value, dict):
+        items = [f"{key} {item}" for key, item in value.items()]
+    return printable(", ".join(map(str, items)) if isinstance(items, list | tuple) else str(items))
+
+
+def described(found: "FoundModel") -> dict[str, Any]:
+    """Describe the files of a model that is here, without reading its tensors."""
+    from strokeseg.models.config import ModelConfig
+    from strokeseg.models.folder import read_config
+
+    config = ModelConfig.from_config(read_config(found.folder), classes=found.classes)
+    return {
+        "folder": str(found.folder),
+        "repository": found.repository,
+        "revision": found.revision,
+        "classes": list(config.class_names),
+        "checksums": dict(found.checksums),
+        "voxel_size_mm": config.voxel_size_mm,
+        "window": config.window,
+        "normalisation": config.normalisation,
+        "threshold": config.threshold,
+        "min_volume_ml": config.min_volume_ml,
+        "min_peak": config.min_peak,
+        "brain_mask": config.brain_mask,
+        "hull_margin_mm": config.hull_margin_mm,
+        "field_of_view": config.field_of_view,
+        "fusion": config.fusion.rule,
+        "axes": config.axes,
+        "sequences": list(config.sequences),
+        "finds": config.finds,
+        "training": dict(config.provenance),
+        "card": str(found.folder / "README.md") if (found.folder / "README.md").is_file() else None,
+    }

@@ -1,0 +1,141 @@
+"""The ONNX graph of a MeshNet; its batch norms are folded into the convolutions before them."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from onnx import TensorProto
+
+from strokeseg.arrays import AnyArray, FloatArray
+from strokeseg.network.mesh_spec import MeshSpec, member_prefixes
+from strokeseg.network.onnx_writer import GraphWriter
+from strokeseg.network.spec import NORM_EPSILON
+
+
+def write_mesh_graph(spec: MeshSpec, state: Mapping[str, AnyArray]) -> bytes:
+    """Write the network as a serialised ONNX model; see `strokeseg.network.state.build_onnx`.
+
+    Parameters
+    ----------
+    spec
+        The architecture.
+    state
+        Its tensors by the names of `mesh_parameter_shapes`, already checked.
+    """
+    graph = _Graph(spec, state)
+    total = ""
+    for number, prefix in enumerate(member_prefixes(spec)):
+        logits = graph.tower(prefix, graph.after(total, number))
+        total = graph.node("Add", [total, logits], f"sum.{number}") if total else logits
+    if spec.members > 1:
+        share = np.full((1, 1, 1, 1, 1), 1 / spec.members, np.float32)
+        total = graph.node("Mul", [total, graph.tensor("share", share)], "mean")
+    graph.node("Identity", [total], "logits")
+    serialised: bytes = graph.model().SerializeToString()
+    return serialised
+
+
+class _Graph(GraphWriter):
+    """The MeshNet's own parts."""
+
+    def __init__(self, spec: MeshSpec, state: Mapping[str, AnyArray]) -> None:
+        super().__init__(spec.out_channels)
+        self.spec = spec
+        self.state = state
+
+    def after(self, done: str, number: int) -> str:
+        """Give the patch, but not before `done` is there.
+
+        Networks that wait for nothing would run side by side, each with its features in memory.
+        """
+        if not done:
+            return "patch"
+        mean = self.node("ReduceMean", [done], f"wait.{number}.mean", axes=[1], keepdims=1)
+        nothing = self.node("Mul", [mean, self.number(0.0)], f"wait.{number}.nothing")
+        return self.node("Add", ["patch", nothing], f"wait.{number}.patch")
+
+    def tower(self, prefix: str, patch: str) -> str:
+        """Add one network; returns its logits."""
+        features = patch
+        for number, dilation in enumerate(self.spec.dilations):
+            stem = f"{prefix}layers.{number}"
+            weight, bias = folded_conv(self.spec, self.state, stem)
+            inputs = [features, self.tensor(f"{stem}.weight", weight)]
+            if bias is not None:
+                inputs.append(self.tensor(f"{stem}.bias", bias))
+            features = self.node(
+                "Conv",
+                inputs,
+                f"{stem}.out",
+                kernel_shape=(3, 3, 3),
+                dilations=(dilation,) * 3,
+                pads=(dilation,) * 6,
+            )
+            if self.spec.norm == "INSTANCE":
+                features = self.lean_norm(features, f"{stem}.N")
+            features = self.activation(features, f"{stem}.A")
+        names = [f"{prefix}head.weight", f"{prefix}head.bias"]
+        tensors = [self.tensor(name, self.state[name].astype(np.float32)) for name in names]
+        head = [features, *tensors]
+        return self.node("Conv", head, f"{prefix}head.out", kernel_shape=(1, 1, 1))
+
+    def lean_norm(self, features: str, name: str) -> str:
+        """Add an instance norm without scale and shift that keeps no second copy of its input.
+
+        A head's features take a gigabyte a copy. So the variance is the mean of the squares less
+        the square of the mean, and the squares are summed row by row by their root, which runs
+        without writing them out; norm and activation are then one step over the voxels.
+        """
+        mean = self.average(features, f"{name}.mean")
+        lengths = self.node("ReduceL2", [features], f"{name}.lengths", axes=[4], keepdims=1)
+        sums = self.node("Mul", [lengths, lengths], f"{name}.sums")
+        planes = self.node("ReduceMean", [sums], f"{name}.planes", axes=[3], keepdims=1)
+        back = self.node("Mul", [planes, self.minus_one()], f"{name}.planes.turned")
+        total = self.node("ReduceMean", [back], f"{name}.total", axes=[2], keepdims=1)
+        row = self.node("Shape", [features], f"{name}.row.int", start=4)
+        length = self.node("Cast", [row], f"{name}.row", to=TensorProto.FLOAT)
+        squares = self.node("Div", [total, length], f"{name}.squares.turned")
+        mean_squared = self.node("Mul", [mean, mean], f"{name}.mean.squared")
+        negative = self.node("Add", [squares, mean_squared], f"{name}.variance.turned")
+        variance = self.node("Mul", [negative, self.minus_one()], f"{name}.variance")
+        positive = self.node("Relu", [variance], f"{name}.variance.positive")
+        epsilon = self.number(NORM_EPSILON)
+        safe = self.node("Add", [positive, epsilon], f"{name}.safe")
+        deviation = self.node("Sqrt", [safe], f"{name}.deviation")
+        scale = self.node("Reciprocal", [deviation], f"{name}.scale")
+        scaled_mean = self.node("Mul", [mean, scale], f"{name}.mean.scaled")
+        shift = self.node("Mul", [scaled_mean, self.minus_one()], f"{name}.shift")
+        scaled = self.node("Mul", [features, scale], f"{name}.scaled")
+        return self.node("Add", [scaled, shift], f"{name}.out")
+
+    def activation(self, features: str, name: str) -> str:
+        """Add the activation."""
+        if self.spec.act != "GELU":
+            return self.node(self.spec.act.title(), [features], name)
+        # x / 2 (1 + erf(x / sqrt 2)): the operator itself came with a later set.
+        scaled = self.node("Mul", [features, self.number(math.sqrt(0.5))], f"{name}.scaled")
+        error = self.node("Erf", [scaled], f"{name}.erf")
+        gate = self.node("Add", [error, self.number(1.0)], f"{name}.gate")
+        gated = self.node("Mul", [features, gate], f"{name}.gated")
+        return self.node("Mul", [gated, self.number(0.5)], name)
+
+    def number(self, value: float) -> str:
+        """Add a single number."""
+        return self.tensor(f"number.{value:g}", np.full((1, 1, 1, 1, 1), value, np.float32))
+
+
+def folded_conv(
+    spec: MeshSpec, state: Mapping[str, AnyArray], stem: str
+) -> tuple[FloatArray, FloatArray | None]:
+    """Give a layer's kernel and bias with its batch norm folded in, in float32."""
+    weight = state[f"{stem}.conv.weight"].astype(np.float64)
+    bias = state[f"{stem}.conv.bias"].astype(np.float64) if spec.bias else None
+    if spec.norm == "BATCH":
+        norm = {
+            name: state[f"{stem}.norm.{name}"].astype(np.float64)
+            for name in ("weight", "bias", "running_mean", "running_var")
+        }
+        scale = norm["weight"] / np.sqrt(norm["running_var"] + NORM_EPSILON)
+        weight = weight * scale[:, None, None, None, None]
+        bias = ((0.0 if bias is None else bias) - norm["running_mean"]) * scale + norm["bias"]
+    return weight.astype(np.float32), None if bias is None else bias.astype(np.float32)

@@ -1,0 +1,68 @@
+"""The glossary names every column of every table, in its order, and no other."""
+
+import re
+
+from strokeseg.cohort import collect
+from strokeseg.evaluation import tables
+from strokeseg.images.modalities import MODALITIES
+from strokeseg.lesion_map import mapping
+from strokeseg.models.classes import CLASSES, is_tissue
+from strokeseg.results.case_tables import LESION_COLUMNS, TISSUE_COLUMNS
+from strokeseg.training.data import real_scans
+from strokeseg.training.fitting.loop import LOSS_COLUMNS
+from strokeseg.training.validation.groups import COLUMNS as VALIDATION_COLUMNS
+from strokeseg.training.validation.groups import TISSUE_NAMES
+from tests.docs.pages import ROOT, table_columns
+
+PAGE = ROOT / "docs" / "columns.md"
+OURS = table_columns(PAGE)
+
+
+def of(table):
+    (title,) = [title for title in OURS if title.startswith(f"`{table}`")]
+    return OURS[title]
+
+
+def test_lesions():
+    title = "`*_label-L_lesions.tsv`, and `lesions.tsv` of a cohort"
+    assert OURS[title] == ["case", *LESION_COLUMNS]
+
+
+def test_classes():
+    assert of("*_dseg.tsv")[:3] == list(TISSUE_COLUMNS)
+
+
+def test_cohort():
+    tissues = [f"{name}_ml" for name in CLASSES if is_tissue(name)]
+    expected = [*collect._BEFORE_TISSUES, *tissues, *collect._AFTER_TISSUES]
+    named = [name for name in of("cohort.tsv") if name not in ("done", "failed")]
+    assert named == expected
+
+
+def test_evaluation():
+    assert sorted(of("metrics.tsv")) == sorted(tables.CASE_COLUMNS)
+    assert sorted(of("summary.tsv")) == sorted(tables.SUMMARY_COLUMNS)
+    assert sorted(of("comparison.tsv")) == sorted(tables.COMPARISON_COLUMNS)
+
+
+def test_lesion_map():
+    assert sorted(of("overlap.tsv")) == sorted(mapping._COLUMNS)
+    assert mapping.TABLE_NAME == "overlap.tsv"
+
+
+def row(title):
+    text = PAGE.read_text()
+    (line,) = re.findall(rf"^\| {re.escape(title)} \| (.+) \|$", text, re.MULTILINE)
+    return re.findall(r"`([^`]+)`", line)
+
+
+def test_tables_that_a_person_gives():
+    assert sorted(row("INPUT of `batch`")) == sorted(["case", "truth", "output", *MODALITIES])
+    assert row("TRUTHS of `evaluate`") == ["case", "truth"]
+
+
+def test_tables_of_a_training():
+    assert row("`loss.tsv`") == list(LOSS_COLUMNS)
+    own = [name for name in VALIDATION_COLUMNS if name not in TISSUE_NAMES]
+    assert row("`validation.tsv`") == ["step", "group", "name", *own]
+    assert row("`scans.tsv`") == [*real_scans.COLUMNS, "hyperintensities"]
