@@ -26,7 +26,7 @@ FLOORS = (
 ORDERS = {
     "cohort": (("cases", "bids_derivative"), ("batch", "fmriprep"), ("collect",)),
     "cohort.cases": (
-        ("case", "diffusion", "lexicon", "patterns"),
+        ("case", "diffusion", "entities", "lexicon", "patterns"),
         ("case_names", "hints", "image_names", "pseudonyms"),
         ("findings",),
         ("sorting", "table", "told_scans"),
@@ -55,14 +55,24 @@ ORDERS = {
     ),
     "models.hub": (("cache", "errors", "guard", "progress"), ("download",)),
     "results": (
-        ("output_names", "record", "case_tables", "dicom_seg", "sidecars", "page", "outlining"),
+        (
+            "output_names",
+            "record",
+            "case_tables",
+            "dicom_seg",
+            "in_mni",
+            "moved_scan",
+            "sidecars",
+            "page",
+            "outlining",
+        ),
         ("archive", "anonymous", "lesion_numbers"),
         ("picture",),
         ("brain_files", "result"),
     ),
     "prediction": (
         ("options", "preparation", "progress", "ensemble", "leaving_out", "plausibility"),
-        ("flip_spread",),
+        ("flip_spread", "mni"),
         ("alignment", "decision", "field_of_view", "memory_forecast"),
         ("brain_extraction", "window_choice"),
         ("memory_plan", "registration", "sequences"),
@@ -93,6 +103,7 @@ ORDERS = {
     "training": (
         ("settings", "command_line"),
         ("config", "data"),
+        ("mni_template",),
         ("synthesis",),
         ("validation", "gallery", "demo", "made_heads"),
         ("fitting", "model_card"),
@@ -130,7 +141,7 @@ ORDERS = {
 }
 # Where a library may be imported: a module, or a room and all below it.
 LIBRARIES = {
-    "SimpleITK": ("images.itk",),
+    "SimpleITK": ("images.itk", "space.registration"),
     "PIL": ("results", "lesion_map", "report", "training.gallery", "training.data.slices"),
     "dcm2niix": ("images.dicom",),
     "dask": ("cohort.batch.cluster",),

@@ -25,6 +25,7 @@ from strokeseg.cli import (
     evaluate,
     overlap,
     predict,
+    register,
     report,
     train,
     weights,
@@ -40,11 +41,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("predict", no_args_is_help=True)(predict.predict)
-app.command("batch", no_args_is_help=True)(batch.batch)
+app.command("predict", cls=register.CaseCommand, no_args_is_help=True)(predict.predict)
+app.command("batch", cls=register.CaseCommand, no_args_is_help=True)(batch.batch)
 app.command("bids", cls=bids.BidsCommand, no_args_is_help=True)(bids.bids)
 app.command("collect", no_args_is_help=True)(collect.collect)
 app.command("convert", no_args_is_help=True)(convert.convert)
+app.command("register", no_args_is_help=True)(register.register)
 app.command("report", no_args_is_help=True)(report.report)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.command("overlap", no_args_is_help=True)(overlap.overlap)

@@ -53,7 +53,7 @@ Prefix = Annotated[
     str | None,
     typer.Option(rich_help_panel=RESULTS, help="Start of file names; else the reference's."),
 ]
-_KINDS = "Any of mask, probability, tissue, uncertainty, lesions, qc; or all."
+_KINDS = "Any of mask, probability, tissue, uncertainty, lesions, qc; or all; and mni (MNI152)."
 Save = Annotated[str, typer.Option(rich_help_panel=RESULTS, help=_KINDS)]
 SaveOfOne = Annotated[
     str,
@@ -237,15 +237,11 @@ Register = Annotated[
     typer.Option(
         "--register",
         rich_help_panel=SCANS,
-        help="Move scans whose brain lies 25 mm or 20 degrees off the reference's onto it.",
+        metavar="[always]",
+        help="Move scans 25 mm or 20 degrees off onto the reference; always: others, too.",
     ),
 ]
-RegisterAlways = Annotated[
-    bool,
-    typer.Option(
-        "--register-always", rich_help_panel=SCANS, help="Move those that are less far off, too."
-    ),
-]
+RegisterAlways = Annotated[bool, typer.Option("--register-always", hidden=True)]
 Strict = Annotated[
     bool,
     typer.Option(

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from strokeseg.cli import arguments as a
 from strokeseg.cli import method
@@ -28,6 +27,7 @@ from strokeseg.cli.bids_app import (
 )
 from strokeseg.cli.collect import write_and_show
 from strokeseg.cli.jobs import check_anonymity, job_of
+from strokeseg.cli.register import CaseCommand
 from strokeseg.cli.show.lines import say, say_error, say_warning
 from strokeseg.errors import UsageError
 
@@ -78,6 +78,34 @@ Sessions = Annotated[
         help="Only these, such as 01; with or without ses-.",
     ),
 ]
+FilterFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--bids-filter-file",
+        metavar="JSON",
+        rich_help_panel=a.CASES,
+        help="Which scan of a contrast is meant, by entities, as fMRIPrep has it.",
+        show_default=False,
+    ),
+]
+
+
+def _entity(name: str, about: str) -> object:
+    return typer.Option(
+        f"--{name}", metavar="[NAME=]LABEL", rich_help_panel=a.CASES, help=about, show_default=False
+    )
+
+
+Acq = Annotated[
+    list[str] | None,
+    _entity("acq", "Only scans with this acq-, such as t1=mprage; none: without any."),
+]
+Run = Annotated[
+    list[str] | None, _entity("run", "Only this run-; else the first of several, told.")
+]
+Space = Annotated[
+    list[str] | None, _entity("space", "Only this space-; none: on the scanner's own grid.")
+]
 FmriprepRoi = Annotated[
     bool,
     typer.Option(
@@ -90,7 +118,7 @@ FmriprepRoi = Annotated[
 ]
 
 
-class BidsCommand(TyperCommand):
+class BidsCommand(CaseCommand):
     """A command whose label options take several values, as those of BIDS Apps do."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
@@ -133,6 +161,10 @@ def bids(
     *,
     participant_label: Participants = None,
     session_label: Sessions = None,
+    bids_filter_file: FilterFile = None,
+    acq: Acq = None,
+    run: Run = None,
+    space: Space = None,
     pattern: a.Patterns = None,
     reference: a.CaseReference = None,
     b_value: a.BValue = 1000.0,
@@ -188,6 +220,7 @@ def bids(
     from strokeseg.cohort.batch.cluster.slurm import parse_slurm
     from strokeseg.cohort.batch.run import Runner
     from strokeseg.cohort.bids_derivative import check_folders
+    from strokeseg.cohort.cases.entities import read_filter
     from strokeseg.cohort.cases.patterns import parse_patterns
     from strokeseg.results.output_names import parse_kinds
 
@@ -208,6 +241,9 @@ def bids(
         "participants": participant_label or (),
         "sessions": session_label or (),
         "reference": reference,
+        "entities": read_filter(
+            bids_filter_file, {"acq": acq or (), "run": run or (), "space": space or ()}
+        ),
     }
     cohort = find_cohort(bids_dir, wanted, anonymise=anonymise)
     if cohort.kind != "bids":
@@ -220,8 +256,8 @@ def bids(
     if dry_run:
         show_plan(cohort, job)
         return
-    run = _run_with_masks if fmriprep_roi else run_cohort
-    run(cohort, job, place, Show(quiet=quiet, as_json=as_json))
+    work = _run_with_masks if fmriprep_roi else run_cohort
+    work(cohort, job, place, Show(quiet=quiet, as_json=as_json))
 
 
 def _run_with_masks(cohort: "Cohort", job: "BatchJob", place: "Runner", show: Show) -> None:

@@ -31,7 +31,12 @@ def options_of(given: Mapping[str, Any], kinds: frozenset[str]) -> "Options":
     weights = weights_of(given["weight"])
     named = {one.name: given[one.name] for one in fields(Options) if one.name in given}
     tta = given["tta"] and not given["fast"]
-    rest = {"tta": tta, "uncertainty": "uncertainty" in kinds, "weights": weights}
+    rest = {
+        "tta": tta,
+        "uncertainty": "uncertainty" in kinds,
+        "mni": "mni" in kinds,
+        "weights": weights,
+    }
     return Options(**{**named, **rest})
 
 

@@ -18,7 +18,13 @@ from strokeseg.files.atomic import write_text
 from strokeseg.files.json_files import read_json, write_json
 from strokeseg.files.links import is_link_out
 from strokeseg.results.archive import COHORT_TABLE, LESION_TABLE, OVERLAP_FOLDER, REPORT_FOLDER
-from strokeseg.results.output_names import ERROR_ENDING, LABEL, RECORD_ENDING, RESULT_FILES
+from strokeseg.results.output_names import (
+    ERROR_ENDING,
+    LABEL,
+    RECORD_ENDING,
+    RESULT_FILES,
+    TRANSFORM_ENDING,
+)
 
 BIDS_VERSION = "1.10.0"
 NAME = "strokeseg"
@@ -34,6 +40,7 @@ NOT_IN_BIDS = (
         for name in sorted(name for name, f in RESULT_FILES.items() if not f.in_bids)
         if name != "record"
     ),
+    f"*{TRANSFORM_ENDING}",
     f"/{COHORT_TABLE}",
     f"/{LESION_TABLE}",
     f"/{OVERLAP_FOLDER}",

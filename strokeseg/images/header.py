@@ -163,10 +163,10 @@ def header_of_image(name: str, image: SpatialImage) -> ImageHeader:
     return ImageHeader(shape, dtype, affine, space_from_affine(affine))
 
 
-def space_from_affine(affine: AffineArray) -> SpaceHeader:
+def space_from_affine(affine: AffineArray, code: int = 1) -> SpaceHeader:
     """Make a header that places voxels by an affine.
 
-    Sform and, where the affine has no shear, qform hold it, both with code 1.
+    Sform and, unless the affine has shear, qform hold it, with NIfTI's `code` (4 for MNI152).
 
     Parameters
     ----------
@@ -175,10 +175,10 @@ def space_from_affine(affine: AffineArray) -> SpaceHeader:
     """
     header = Nifti1Header()
     if affine_problem(affine) is None:
-        header.set_sform(affine, code=1)
+        header.set_sform(affine, code=code)
         frame = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
         rigid = np.allclose(frame.T @ frame, np.eye(3), atol=1e-4)
-        header.set_qform(affine, code=1 if rigid else 0)
+        header.set_qform(affine, code=code if rigid else 0)
     header["xyzt_units"] = _MILLIMETRES
     return _space(header)
 

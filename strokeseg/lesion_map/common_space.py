@@ -11,7 +11,7 @@ from strokeseg.errors import DataError, StrokesegError
 from strokeseg.images.header import read_header
 from strokeseg.lesion_map.mni_fit import fit_to_mni
 from strokeseg.results.archive import FiledCase
-from strokeseg.space.grid import Grid
+from strokeseg.space.grid import Grid, affine_problem
 from strokeseg.space.mni import mni_grid
 
 MNI = "MNI152"
@@ -21,6 +21,7 @@ BY_GRID = "all masks have this grid"
 BY_WORD = "said to be in this space"
 BY_NAME = "space entity of the file name"
 BY_HEADER = "header names MNI152"
+BY_RECORD = "affine of --save mni"
 BY_TISSUE = "affine from the tissue map"
 
 _MNI_CODE = 4
@@ -88,7 +89,7 @@ def lay_out(cases: Sequence[FiledCase], wish: SpaceChoice) -> Layout:
 
     In this order: the space that the user names; the one grid that all masks have; the one space
     that all file names or headers name; else MNI152, where masks that are there stay, and others
-    are brought by an affine from their tissue map.
+    are brought by the affine that `--save mni` found, or one from their tissue map.
 
     Raises
     ------
@@ -159,9 +160,23 @@ def _to_mni(natives: list[_Native], wish: SpaceChoice, skipped: dict[str, str]) 
         if native.space and native.space.upper().startswith("MNI") and not wish.align:
             placed.append(Placed(native.case, native.grid, np.eye(4), native.how))
             continue
+        known = None if wish.align else _known_affine(native.case)
+        if known is not None:
+            placed.append(Placed(native.case, native.grid, known, BY_RECORD))
+            continue
         try:
             affine, doubts = fit_to_mni(native.case)
             placed.append(Placed(native.case, native.grid, affine, BY_TISSUE, doubts))
         except StrokesegError as error:
             skipped[native.case.name] = str(error)
     return Layout(MNI, mni_grid(wish.voxel_size_mm), tuple(placed), skipped)
+
+
+def _known_affine(case: FiledCase) -> AffineArray | None:
+    """Give the affine to MNI152 that the case's record has, if it can be one."""
+    rows = ((case.record.mni if case.record else None) or {}).get("matrix")
+    try:
+        affine = np.array(rows, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    return affine if affine_problem(affine) is None else None

@@ -17,15 +17,10 @@ from strokeseg.models.classes import LESION, is_matter
 from strokeseg.results.archive import FiledCase
 from strokeseg.results.case_tables import class_names
 from strokeseg.space.grid import Grid
-from strokeseg.space.mni import fit_moments
-
-# How far the long axis of grey and white matter rises towards the front in MNI152, in the mean
-# of the 14 heads that the bundled model was trained on.
-LONG_AXIS_DEGREES = 15.2
+from strokeseg.space.mni import fit_moments, level
 
 _PLAUSIBLE_SCALE = (0.8, 1.25)
 _PLAUSIBLE_TILT_DEGREES = 40.0
-_MOST_POINTS = 200_000
 
 
 def fit_to_mni(case: FiledCase) -> tuple[AffineArray, tuple[str, ...]]:
@@ -70,27 +65,6 @@ def find_brain(labels: LabelArray, grid: Grid, names: dict[str, int]) -> BoolArr
     tissues = tuple(index for index in names.values() if index not in (0, lesion))
     wanted: BoolArray = np.isin(labels, [*matter, lesion])
     return wanted & brain_mask(labels, grid, tissues, lesion)
-
-
-def level(brain: BoolArray, grid: Grid) -> tuple[AffineArray, float]:
-    """Find the tilt about the left-right axis that lays a brain as MNI152's lies.
-
-    Returns
-    -------
-    (4, 4) array and float
-        A rotation of the world's mm about its origin, and its angle in degrees; none where there
-        is no brain.
-    """
-    places = np.argwhere(brain)
-    tilt = np.eye(4)
-    if len(places) < 2:
-        return tilt, 0.0
-    points = places[:: max(1, len(places) // _MOST_POINTS)] @ grid.affine[:3, :3].T
-    (ahead, both), (_, upward) = np.cov(points[:, 1:].T)
-    rise = 0.5 * np.arctan2(2 * both, ahead - upward)
-    angle = np.radians(LONG_AXIS_DEGREES) - rise
-    tilt[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    return tilt, float(np.degrees(angle))
 
 
 def _doubts(scales: AffineArray, tilt_degrees: float) -> tuple[str, ...]:

@@ -138,6 +138,15 @@ def alignment_warnings(found: Mapping[str, Alignment], reference: str) -> list[s
     ]
 
 
+def brain_of(member: Member, class_names: Sequence[str]) -> BoolArray | None:
+    """Give the brain that a network sees in a scan, on its working grid; None for hardly one."""
+    if len(class_names) < 3 or not member.tells_classes:
+        return None
+    seen = _see(member, class_names)
+    enough = np.count_nonzero(seen.brain) * member.working.voxel_volume_ml >= _LEAST_ML
+    return seen.brain if enough else None
+
+
 def _see(member: Member, class_names: Sequence[str]) -> _Brain:
     """Find the brain in one scan's own logits."""
     logits, lesion = member.logits.mean, len(class_names) - 1

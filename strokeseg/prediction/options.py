@@ -33,6 +33,8 @@ class Options:
         Whether a lesion must touch the model's own brain.
     uncertainty
         Whether entropy and the standard deviation over the flips are wanted.
+    mni
+        Whether the lesion is wanted in MNI152, too.
     strict
         Whether a scan that cannot be used ends the prediction. Else it is left out with a warning,
         unless it is the reference.
@@ -65,6 +67,7 @@ class Options:
     brain_mask: bool | None = None
     uncertainty: bool = False
     strict: bool = True
+    mni: bool = False
     b_value: float = 1000.0
     register: bool = False
     register_always: bool = False
@@ -90,6 +93,16 @@ class Options:
             raise UsageError(f"--field-of-view is {self.field_of_view!r}: give brain or whole")
         # Refuses what no fusion has.
         self.fused(Fusion())
+
+    @property
+    def registers(self) -> bool:
+        """Whether scans may be moved."""
+        return self.register or self.register_always
+
+    @property
+    def needs_simpleitk(self) -> bool:
+        """Whether anything is registered."""
+        return self.registers or self.mni
 
     def fused(self, own: Fusion) -> Fusion:
         """Give the fusion of a model, changed as these options ask for.

@@ -26,6 +26,7 @@ from strokeseg.prediction.flip_spread import FlipSpread, flip_spread
 from strokeseg.prediction.leaving_out import LeftOut
 from strokeseg.prediction.measures import Measures, case_warnings, measure_brain, measure_case
 from strokeseg.prediction.memory_plan import plan_memory
+from strokeseg.prediction.mni import mni_case
 from strokeseg.prediction.options import Options
 from strokeseg.prediction.plausibility import doubts_about
 from strokeseg.prediction.progress import Clock, Progress, Silence
@@ -35,6 +36,7 @@ from strokeseg.prediction.scans import Passed, Run, Scans, read_scans, see_scans
 from strokeseg.results.record import Record
 from strokeseg.results.result import Result
 from strokeseg.space.grid import Grid, working_grid
+from strokeseg.space.registration import simpleitk
 from strokeseg.space.resample import resample_image
 
 ModelChoice = str | LoadedModel
@@ -81,6 +83,8 @@ def predict(
         What is wrong, where, and what to do; see `strokeseg.errors`.
     """
     options = options or Options()
+    if options.needs_simpleitk:
+        simpleitk()
     clock = Clock(progress or Silence())
     with at_most(_threads_of(model, hardware)):
         check_named(images)
@@ -111,8 +115,7 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
     found = None if scans.brain is None else scans.brain.mask
     rule = make_rule(config, options, brain_given=found is not None)
     shares = shares_of(members, fusion, [loaded.model.name for loaded in run.models])
-    with run.clock.stage("compare scans"):
-        standing = bring_together(members, scans.reference_name, names, options)
+    standing = _standing(members, scans, run)
     with run.clock.stage("compare flips"):
         working = working_grid(grid, config.voxel_size_mm)
         spread = _spread(members, working, rule, options, fusion)
@@ -135,10 +138,13 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         if std is not None:
             std = resample_image(std, working, grid)
         told = doubts.with_lesions(mask, measures.lesions, scans.reference.data)
+        mni = mni_case(options, mask, (answer.probability, answer.tissue), grid, names)
+        told += mni.warnings() if mni else []
         warnings = _warnings(scans, measures, told, standing, run)
         record = make_record(scans.seen, run.ensemble, options, measures, asdict(rule), run.memory)
     record = _with_scans(record, scans, passed, standing, fusion)
-    record = replace(record, shares=shares, warnings=warnings, seconds=run.clock.seconds)
+    record = replace(record, shares=shares, mni=mni and mni.as_record(), warnings=warnings)
+    record = replace(record, seconds=run.clock.seconds)
     return Result(
         mask=mask,
         probability=answer.probability,
@@ -156,7 +162,16 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         record=record.write(),
         reference=scans.reference,
         frame=passed.frame(scans.reference_name),
+        transforms=standing.transforms(),
+        in_mni=mni and mni.lesion,
     )
+
+
+def _standing(members: list[Member], scans: Scans, run: Run) -> Standing:
+    """Compare the scans with the reference, and move those that are to be moved."""
+    names, reference = run.ensemble.leader.model.config.class_names, scans.reference_name
+    with run.clock.stage("compare scans"):
+        return bring_together(members, reference, names, run.options, scans.pictures)
 
 
 def _classified(

@@ -1,7 +1,9 @@
-"""Scans of a case that do not lie on each other are brought together, by the brain seen in each.
+"""Scans of a case that do not lie on each other are brought together.
 
 A network has seen every scan on its own grid, so what is moved is where its logits lie: one more
-affine on the way to the reference's grid, and no voxel is interpolated a second time.
+affine on the way to the reference's grid, and no voxel is interpolated a second time. The move is
+found by mutual information (`strokeseg.space.registration`); the brains that the network sees are
+one of its starts, say what of the reference counts, and whether it came out better.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,13 +12,25 @@ from typing import Any
 
 import numpy as np
 
-from strokeseg.prediction.alignment import Alignment, alignment_warnings, compare_brains
+from strokeseg.arrays import AffineArray
+from strokeseg.prediction.alignment import (
+    Alignment,
+    alignment_warnings,
+    brain_of,
+    compare_brains,
+)
 from strokeseg.prediction.ensemble import Member
 from strokeseg.prediction.options import Options
 from strokeseg.space.grid import Grid
+from strokeseg.space.pictures import Picture
+from strokeseg.space.registration import Fit, register
+from strokeseg.space.resample import resample_labels
 
-# What moves a scan by less is no move.
-_LEAST_MM, _LEAST_DEGREES = 0.5, 0.5
+# Below the voxels that a registration looks at: a scan that is less far off lies well.
+LEAST_MM = 2.0
+# What two brains seen by a network differ in anyway.
+_WORSE = 0.02
+_BRAIN_MM = 90.0
 
 
 @dataclass(frozen=True)
@@ -25,27 +39,43 @@ class Registration:
 
     Parameters
     ----------
-    before : Alignment
-        How its brain lay to the reference's.
-    overlap_after : float
-        Dice of the two brains once it was moved.
+    moved_mm : float
+        How far a brain's surface was moved, in the mean.
+    fit : Fit
+        The transform, and its metric before and after.
+    overlap_before, overlap_after : float or None
+        Dice of the two brains; None where the network sees none.
     """
 
-    before: Alignment
-    overlap_after: float
+    moved_mm: float
+    fit: Fit
+    overlap_before: float | None
+    overlap_after: float | None
 
     @property
     def is_kept(self) -> bool:
         """Whether the scan stays where it was moved to: not where that made it worse."""
-        return self.overlap_after >= self.before.overlap
+        before, after = self.overlap_before, self.overlap_after
+        lies_better = before is None or (after is not None and after >= before - _WORSE)
+        return self.fit.is_better and lies_better
 
     def as_record(self) -> dict[str, Any]:
         """Give it as plain values; the matrix brings the scan's mm to the reference's."""
-        matrix = np.linalg.inv(self.before.to_scan)
+        matrix = np.linalg.inv(self.fit.to_moving)
+        rounded = {
+            name: None if value is None else round(value, 3)
+            for name, value in (
+                ("moved_mm", self.moved_mm),
+                ("overlap_before", self.overlap_before),
+                ("overlap_after", self.overlap_after),
+            )
+        }
         return {
             "matrix": [[round(float(value), 6) for value in row] for row in matrix],
-            "overlap_before": round(self.before.overlap, 3),
-            "overlap_after": round(self.overlap_after, 3),
+            "metric": "Mattes mutual information, less is better",
+            "metric_before": round(self.fit.metric_before, 4),
+            "metric_after": round(self.fit.metric_after, 4),
+            **rounded,
             "kept": self.is_kept,
         }
 
@@ -67,28 +97,56 @@ class Standing:
             *alignment_warnings(self.alignment, reference),
         ]
 
+    def transforms(self) -> dict[str, AffineArray]:
+        """Give the transforms of the scans that stay moved, the reference's mm to the scan's."""
+        return {name: one.fit.to_moving for name, one in self.moved.items() if one.is_kept}
+
 
 def bring_together(
-    members: list[Member], reference: str, class_names: Sequence[str], options: Options
+    members: list[Member],
+    reference: str,
+    class_names: Sequence[str],
+    options: Options,
+    pictures: Mapping[str, Picture],
 ) -> Standing:
-    """Compare the scans of a case; move those that are off, where `options` want that."""
+    """Compare the scans of a case; move those that are off, where `options` want that.
+
+    Parameters
+    ----------
+    members : list of Member
+        One for each scan and model; those that are moved are replaced.
+    reference : str
+        The scan that stays.
+    class_names : sequence of str
+        The network's.
+    options : Options
+        Whether to move scans that are far off, or all.
+    pictures : mapping
+        The scans, where they may be moved.
+    """
     alignment = compare_brains(members, reference, class_names)
-    if not (options.register or options.register_always):
+    if not options.registers:
         return Standing(alignment, {})
-    moved = register(members, alignment, reference, class_names, always=options.register_always)
+    wanted = [
+        name
+        for name in pictures
+        if name != reference
+        and (options.register_always or (name in alignment and alignment[name].is_far))
+    ]
+    moved = register_members(members, alignment, pictures, reference, class_names, wanted)
     kept = {name for name, one in moved.items() if one.is_kept}
     return Standing({n: one for n, one in alignment.items() if n not in kept}, moved)
 
 
-def register(
+def register_members(
     members: list[Member],
     alignment: Mapping[str, Alignment],
+    pictures: Mapping[str, Picture],
     reference: str,
     class_names: Sequence[str],
-    *,
-    always: bool,
+    wanted: Sequence[str],
 ) -> dict[str, Registration]:
-    """Move the members of the scans that do not lie on the reference.
+    """Move the members of some scans onto the reference; scans that lie well are left alone.
 
     Parameters
     ----------
@@ -96,47 +154,73 @@ def register(
         One for each scan and model; those that are moved are replaced.
     alignment : mapping
         How each scan's brain lies to the reference's.
+    pictures : mapping
+        The scans.
     reference : str
         The scan that stays.
     class_names : sequence of str
         The network's.
-    always : bool
-        Whether to move scans that are hardly off, too.
+    wanted : sequence of str
+        The scans to move.
     """
+    if not wanted:
+        return {}
+    mine = [member for member in members if member.modality == reference]
+    first = next((member for member in mine if member.tells_classes), mine[0])
+    fixed = _around_brain(pictures[reference], first, class_names)
     done = {}
-    for name, found in alignment.items():
-        is_off = found.apart_mm >= _LEAST_MM or found.turned_degrees >= _LEAST_DEGREES
-        if not (found.is_far or (always and is_off)):
+    for name in wanted:
+        before = alignment.get(name)
+        starts = [] if before is None else [before.to_scan]
+        fit = register(fixed, pictures[name], starts, turned=not starts)
+        far_mm = moved_mm(fit.to_moving, fixed.centre_mm)
+        if far_mm < LEAST_MM:
             continue
         moved = {
-            number: _moved(member, found)
+            number: _moved(member, fit.to_moving)
             for number, member in enumerate(members)
             if member.modality == name
         }
-        telling = [member for member in members if member.tells_classes]
-        fixed = next(member for member in telling if member.modality == reference)
-        pair = [fixed, next(member for member in moved.values() if member.tells_classes)]
-        after = compare_brains(pair, reference, class_names).get(name)
-        done[name] = Registration(found, after.overlap if after is not None else 0.0)
+        telling = [member for member in moved.values() if member.tells_classes]
+        after = compare_brains([first, *telling[:1]], reference, class_names)
+        overlaps = [None if one is None else one.overlap for one in (before, after.get(name))]
+        done[name] = Registration(far_mm, fit, *overlaps)
         if done[name].is_kept:
             for number, member in moved.items():
                 members[number] = member
     return done
 
 
+def moved_mm(to_moving: AffineArray, centre_mm: AffineArray) -> float:
+    """Give how far a transform moves the surface of a brain, in the mean."""
+    ends = np.concatenate([np.eye(3), -np.eye(3)]) * _BRAIN_MM + centre_mm
+    there = ends @ to_moving[:3, :3].T + to_moving[:3, 3]
+    return float(np.linalg.norm(there - ends, axis=1).mean())
+
+
 def registration_warnings(done: Mapping[str, Registration], reference: str) -> list[str]:
     """Say which scans were moved, and which were not as it made them worse."""
     lines = []
     for name, one in done.items():
-        far = f"{one.before.apart_mm:.0f} mm and {one.before.turned_degrees:.0f} degrees"
-        overlaps = f"overlap {one.before.overlap:.2f} before, {one.overlap_after:.2f} after"
         what = "was moved onto" if one.is_kept else "was left where it is, as no move brought it to"
-        lines.append(f"{name} {what} {reference} ({far}; {overlaps})")
+        overlap = ""
+        if one.overlap_before is not None and one.overlap_after is not None:
+            overlap = f"; overlap {one.overlap_before:.2f} before, {one.overlap_after:.2f} after"
+        lines.append(f"{name} {what} {reference} (by {one.moved_mm:.0f} mm{overlap})")
     return lines
 
 
-def _moved(member: Member, found: Alignment) -> Member:
-    back = np.linalg.inv(found.to_scan)
+def _around_brain(picture: Picture, member: Member, class_names: Sequence[str]) -> Picture:
+    """Let the brain alone count, where the network sees one."""
+    brain = brain_of(member, class_names)
+    if brain is None:
+        return picture
+    seen = resample_labels(brain.view(np.uint8), member.working, picture.grid) > 0
+    return replace(picture, counts=seen & picture.reach)
+
+
+def _moved(member: Member, to_scan: AffineArray) -> Member:
+    back = np.linalg.inv(to_scan)
     working, native = (
         Grid(grid.shape, back @ grid.affine) for grid in (member.working, member.native)
     )

@@ -1,7 +1,7 @@
 """The passes of the network: scans are read, prepared, seen, and let go of as early as can be."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +30,7 @@ from strokeseg.prediction.preparation import lay_windows, prepared_image
 from strokeseg.prediction.progress import Clock
 from strokeseg.prediction.sequences import Sights, choose_scans
 from strokeseg.space.grid import Grid, working_grid
+from strokeseg.space.pictures import Picture, picture_of
 from strokeseg.space.resample import resample_image
 
 
@@ -93,7 +94,7 @@ class Scans:
 
     `prepared` is by number of the model and name of the scan, in the order of the passes, for the
     scans that a model sees; `choice` says which. `brain` is what a model of its own found in the
-    reference.
+    reference; `pictures` are coarse copies by name, where scans may be moved onto each other.
     """
 
     reference_name: str
@@ -103,6 +104,7 @@ class Scans:
     prepared: dict[tuple[int, str], Prepared]
     choice: Sights
     brain: FoundBrain | None = None
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
 
 
 def read_scans(
@@ -112,7 +114,8 @@ def read_scans(
     reference, choice = left_out.reference, choose_scans(run.models, order)
     kept: Volume | None = None
     seen: dict[str, ScanFacts] = {}
-    prepared = {}
+    prepared: dict[tuple[int, str], Prepared] = {}
+    pictures: dict[str, Picture] = {}
     for name in (reference, *(name for name in order if name != reference)):
         with run.clock.stage("read"):
             volume = left_out.attempt(name, partial(_read, name, images[name]))
@@ -124,6 +127,8 @@ def read_scans(
             for number in range(len(run.models)):
                 if choice.sees(number, name):
                     prepared[number, name] = _prepare(name, volume, number, run)
+            if run.options.registers:
+                pictures[name] = picture_of(as_seen(name, volume.data), volume.grid)
         del volume
     if kept is None:
         raise ValueError("no scan was given")
@@ -136,7 +141,7 @@ def read_scans(
         )
     shown = {name: seen[name] for name in used}
     brain = _brain_of(kept, run)
-    return Scans(reference, kept, left_out, shown, passes, choice, brain)
+    return Scans(reference, kept, left_out, shown, passes, choice, brain, pictures)
 
 
 def _brain_of(reference: Volume, run: Run) -> FoundBrain | None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
@@ -14,6 +15,9 @@ from strokeseg.images.file_names import without_ending
 DEFAULT_KINDS = frozenset({"mask", "lesions", "qc"})
 UNNAMED_PREFIX = "image"
 LABEL = "_label-L"
+MNI = "_space-MNI152"
+# What `all` does not mean: it needs an extra, or other scans than most.
+ON_REQUEST = ("mni",)
 
 
 @dataclass(frozen=True)
@@ -51,20 +55,27 @@ RESULT_FILES: Mapping[str, ResultFile] = MappingProxyType(
             "_desc-uncertainty_map.json", "uncertainty", in_bids=False
         ),
         "lesions": ResultFile(f"{LABEL}_lesions.tsv", "lesions", in_bids=False),
+        "mni_mask": ResultFile(f"{MNI}{LABEL}_mask.nii.gz", "mni"),
+        "mni_mask_sidecar": ResultFile(f"{MNI}{LABEL}_mask.json", "mni"),
+        "mni_probability": ResultFile(f"{MNI}{LABEL}_probseg.nii.gz", "mni"),
+        "mni_probability_sidecar": ResultFile(f"{MNI}{LABEL}_probseg.json", "mni"),
         "lesion_labels": ResultFile("_desc-lesions_dseg.nii.gz", "lesions"),
         "qc": ResultFile("_qc.png", "qc", in_bids=False),
         "record": ResultFile("_strokeseg.json", "record", in_bids=False),
     }
 )
-KINDS = tuple(dict.fromkeys(f.kind for f in RESULT_FILES.values() if f.kind != "record"))
+ALL_KINDS = tuple(dict.fromkeys(f.kind for f in RESULT_FILES.values() if f.kind != "record"))
+KINDS = tuple(kind for kind in ALL_KINDS if kind not in ON_REQUEST)
 RECORD_ENDING = RESULT_FILES["record"].ending
 ERROR_ENDING = "_error.json"
+TRANSFORM_ENDING = "_mode-image_xfm.tfm"
 
 _BIDS_SUFFIX = re.compile(
     r"_(t1w?|t2w?|t2star|t2starw|flair|pdw?|pdt2|pdt2w|inplanet1|inplanet2|t1map|t2map|mprage|dwi"
     r"|sbref|trace|tracew|adc|bold|ct)$",
     re.IGNORECASE,
 )
+_NOT_A_WORD = re.compile(r"[^A-Za-z0-9]")
 _DESC_ENTITY = re.compile(r"_desc-[^_]*")
 
 
@@ -82,6 +93,10 @@ class OutputNames:
     uncertainty: Path
     uncertainty_sidecar: Path
     lesions: Path
+    mni_mask: Path
+    mni_mask_sidecar: Path
+    mni_probability: Path
+    mni_probability_sidecar: Path
     lesion_labels: Path
     qc: Path
     record: Path
@@ -106,6 +121,21 @@ class OutputNames:
         """The folder that all of them are in."""
         return self.record.parent
 
+    def transforms(self, moved: Iterable[str], reference: str) -> dict[str, Path]:
+        """Name the transforms of scans that were moved onto the reference, by scan."""
+        prefix = self.record.name.removesuffix(RECORD_ENDING)
+        to = _NOT_A_WORD.sub("", reference)
+        return {
+            name: self.directory
+            / f"{prefix}_from-{_NOT_A_WORD.sub('', name)}_to-{to}{TRANSFORM_ENDING}"
+            for name in moved
+        }
+
+    def old_transforms(self) -> list[Path]:
+        """Find the transforms that are there of this case."""
+        prefix = self.record.name.removesuffix(RECORD_ENDING)
+        return sorted(self.directory.glob(f"{escape(prefix)}_from-*_to-*{TRANSFORM_ENDING}"))
+
     def chosen(self, kinds: Iterable[str]) -> tuple[Path, ...]:
         """Return the files that belong to `kinds`, and the record, which is always last."""
         return tuple(self.by_field(kinds).values())
@@ -125,11 +155,11 @@ def parse_kinds(text: str) -> frozenset[str]:
         If a kind is not known, or none is given.
     """
     kinds = {kind.strip().lower() for kind in text.split(",")} - {""}
-    unknown = sorted(kinds - {*KINDS, "all"})
+    unknown = sorted(kinds - {*ALL_KINDS, "all"})
     if unknown or not kinds:
         what = f"does not know {', '.join(unknown)}" if unknown else "was given nothing"
-        raise UsageError(f"--save {what}: choose from {', '.join(KINDS)}, or all")
-    return frozenset(KINDS) if "all" in kinds else frozenset(kinds)
+        raise UsageError(f"--save {what}: choose from {', '.join(ALL_KINDS)}, or all")
+    return frozenset((kinds - {"all"}).union(KINDS)) if "all" in kinds else frozenset(kinds)
 
 
 def check_prefix(prefix: str) -> str:

@@ -82,6 +82,7 @@ class Record:
 
     `alignment` and `registration` are by the scans that are not the reference: how the brain lies
     in each, and what was done to those that were moved.
+    `mni` says how the lesion came to MNI152, where that was asked for.
     `kinds` and `files` come with the saving, `case` and `truth` with a batch. `lesion_volume_ml`
     and what is measured beside it are as in `strokeseg.results.result.Result`.
     """
@@ -109,6 +110,7 @@ class Record:
     fields_of_view: tuple[Mapping[str, Any], ...] | None = None
     alignment: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     registration: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    mni: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] | None = None
     seconds: Mapping[str, float] | None = None
     kinds: tuple[str, ...] | None = None
@@ -154,6 +156,7 @@ class Record:
             registration={
                 name: _mapping(entry) or {} for name, entry in _by_scan(content, "registration")
             },
+            mni=_mapping(content.get("mni")),
             warnings=_texts(content.get("warnings")),
             seconds=None
             if spent is None
@@ -186,7 +189,7 @@ class Record:
         else is not known is None.
         """
         content = {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
-        late = {"kinds", "files", "case"} | ({"truth"} if self.case is None else set())
+        late = {"kinds", "files", "case", "mni"} | ({"truth"} if self.case is None else set())
         content = {k: v for k, v in content.items() if v is not None or k not in late}
         if not self.anonymised:
             del content["anonymised"]

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from strokeseg.arrays import BoolArray, FloatArray, LabelArray
+from strokeseg.arrays import AffineArray, BoolArray, FloatArray, LabelArray
 from strokeseg.errors import printable
 from strokeseg.files.atomic import write_atomically, write_text
 from strokeseg.files.checksums import sha256
@@ -19,9 +19,10 @@ from strokeseg.images.writing import write
 from strokeseg.measure.lesions import Lesion, label_lesions
 from strokeseg.results.anonymous import usual_prefix, without_names
 from strokeseg.results.case_tables import lesion_table, tissue_table
+from strokeseg.results.in_mni import InMni
 from strokeseg.results.output_names import (
+    ALL_KINDS,
     DEFAULT_KINDS,
-    KINDS,
     UNNAMED_PREFIX,
     OutputNames,
     check_prefix,
@@ -30,11 +31,13 @@ from strokeseg.results.picture import draw, legend
 from strokeseg.results.record import Record
 from strokeseg.results.sidecars import (
     mask_sidecar,
+    mni_sidecar,
     probability_sidecar,
     tissue_sidecar,
     uncertainty_sidecar,
 )
 from strokeseg.space.grid import Grid
+from strokeseg.space.tfm import tfm_text
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,6 +77,10 @@ class Result:
         The scan whose grid this is.
     frame : Grid or None
         What the network saw of it, where it was cut to its brain.
+    transforms : mapping
+        Of the scans that were moved onto the reference: its mm to theirs, (4, 4), RAS.
+    in_mni : InMni or None
+        The lesion in MNI152, where that was asked for.
     """
 
     mask: BoolArray
@@ -92,6 +99,8 @@ class Result:
     record: Mapping[str, Any] = field(repr=False)
     reference: Volume = field(repr=False)
     frame: Grid | None = field(default=None, repr=False)
+    transforms: Mapping[str, AffineArray] = field(default_factory=dict, repr=False)
+    in_mni: InMni | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         """Say in five lines what was found, in what, by what, and what to mind."""
@@ -162,7 +171,9 @@ class Result:
         words = replace(_Words.of(record, self.reference, sources or {}), framed=framed)
         names = OutputNames.for_prefix(Path(directory), check_prefix(prefix or words.prefix))
         chosen = frozenset(kinds)
-        check_outputs(names.chosen(chosen), self._input_paths(), overwrite=overwrite)
+        moves = names.transforms(self.transforms, known.reference or "")
+        targets = [*names.chosen(chosen), *moves.values()]
+        check_outputs(targets, self._input_paths(), overwrite=overwrite)
         with Staging(names.directory, last=names.record.name) as staging:
             writers = self._writers(words)
             staged = {}
@@ -170,6 +181,9 @@ class Result:
                 if name in writers:
                     staged[path.name] = staging.path_for(path.name)
                     writers[name](staged[path.name])
+            for name, path in moves.items():
+                staged[path.name] = staging.path_for(path.name)
+                write_text(staged[path.name], tfm_text(self.transforms[name]))
             files = {name: sha256(where) for name, where in staged.items()}
             vouched = replace(record, kinds=tuple(sorted(chosen)), files=files)
             write_json(staging.path_for(names.record.name), vouched.write())
@@ -207,6 +221,10 @@ class Result:
         sources, space = list(words.inputs.values()), words.inputs[record.reference or ""]
         model = record.model_names
         volumes = [self.tissue_volumes_ml[name] for name in self.class_names]
+        in_mni = (
+            mni_sidecar(make(sources, space, model), record.mni or {})
+            for make in (mask_sidecar, probability_sidecar)
+        )
         about = uncertainty_sidecar(sources, space, record.flips or 1)
         return {
             "mask": lambda path: write(path, self.mask, self.reference),
@@ -221,6 +239,7 @@ class Result:
             "uncertainty": lambda path: write(path, self._uncertainty(), self.reference),
             "uncertainty_sidecar": lambda path: write_json(path, about),
             "lesions": lambda path: write_text(path, lesion_table(self.lesions)),
+            **({} if self.in_mni is None else self.in_mni.writers(*in_mni)),
             "lesion_labels": lambda path: write(path, label_lesions(self.mask), self.reference),
             "qc": lambda path: write_atomically(
                 path, [self.picture(words.title, framed=words.framed)]
@@ -266,6 +285,6 @@ def _file_name(reference: Volume) -> str:
 
 def _remove_stale(names: OutputNames, written: tuple[Path, ...]) -> None:
     """Remove files of an earlier run of this case that the new one did not replace."""
-    for path in names.chosen(KINDS):
+    for path in (*names.chosen(ALL_KINDS), *names.old_transforms()):
         if path not in written:
             path.unlink(missing_ok=True)

@@ -19,6 +19,20 @@ def probability_sidecar(sources: Sequence[str], reference: str, model: str) -> M
     return {"Manual": False} | _about_image(about, sources, reference)
 
 
+def mni_sidecar(native: Mapping[str, Any], found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the JSON beside an image in MNI152: what it is on its own grid, and how it came here.
+
+    Parameters
+    ----------
+    native : mapping
+        The JSON of the image on its own grid.
+    found : mapping
+        What the record says of the way: matrix, metric, volumes before and after.
+    """
+    about = f"{native['Description']}; brought to MNI152 by an affine"
+    return {**native, "Description": about, "SpatialReference": "MNI152", "Transform": dict(found)}
+
+
 def tissue_sidecar(sources: Sequence[str], reference: str, model: str) -> Mapping[str, Any]:
     """Return the JSON beside the classes; it describes the columns of their table too."""
     about = f"Tissues and stroke lesion, as found by the model {model}; the table names the classes"

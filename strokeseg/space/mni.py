@@ -1,11 +1,12 @@
 """The affine from a head's own mm to MNI152 mm: from landmarks, or from the brain's moments."""
 
 from collections.abc import Mapping
+from importlib import resources
 
 import numpy as np
 import numpy.typing as npt
 
-from strokeseg.arrays import AffineArray, FloatArray
+from strokeseg.arrays import AffineArray, BoolArray, FloatArray
 from strokeseg.errors import DataError
 from strokeseg.space.grid import Grid
 
@@ -15,6 +16,12 @@ LEAST_LANDMARKS = 6
 BRAIN_CENTRE_MM = (0.0, -24.5, 8.0)
 BRAIN_SPREAD_MM = (32.0, 40.7, 30.7)
 
+# How far the long axis of grey and white matter rises towards the front in MNI152, in the mean
+# of the 14 heads that the bundled model was trained on.
+LONG_AXIS_DEGREES = 15.2
+
+_MOST_POINTS = 200_000
+_HEAD = "mni_head.npz"
 _MNI_ORIGIN_MM = (-90.0, -126.0, -72.0)
 _MNI_EXTENT_MM = (180.0, 216.0, 180.0)
 
@@ -80,6 +87,40 @@ def fit_moments(brain: FloatArray, affine: AffineArray, name: str) -> AffineArra
     fitted = np.diag([*scale, 1.0])
     fitted[:3, 3] = np.asarray(BRAIN_CENTRE_MM) - scale * points.mean(axis=0)
     return fitted
+
+
+def level(brain: BoolArray, grid: Grid) -> tuple[AffineArray, float]:
+    """Find the tilt about the left-right axis that lays a brain as MNI152's lies.
+
+    Returns
+    -------
+    (4, 4) array and float
+        A rotation of the world's mm about its origin, and its angle in degrees; none where there
+        is no brain.
+    """
+    places = np.argwhere(brain)
+    tilt = np.eye(4)
+    if len(places) < 2:
+        return tilt, 0.0
+    points = places[:: max(1, len(places) // _MOST_POINTS)] @ grid.affine[:3, :3].T
+    (ahead, both), (_, upward) = np.cov(points[:, 1:].T)
+    rise = 0.5 * np.arctan2(2 * both, ahead - upward)
+    angle = np.radians(LONG_AXIS_DEGREES) - rise
+    tilt[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return tilt, float(np.degrees(angle))
+
+
+def mean_head() -> tuple[FloatArray, Grid]:
+    """Read the mean head in MNI152: tissues as a T1w's greys, 0 to 1, float32, and its grid.
+
+    It is made of the label maps of 14 heads by `strokeseg.training.mni_template`.
+    """
+    with (
+        resources.files(__package__).joinpath(_HEAD).open("rb") as file,
+        np.load(file, allow_pickle=False) as content,
+    ):
+        grey, step_mm = content["grey"], float(content["step_mm"])
+    return grey.astype(np.float32) / np.float32(255), mni_grid(step_mm)
 
 
 def mni_grid(voxel_size_mm: float) -> Grid:

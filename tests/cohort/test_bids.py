@@ -134,14 +134,14 @@ def test_variants_are_ambiguous_and_all_are_shown(entity, tmp_path):
         ONE,
         f"sub-01/anat/sub-01_{entity}_T1w.nii.gz",
         "sub-02/anat/sub-02_T1w.nii.gz",
-        "sub-03/anat/sub-03_run-1_FLAIR.nii.gz",
-        "sub-03/anat/sub-03_run-2_FLAIR.nii.gz",
+        "sub-03/anat/sub-03_echo-1_FLAIR.nii.gz",
+        "sub-03/anat/sub-03_echo-2_FLAIR.nii.gz",
     )
     with pytest.raises(DataError) as error:
         find_cases(root)
     message = str(error.value)
     assert f"sub-01: t1 is anat/sub-01_T1w.nii.gz or anat/sub-01_{entity}_T1w.nii.gz; " in message
-    assert "sub-03: flair is anat/sub-03_run-1_FLAIR.nii.gz or anat/sub-03_run-2" in message
+    assert "sub-03: flair is anat/sub-03_echo-1_FLAIR.nii.gz or anat/sub-03_echo-2" in message
     assert "sub-02" not in message
     assert "--pattern t1='*sub-??_T1w.nii.gz'" in message  # of the entity it would lose sub-02
     assert "\n" not in message
@@ -149,7 +149,7 @@ def test_variants_are_ambiguous_and_all_are_shown(entity, tmp_path):
 
 
 def test_many_ambiguous_cases_are_told_in_a_line_that_ends(tmp_path):
-    names = [f"sub-{i:03}/anat/sub-{i:03}_run-{j}_T1w.nii" for i in range(300) for j in range(9)]
+    names = [f"sub-{i:03}/anat/sub-{i:03}_echo-{j}_T1w.nii" for i in range(300) for j in range(9)]
     with pytest.raises(DataError, match=r"; and 290 more; choose by --pattern") as error:
         find_cases(tree(tmp_path, *names))
     assert "run-3_T1w.nii or and 5 more" not in str(error.value)

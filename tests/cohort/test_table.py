@@ -15,6 +15,7 @@ from strokeseg.errors import (
     UsageError,
 )
 from tests.cohort.trees import found, tree
+from tests.images.dicom_series import made_series
 
 
 @pytest.fixture
@@ -200,6 +201,20 @@ def test_any_text_is_a_table_or_told_to_be_none(tmp_path_factory, text):
     with pytest.raises(StrokesegError) as error:
         find_cases(path)
     assert error.value.exit_code in (65, 66)
+
+
+def test_a_cell_may_name_a_folder_of_dicom(tmp_path):
+    pytest.importorskip("pydicom")
+    (tmp_path / "p1").mkdir()
+    made_series(tmp_path / "p1" / "dwi")
+    (tmp_path / "p1" / "empty").mkdir()
+    table = tmp_path / "cases.csv"
+    table.write_text("case,dwi\np1,p1/dwi\n")
+    (case,) = find_cases(table).cases
+    assert case.images == {"dwi": tmp_path / "p1" / "dwi"}
+    table.write_text("case,dwi\np1,p1/empty\n")
+    with pytest.raises(InputNotFoundError, match="is a folder"):
+        find_cases(table)
 
 
 @pytest.mark.parametrize("word", ["lesion-free", "Lesion free"])

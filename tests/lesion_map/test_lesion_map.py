@@ -18,9 +18,9 @@ from strokeseg.lesion_map.common_space import (
     SpaceChoice,
 )
 from strokeseg.lesion_map.mapping import NAMES, make_map, save_map
-from strokeseg.lesion_map.mni_fit import LONG_AXIS_DEGREES, fit_to_mni
+from strokeseg.lesion_map.mni_fit import fit_to_mni
 from strokeseg.results.archive import find_filed_cases
-from strokeseg.space.mni import BRAIN_CENTRE_MM, BRAIN_SPREAD_MM, mni_grid
+from strokeseg.space.mni import BRAIN_CENTRE_MM, BRAIN_SPREAD_MM, LONG_AXIS_DEGREES, mni_grid
 from tests.factories import rotation
 
 CLASSES = ("background", "GM", "GM/WM", "WM", "CSF", "lesion")

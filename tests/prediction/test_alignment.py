@@ -9,8 +9,15 @@ from strokeseg.measure.components import bounding_box
 from strokeseg.prediction.alignment import Alignment, alignment_warnings, compare_brains
 from strokeseg.prediction.ensemble import Member
 from strokeseg.prediction.field_of_view import MARGIN_MM
-from strokeseg.prediction.registration import register, registration_warnings
+from strokeseg.prediction.options import Options
+from strokeseg.prediction.registration import (
+    LEAST_MM,
+    bring_together,
+    register_members,
+    registration_warnings,
+)
 from strokeseg.space.grid import Grid
+from strokeseg.space.pictures import picture_of
 from tests.factories import rotation
 
 NAMES = ("background", "GM", "GM/WM", "WM", "CSF", "lesion")
@@ -95,6 +102,15 @@ def test_one_scan_or_a_model_without_tissues_has_nothing_to_compare():
     assert compare_brains(both, "t1", ("background", "lesion")) == {}
 
 
+def pictures_of(members):
+    """What scans of two contrasts would show of it."""
+    shown = {}
+    for one, greys in zip(members, ((0, 60, 80, 100, 25, 0), (0, 90, 70, 60, 10, 0)), strict=False):
+        image = np.array(greys, np.float32)[one.logits.mean.argmax(axis=0)]
+        shown[one.modality] = picture_of(image, one.working)
+    return shown
+
+
 @pytest.mark.parametrize(
     "how", [{"shift_mm": (30, 10, -8)}, {"degrees": (0, 0, 22), "shift_mm": (8, -5, 4)}]
 )
@@ -102,17 +118,21 @@ def test_registration_brings_a_scan_onto_the_reference(how):
     of_one_model = [member("t1"), member("t2", **how)]
     members = of_one_model * 2
     before = compare_brains(members, "t1", NAMES)
-    done = register(members, before, "t1", NAMES, always=False)
+    pictures = pictures_of(of_one_model)
+    standing = bring_together(members, "t1", NAMES, Options(register_always=True), pictures)
+    done = standing.moved
     assert done["t2"].is_kept
+    assert standing.alignment == {}
     assert done["t2"].overlap_after > max(0.95, before["t2"].overlap)
+    assert done["t2"].fit.metric_after < done["t2"].fit.metric_before
     moved = members[1]
     truth = np.eye(4)
     truth[:3, :3] = rotation(how.get("degrees", (0, 0, 0)))
     truth[:3, 3] = how["shift_mm"]
     corners = np.array([(x, y, z, 1) for x in (-70, 70) for y in (-85, 85) for z in (-50, 60)])
-    fitted = before["t2"].to_scan
+    (fitted,) = standing.transforms().values()
     apart = np.linalg.norm(((fitted - truth) @ corners.T)[:3], axis=0)
-    assert apart.max() < 4
+    assert apart.max() < 2
     np.testing.assert_allclose(
         moved.working.affine, np.linalg.inv(fitted) @ member().working.affine, atol=1e-6
     )
@@ -123,19 +143,43 @@ def test_registration_brings_a_scan_onto_the_reference(how):
     assert done["t2"].as_record()["kept"] is True
 
 
-def test_registration_moves_no_scan_that_lies_well_and_undoes_what_got_worse():
-    members = [member("t1"), member("t2", shift_mm=(3, 0, 0))]
+def test_scans_are_moved_where_they_are_far_off_or_always_and_never_by_less_than_a_voxel():
+    members = [member("t1"), member("t2", shift_mm=(6, 0, 0))]
+    pictures = pictures_of(members)
+    assert bring_together(members, "t1", NAMES, Options(register=True), pictures).moved == {}
+    assert members[1].working.same_as(member().working)
+    done = bring_together(members, "t1", NAMES, Options(register_always=True), pictures).moved
+    assert done["t2"].moved_mm == pytest.approx(6, abs=1)
+    assert not members[1].working.same_as(member().working)
+    well = [member("t1"), member("t2")]
+    always = Options(register_always=True)
+    assert bring_together(well, "t1", NAMES, always, pictures_of(well)).moved == {}
+    assert well[1].working.same_as(member().working)
+    assert LEAST_MM == 2
+
+
+def test_a_move_that_makes_it_worse_is_undone_and_told():
+    members = [member("t1"), member("t2")]
+    pictures = pictures_of(members)
+    elsewhere = member("t2", shift_mm=(30, 0, 0))
+    # The picture lies elsewhere than the brain that the network saw.
+    pictures["t2"] = pictures_of([elsewhere])["t2"]
     near = compare_brains(members, "t1", NAMES)
-    assert register(members, near, "t1", NAMES, always=False) == {}
-    wrong = np.eye(4)
-    wrong[0, 3] = 60.0
-    far = {"t2": Alignment(near["t2"].overlap, 60.0, 0.0, wrong)}
-    done = register(members, far, "t1", NAMES, always=False)
+    done = register_members(members, near, pictures, "t1", NAMES, ["t2"])
     assert not done["t2"].is_kept
+    assert done["t2"].overlap_after < done["t2"].overlap_before
     assert members[1].working.same_as(member().working)
     assert "was left where it is" in registration_warnings(done, "t1")[0]
-    assert register(members, near, "t1", NAMES, always=True)["t2"].is_kept
-    assert not members[1].working.same_as(member().working)
+
+
+def test_a_network_without_tissues_moves_scans_by_what_they_show():
+    members = [member("t1"), member("t2", shift_mm=(12, 8, 0))]
+    pictures = pictures_of(members)
+    two = ("background", "lesion")
+    done = bring_together(members, "t1", two, Options(register_always=True), pictures).moved
+    assert done["t2"].is_kept
+    assert done["t2"].as_record()["overlap_before"] is None
+    assert done["t2"].moved_mm == pytest.approx(np.hypot(12, 8), abs=1)
 
 
 def cut_to_its_brain(seen):
@@ -155,10 +199,11 @@ def test_scans_cut_to_their_brains_are_compared_and_moved_as_whole_ones(how):
     assert found.overlap == pytest.approx(plain.overlap, abs=0.01)
     np.testing.assert_allclose(found.to_scan, plain.to_scan, atol=0.5)
     as_it_lay = cut[1].seen
-    done = register(cut, {"t2": found}, "t1", NAMES, always=True)
+    pictures = pictures_of(whole)
+    done = register_members(cut, {"t2": found}, pictures, "t1", NAMES, ["t2"])
     if how:
         assert done["t2"].overlap_after > 0.95
-        moved = np.linalg.inv(found.to_scan) @ as_it_lay.affine
+        moved = np.linalg.inv(done["t2"].fit.to_moving) @ as_it_lay.affine
         np.testing.assert_allclose(cut[1].seen.affine, moved, atol=1e-6)
 
 

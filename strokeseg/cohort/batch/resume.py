@@ -137,6 +137,9 @@ def _find_damage(record: Record, names: OutputNames, output: Path) -> str | None
     """Compare the outputs with the checksums in their record."""
     files = record.files or {}
     expected = {path.name: path for path in names.chosen(record.kinds or ())[:-1]}
+    moved = [name for name, one in record.registration.items() if one.get("kept") is True]
+    moves = names.transforms(moved, record.reference or "").values()
+    expected |= {path.name: path for path in moves}
     if files.keys() != expected.keys():
         return _OTHER_KIND
     for name, path in expected.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 from strokeseg.cohort.cases.case import Case
 from strokeseg.cohort.cases.case_names import check_name
 from strokeseg.cohort.cases.diffusion import Diffusion, diffusion_of
+from strokeseg.cohort.cases.entities import first_run, is_ignored, only_runs_differ, read_ignored
 from strokeseg.cohort.cases.findings import Findings, cut_short
 from strokeseg.cohort.cases.sorting import SortedImages, Sorter, choose_images, take_series
 from strokeseg.errors import InputNotFoundError, UsageError
@@ -19,6 +20,9 @@ _READ = ("anat", "dwi", "ct")
 _DIFFUSION = ("dwi", "adc")
 _NOTHING = "left out, as no scan was recognised"
 _MOST_LABELS = 30
+_RUNS = "of several runs the first was taken"
+_OTHERS = "scans without the wanted entities were left out"
+_IGNORED = ".bidsignore leaves out"
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,12 @@ def find_in_bids(
     chosen = _chosen(subjects, wanted.participants, "sub", f"{root}: --participant-label")
     inherited = sorted(path for path in root.glob("*dwi.bval") if path.is_file())
     piles: dict[str, list[str]] = {}
+    ignored = read_ignored(root)
     for subject in chosen:
-        piles |= _sessions_of(root, subject)
+        for key, files in _sessions_of(root, subject).items():
+            piles[key] = [file for file in files if not is_ignored(f"{key}/{file}", ignored)]
+            for file in sorted(set(files) - set(piles[key])):
+                findings.note(_IGNORED, file.rpartition("/")[2])
     sessions = sorted({key.partition("/")[2] for key in piles} - {""})
     kept = set(_chosen(sessions, wanted.sessions, "ses", f"{root}: --session-label"))
     cases = []
@@ -85,12 +93,30 @@ def find_in_bids(
             continue
         name = check_name(key.replace("/", "_"), str(root))
         pile = _sort(root / key, files, sorter, inherited)
+        _narrow(pile, sorter, findings)
         images = choose_images(name, root / key, pile, sorter, findings)
         if images:
             cases.append(_case(root, key, images, reference))
         else:
             findings.note(_NOTHING, name + (" (a raw diffusion series alone)" if pile.raw else ""))
     return tuple(cases)
+
+
+def _narrow(pile: SortedImages, sorter: Sorter, findings: Findings) -> None:
+    """Leave the scans that have the wanted entities, and of several runs the first."""
+    for modality, files in list(pile.scans.items()):
+        kept = [file for file in files if sorter.entities.keeps(modality, file)]
+        for file in files:
+            if file not in kept:
+                findings.note(_OTHERS, file.rpartition("/")[2])
+        if len(kept) > 1 and only_runs_differ(kept):
+            first = first_run(kept)
+            findings.note(_RUNS, f"{first.rpartition('/')[2]} of {len(kept)}")
+            kept = [first]
+        if kept:
+            pile.scans[modality] = kept
+        else:
+            del pile.scans[modality]
 
 
 def _case(root: Path, key: str, images: Mapping[str, Path], reference: str | None) -> Case:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from strokeseg.cohort.cases.bids import Wanted, find_in_bids, is_bids
 from strokeseg.cohort.cases.case import Cohort
 from strokeseg.cohort.cases.case_names import check_places
+from strokeseg.cohort.cases.entities import EntityFilter
 from strokeseg.cohort.cases.findings import Findings, cut_short
 from strokeseg.cohort.cases.folder import find_in_folder
 from strokeseg.cohort.cases.patterns import compile_patterns
@@ -32,6 +33,7 @@ def find_cases(
     participants: Sequence[str] = (),
     sessions: Sequence[str] = (),
     reference: str | None = None,
+    entities: EntityFilter | None = None,
 ) -> Cohort:
     """Find every case of a BIDS dataset, a folder or a table; no image is opened.
 
@@ -45,6 +47,8 @@ def find_cases(
         Labels, with or without ``sub-`` and ``ses-``; all where empty. For BIDS datasets alone.
     reference : str, optional
         The modality whose grid results will have.
+    entities : EntityFilter, optional
+        What the names of scans have to have. For BIDS datasets alone.
 
     Returns
     -------
@@ -66,7 +70,7 @@ def find_cases(
     findings = Findings()
     wanted = Wanted(tuple(participants), tuple(sessions))
     if root.is_dir():
-        sorter = Sorter(compile_patterns(patterns))
+        sorter = Sorter(compile_patterns(patterns), entities or EntityFilter())
         cohort = _find_in_tree(root, sorter, wanted, reference, findings)
     else:
         _check_is_table(root)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from strokeseg.cohort.cases.diffusion import Diffusion, diffusion_of
+from strokeseg.cohort.cases.entities import EntityFilter
 from strokeseg.cohort.cases.findings import Ambiguity, Findings, cut_short
 from strokeseg.cohort.cases.image_names import read_name
 from strokeseg.cohort.cases.patterns import Pattern
@@ -52,10 +53,11 @@ class SortedImages:
 class Sorter:
     """Sorts files by the user's patterns, and by their names for the other modalities.
 
-    `seen` are the files that it was asked about.
+    `entities` are what names in BIDS have to have. `seen` are the files that it was asked about.
     """
 
     patterns: Sequence[Pattern] = ()
+    entities: EntityFilter = field(default_factory=EntityFilter)
     seen: list[str] = field(default_factory=list)
     _used: set[str] = field(default_factory=set)
 

@@ -10,6 +10,7 @@ from strokeseg.cohort.cases.case_names import check_folder, check_name
 from strokeseg.cohort.cases.findings import Findings, cut_short
 from strokeseg.errors import DataError, InputNotFoundError
 from strokeseg.files.tables import read_lines, read_text
+from strokeseg.images.dicom import is_dicom
 from strokeseg.images.modalities import MODALITIES
 
 # Columns may be named as BIDS's suffixes are, too.
@@ -132,7 +133,10 @@ def _case(folder: Path, row: _Row, missing: list[str]) -> Case:
         raise DataError(f"{row.where}: case {name} has no scan; give one, or delete the row")
     for column, file in (*files.items(), *([("truth", truth)] if truth else [])):
         if not os.path.isfile(file):  # noqa: PTH113 - Path.is_file() raises where it may not look
-            what = "is a folder" if os.path.isdir(file) else "is no file"  # noqa: PTH112
+            is_folder = os.path.isdir(file)  # noqa: PTH112
+            if is_folder and column != "truth" and is_dicom(file):
+                continue
+            what = "is a folder" if is_folder else "is no file"
             missing.append(f"{row.where}, column {column}: {file} {what}")
     first: dict[Path, str] = {}
     for column, file in files.items():
