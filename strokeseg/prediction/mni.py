@@ -88,7 +88,7 @@ def to_mni_case(
         The network knows no tissues, or shows no brain.
     """
     fit = fit_to_mean_head(tissue, grid, class_names)
-    to_mni = np.linalg.inv(fit.to_moving)
+    to_mni: AffineArray = np.asarray(np.linalg.inv(fit.to_moving), np.float64)
     lesion = bring_to_mni(mask, probability, grid, to_mni)
     volume_ml = float(np.count_nonzero(mask)) * grid.voxel_volume_ml
     return MniCase(lesion, fit, volume_ml, _doubts(to_mni))
@@ -120,7 +120,8 @@ def fit_to_mean_head(tissue: LabelArray, grid: Grid, class_names: Sequence[str])
     moving = type(moving)(moving.image, moving.counts, moving.reach & ~hidden, moving.grid)
     head, head_grid = mean_head()
     fixed = picture_of(head, head_grid, head > 0.1)
-    return refine_affine(fixed, moving, np.linalg.inv(moments))
+    start: AffineArray = np.asarray(np.linalg.inv(moments), np.float64)
+    return refine_affine(fixed, moving, start)
 
 
 def _doubts(to_mni: AffineArray) -> tuple[str, ...]:

@@ -139,11 +139,12 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
             std = resample_image(std, working, grid)
         told = doubts.with_lesions(mask, measures.lesions, scans.reference.data)
         mni = mni_case(options, mask, (answer.probability, answer.tissue), grid, names)
-        told += mni.warnings() if mni else []
+        told += [] if mni is None else mni.warnings()
+        mni_facts = None if mni is None else mni.as_record()
         warnings = _warnings(scans, measures, told, standing, run)
         record = make_record(scans.seen, run.ensemble, options, measures, asdict(rule), run.memory)
     record = _with_scans(record, scans, passed, standing, fusion)
-    record = replace(record, shares=shares, mni=mni and mni.as_record(), warnings=warnings)
+    record = replace(record, shares=shares, mni=mni_facts, warnings=warnings)
     record = replace(record, seconds=run.clock.seconds)
     return Result(
         mask=mask,
@@ -163,7 +164,7 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         reference=scans.reference,
         frame=passed.frame(scans.reference_name),
         transforms=standing.transforms(),
-        in_mni=mni and mni.lesion,
+        in_mni=None if mni is None else mni.lesion,
     )
 
 

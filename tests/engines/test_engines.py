@@ -197,7 +197,7 @@ def test_a_broken_installation_is_an_error_in_one_line(monkeypatch):
     ("choices", "message"),
     [
         ({"engine": "tensorrt"}, "engine 'tensorrt' is unknown; use auto, openvino"),
-        ({"device": "gpu"}, "device 'gpu' is unknown; use auto, cpu, cuda, cuda:N or mps"),
+        ({"device": "npu"}, "device 'npu' is unknown; use auto, cpu, cuda, cuda:N or mps"),
         ({"device": "cuda:x"}, "device 'cuda:x' is unknown"),
         ({"precision": "fp8"}, "precision 'fp8' is unknown; use fp32 or bf16"),
         ({"threads": 0}, "threads is 0; give at least 1"),

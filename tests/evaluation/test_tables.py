@@ -107,12 +107,12 @@ def test_files_are_named_in_a_folder_or_after_a_table(tmp_path):
     names = [path.name for path in TableNames.for_output(tmp_path / "out").all()]
     assert names == [
         *("metrics.tsv", "metrics.json", "summary.tsv"),
-        *("comparison.tsv", "comparison.png"),
+        *("comparison.tsv", "comparison.png", "models.tsv"),
     ]
     named = TableNames.for_output(tmp_path / "out" / "x.tsv")
     assert [path.name for path in named.all()] == [
         *("x.tsv", "x.json", "x_summary.tsv"),
-        *("x_comparison.tsv", "x_comparison.png"),
+        *("x_comparison.tsv", "x_comparison.png", "x_models.tsv"),
     ]
     assert named.metrics.parent == tmp_path / "out"
     with pytest.raises(UsageError, match=r"ends in \.tsv"):
@@ -123,7 +123,7 @@ def test_all_tables_are_written_and_replace_earlier_ones(tmp_path):
     names = TableNames.for_output(tmp_path / "out")
     both = [evaluation("a", many(1)), evaluation("b", many(2))]
     written = write_tables(names, both, compare(*both))
-    assert set(written) == set(names.all())
+    assert set(written) == set(names.all()) - {names.models}
     first = {path: path.read_bytes() for path in written}
     write_tables(names, both, compare(*both))
     assert {path: path.read_bytes() for path in written} == first
