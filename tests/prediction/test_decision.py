@@ -142,7 +142,7 @@ def test_flips_are_cut_to_the_hull_too():
 
 
 def test_a_brain_that_is_given_judges_in_place_of_the_tissues():
-    elsewhere = ball((30, 30, 54), 10)
+    elsewhere = ball((30, 30, 54), 10) | ball((12, 12, 12), 12)
     found = decide(answer(BRAIN, INSIDE | SKULL), GRID, rule(), elsewhere)
     assert np.array_equal(found.brain, elsewhere)
     assert found.mask[SKULL].all()
