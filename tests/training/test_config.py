@@ -19,7 +19,7 @@ def test_the_papers_configurations_are_there():
     assert wanted <= set(bundled_configs())
 
 
-def test_the_runs_behind_the_bundled_weights_follow_each_other():
+def test_the_runs_follow_each_other():
     chain = ["synth-open-visible"]
     while before := read_config(chain[-1]).start_from:
         chain.append(Path(before).parent.name)
