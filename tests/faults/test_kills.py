@@ -37,7 +37,7 @@ def output(tmp_path):
 def test_a_whole_case_is_seen_as_whole(output):
     tally = Tally()
     (files,) = whole_cases(output, tally).values()
-    assert len(files) == 5
+    assert len(files) == 6
     assert tally == Tally()
 
 
