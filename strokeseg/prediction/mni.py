@@ -37,12 +37,8 @@ class MniCase:
 
     def as_record(self) -> dict[str, Any]:
         """Give it as plain values; the matrix brings the scan's mm to MNI152 mm."""
-        matrix = np.linalg.inv(self.fit.to_moving)
         return {
-            "matrix": [[round(float(value), 6) for value in row] for row in matrix],
-            "metric": "Mattes mutual information with the mean head, less is better",
-            "metric_before": round(self.fit.metric_before, 4),
-            "metric_after": round(self.fit.metric_after, 4),
+            **self.fit.as_record(" with the mean head"),
             "lesion_volume_ml": round(self.volume_ml, 3),
             "lesion_volume_in_mni_ml": round(self.lesion.volume_ml, 3),
         }

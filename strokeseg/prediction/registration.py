@@ -61,7 +61,6 @@ class Registration:
 
     def as_record(self) -> dict[str, Any]:
         """Give it as plain values; the matrix brings the scan's mm to the reference's."""
-        matrix = np.linalg.inv(self.fit.to_moving)
         rounded = {
             name: None if value is None else round(value, 3)
             for name, value in (
@@ -71,10 +70,7 @@ class Registration:
             )
         }
         return {
-            "matrix": [[round(float(value), 6) for value in row] for row in matrix],
-            "metric": "Mattes mutual information, less is better",
-            "metric_before": round(self.fit.metric_before, 4),
-            "metric_after": round(self.fit.metric_after, 4),
+            **self.fit.as_record(),
             **rounded,
             "kept": self.is_kept,
         }

@@ -51,6 +51,16 @@ class Fit:
         """Whether they lie better on each other than before."""
         return self.metric_after < self.metric_before
 
+    def as_record(self, of_what: str = "") -> dict[str, Any]:
+        """Give it as plain values; the matrix brings the moving image's mm to the fixed one's."""
+        matrix = np.linalg.inv(self.to_moving)
+        return {
+            "matrix": [[round(float(value), 6) for value in row] for row in matrix],
+            "metric": f"Mattes mutual information{of_what}, less is better",
+            "metric_before": round(self.metric_before, 4),
+            "metric_after": round(self.metric_after, 4),
+        }
+
 
 @dataclass(frozen=True)
 class _Level:
