@@ -7,10 +7,12 @@ and may still take; threads are those of the work around the network.
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import TypeVar
 
 from strokeseg.errors import UsageError
 
@@ -18,6 +20,9 @@ _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
 _STATM = Path("/proc/self/statm")
 _SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(?:([KMGT])(i?)B?|B)", re.IGNORECASE | re.ASCII)
+
+_Task = TypeVar("_Task")
+_Done = TypeVar("_Done")
 
 # Copying and resampling are bound by memory; more threads than these gain nothing.
 MOST = 4
@@ -108,6 +113,15 @@ def peak_memory_bytes() -> int | None:
 def thread_count() -> int:
     """Threads to use here: the limit in force, else the usable cores; at most `MOST`."""
     return min(_limit.get() or usable_cores(), MOST)
+
+
+def in_threads(work: Callable[[_Task], _Done], tasks: Iterable[_Task]) -> list[_Done]:
+    """Do a piece of work for every task, in `thread_count` threads; give what came, in order.
+
+    What one of them raises is raised here.
+    """
+    with ThreadPoolExecutor(thread_count()) as pool:
+        return list(pool.map(work, tasks))
 
 
 def usable_cores() -> int:

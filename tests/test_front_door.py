@@ -9,7 +9,7 @@ import pytest
 
 import strokeseg
 import strokeseg.errors
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map
 from strokeseg.space.grid import Grid
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,7 +95,7 @@ def test_a_result_tells_of_itself_in_five_lines():
         "models": [{"name": "tiny"}],
     }
     plain = mask.astype(np.float32)
-    scan = read((plain, grid.affine), scan=False)
+    scan = read_map((plain, grid.affine))
     result = strokeseg.Result(
         *(mask, plain, mask.astype(np.uint8), None, None, grid, ("background", "lesion"), ()),
         *(0.0, (0.0, 0.0), {}, None, ("voxels are\n6 mm long", "and more"), record, scan),

@@ -6,7 +6,7 @@ import pytest
 from strokeseg import machine
 from strokeseg.engines.base import ScanLogits
 from strokeseg.errors import UsageError
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.images.writing import write
 from strokeseg.machine import MOST, at_most, thread_count, usable_cores
 from strokeseg.prediction.ensemble import Member, posterior
@@ -114,7 +114,7 @@ def started(monkeypatch):
 
 
 def test_one_thread_is_one_thread_everywhere(started, tmp_path):
-    volume = read(scan_image(KINDS["fine"]))
+    volume = read_scan(scan_image(KINDS["fine"]))
     logits = np.random.default_rng(0).normal(size=(6, *volume.grid.shape)).astype(np.float32)
     coarse = Grid((30, 30, 30), volume.grid.affine @ np.diag([2.5, 2.5, 2.5, 1.0]))
     jobs = (

@@ -13,7 +13,7 @@ import numpy as np
 
 from strokeseg.arrays import AffineArray, AnyArray
 from strokeseg.demo import SCAN, TRUTH
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.images.writing import write
 from strokeseg.training.command_line import run_command
 from strokeseg.training.config import read_config
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     scaled = np.clip((image - low) / (high - low), 0, 1.2) * BRIGHTEST
     scan = np.round(as_stored(scaled)).astype(np.int16)
     lesion = (as_stored((sample.target.numpy() == LESION).astype(np.float32)) >= 0.5).astype("u1")
-    like = read((scan, affine()))
+    like = read_scan((scan, affine()))
     write(chosen.output / SCAN, scan, like)
     write(chosen.output / TRUTH, lesion, like)
     return str(chosen.output / SCAN)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from strokeseg.arrays import AnyArray, FloatArray, LabelArray
 from strokeseg.files.staging import Staging
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.images.writing import write
 from strokeseg.training.data.pairs import BRAIN
 from strokeseg.training.data.sources import Heads, load_sources
@@ -60,7 +60,7 @@ def write_samples(
         for index in range(count):
             sample = make_sample(index, sources, config, heads)
             image, target = sample.image.cpu().numpy(), hard_target(sample)
-            like = read((image, affine))
+            like = read_scan((image, affine))
             write(staging.path_for(f"sample-{index:03d}_image.nii.gz"), image, like)
             write(staging.path_for(f"sample-{index:03d}_target.nii.gz"), target, like)
             rows.append(enlarged(sample_row(image, target)))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from strokeseg.arrays import AffineArray, AnyArray, BoolArray, FloatArray, LabelArray
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map
 from strokeseg.images.writing import write
 from strokeseg.space.mni import mni_grid
 from strokeseg.training.command_line import run_command
@@ -169,7 +169,7 @@ def _skew(angles: AnyArray) -> AnyArray:
 
 def _save(path: Path, data: AnyArray, affine: AffineArray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, data, read((data.astype(np.float32), affine), scan=False))
+    write(path, data, read_map((data.astype(np.float32), affine)))
 
 
 def main(arguments: Sequence[str] | None = None) -> str:

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from strokeseg.arrays import FloatArray
 from strokeseg.errors import DataError
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map
 from strokeseg.models.classes import CLASSES, grey_of
 from strokeseg.space.grid import Grid
 from strokeseg.space.mni import fit_landmarks, mni_grid
@@ -36,7 +36,7 @@ def mean_head(paths: Sequence[Path]) -> FloatArray:
     greys = np.array([0.0, *(grey_of(name) for name in CLASSES[1:])], dtype=np.float32)
     total = np.zeros(target.shape, dtype=np.float32)
     for path in paths:
-        volume = read(path, scan=False)
+        volume = read_map(path)
         labels = volume.data.astype(np.int32)
         to_mni = fit_landmarks(labels, volume.grid.affine, table.landmarks_mm)
         if to_mni is None:

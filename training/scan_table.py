@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from strokeseg.errors import DataError
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.models.loading import LoadedModel, load_model
 from strokeseg.prediction.options import Options
 from strokeseg.prediction.pipeline import predict
@@ -73,7 +73,7 @@ def scan_table(folders: Sequence[Path], output: Path, *, model: str | None = Non
 
 def explained(scan: Path, labels: Path, kind: str) -> float:
     """Give the share of a scan's variance within the brain that its labels' classes explain."""
-    volume, regions = read(scan), read(labels)
+    volume, regions = read_scan(scan), read_scan(labels)
     table = read_table(kind)
     lookup = np.zeros(max(table.class_of_label) + 1, np.uint8)
     for label, number in table.class_of_label.items():

@@ -85,14 +85,14 @@ def _one(
     """Find the brain in one scan, write it, and give what to show of it."""
     from strokeseg._version import __version__
     from strokeseg.files.checksums import sha256
-    from strokeseg.images.reading import read
+    from strokeseg.images.reading import read_scan
     from strokeseg.machine import peak_memory_bytes
     from strokeseg.measure.brain import brain_warnings
     from strokeseg.prediction.brain_extraction import extract_brain
     from strokeseg.results.brain_files import save_brain
 
     started = time.perf_counter()
-    volume = read(scan)
+    volume = read_scan(scan)
     found = extract_brain(volume, loaded, tta=tta or None)
     used = loaded.model
     warnings = (*volume.warnings, *brain_warnings(found.volume_ml, 0.0))

@@ -20,7 +20,7 @@ def demo(
     """Segment a small synthetic scan that comes with the package, and compare with the truth."""
     from strokeseg.demo import demo_case, demo_truth
     from strokeseg.evaluation.metrics.voxels import dice
-    from strokeseg.measure.lesions import lesion_volume_ml
+    from strokeseg.measure.lesions import mask_volume_ml
     from strokeseg.models.loading import Hardware
     from strokeseg.prediction.options import Options
     from strokeseg.results.output_names import KINDS
@@ -41,7 +41,7 @@ def demo(
     show_summary(result, written)
     show_facts(
         {
-            "true volume": f"{lesion_volume_ml(truth, result.grid):.2f} ml",
+            "true volume": f"{mask_volume_ml(truth, result.grid):.2f} ml",
             "Dice": f"{dice(result.mask, truth):.3f}",
         }
     )

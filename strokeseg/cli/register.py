@@ -81,7 +81,7 @@ def register(
     """
     from strokeseg.files.targets import check_outputs
     from strokeseg.images.file_names import without_ending
-    from strokeseg.images.reading import read
+    from strokeseg.images.reading import read_scan
     from strokeseg.results.moved_scan import MovedNames, save_moved
     from strokeseg.space.registration import simpleitk
 
@@ -92,11 +92,11 @@ def register(
     names = MovedNames.of(output, f"{without_ending(moving.name)}{ending}")
     inputs = (moving,) if fixed is None else (moving, fixed)
     check_outputs(names.all, inputs, overwrite=overwrite)
-    scan = read(moving)
+    scan = read_scan(moving)
     if fixed is None:
         reference, to_moving, facts = _in_mni(scan)
     else:
-        reference = read(fixed)
+        reference = read_scan(fixed)
         to_moving, facts = _found(scan, reference, affine=affine)
     for one in (scan, reference):
         for warning in one.warnings:

@@ -18,7 +18,7 @@ from strokeseg.errors import CannotCreateError, DataError, StrokesegError
 from strokeseg.files.checksums import sha256
 from strokeseg.files.json_files import read_json, write_json
 from strokeseg.files.staging import Staging
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map
 from strokeseg.images.writing import write
 from strokeseg.results.archive import error_path
 from strokeseg.results.output_names import OutputNames
@@ -125,7 +125,7 @@ def _write_roi(case: Case, names: OutputNames, target: Path) -> _End:
     came_from = {"mask": sha256(names.mask), "t1w": sha256(case.images["t1"])}
     if here and here == before.get("sha256") and came_from == before.get("made_from"):
         return "written"
-    t1w, mask = read(case.images["t1"], scan=False), read(names.mask, scan=False)
+    t1w, mask = read_map(case.images["t1"]), read_map(names.mask)
     if not mask.grid.overlaps(t1w.grid):
         raise DataError(f"{case.images['t1']}: shares no space with {names.mask}")
     roi = resample_labels((mask.data > 0).astype(np.uint8), mask.grid, t1w.grid)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from strokeseg.arrays import BoolArray
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map
 
 SCAN = "sub-demo_FLAIR.nii.gz"
 TRUTH = "sub-demo_label-L_mask.nii.gz"
@@ -33,4 +33,4 @@ def demo_case() -> DemoCase:
 
 def demo_truth(case: DemoCase) -> BoolArray:
     """Read the true lesion, on the scan's grid."""
-    return np.asarray(read(case.truth, scan=False).data > 0.5)
+    return np.asarray(read_map(case.truth).data > 0.5)

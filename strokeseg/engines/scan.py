@@ -12,8 +12,6 @@ from strokeseg.engines.stitching import KEPT_BYTES, Stitcher
 from strokeseg.engines.windows import WindowPlan
 from strokeseg.machine import thread_count
 
-__all__ = ["FlipLesion", "ScanLogits", "lesion_maps", "scan_logits"]
-
 
 def scan_logits(
     engine: Engine,
@@ -69,7 +67,7 @@ def scan_logits(
                 np.empty(plan.image_shape, np.float32), np.empty(plan.image_shape, np.bool_)
             )
             stitcher.run(flip(image, axes))
-            _reduce(stitcher, mean, lesion, axes, (index, len(flips)))
+            _reduce(stitcher, mean, lesion, axes, index, len(flips))
             per_flip.append(lesion)
     return ScanLogits(mean, per_flip)
 
@@ -110,10 +108,10 @@ def _reduce(
     mean: FloatArray,
     lesion: FlipLesion,
     axes: tuple[int, ...],
-    turn: tuple[int, int],
+    index: int,
+    count: int,
 ) -> None:
-    """Add the flip that the stitcher last ran to `mean`, and fill in its `lesion`."""
-    index, count = turn
+    """Add flip `index` of `count`, which the stitcher last ran, to `mean`, and fill in `lesion`."""
     size = mean.shape[1]
 
     def work(low: int, high: int) -> None:

@@ -17,7 +17,7 @@ from strokeseg.evaluation.metrics.case_metrics import CaseMetrics, compare_masks
 from strokeseg.evaluation.pairs import Pair, Pairing, pair
 from strokeseg.evaluation.statistics import Summary, summarise
 from strokeseg.evaluation.truths import LESION_FREE
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map
 from strokeseg.machine import thread_count
 
 OnCase = Callable[[int, int, str], None]
@@ -175,7 +175,7 @@ def evaluate_case(one: Pair, terms: Terms) -> EvaluatedCase:
         prediction = read_mask(one.prediction.path, terms.label_of(one.prediction))
         truth = _truth_of(one, terms, prediction)
         map_path = one.prediction.probability
-        probability = None if map_path is None else read(map_path, scan=False)
+        probability = None if map_path is None else read_map(map_path)
         common = bring_together(prediction, truth, probability, terms.protocol)
     except StrokesegError as error:
         return EvaluatedCase(one, None, error=error)

@@ -8,7 +8,7 @@ import numpy as np
 from strokeseg.arrays import AnyArray, BoolArray, FloatArray
 from strokeseg.errors import DataError
 from strokeseg.images.checks import geometry_warnings
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map
 from strokeseg.space.grid import Grid
 
 # Written through a scale factor, a 1 comes back a little off.
@@ -50,7 +50,7 @@ def read_mask(path: Path, label: int | None = None) -> Mask:
     DataError
         It is no image of one volume, or no mask.
     """
-    volume = read(path, scan=False)
+    volume = read_map(path)
     usual = geometry_warnings(volume.grid)
     doubts = tuple(doubt for doubt in volume.warnings if doubt not in usual)
     voxels, notes = binarise(str(path), volume.data, label)

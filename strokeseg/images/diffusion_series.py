@@ -11,7 +11,7 @@ import numpy as np
 from strokeseg.arrays import FloatArray
 from strokeseg.errors import DataError
 from strokeseg.images.file_names import without_ending
-from strokeseg.images.reading import Volume, read
+from strokeseg.images.reading import Volume, read_scan
 
 USUAL_B = 1000.0
 LARGEST_B0 = 50.0
@@ -177,5 +177,5 @@ def _volume(data: FloatArray, like: nib.Nifti1Image, image: Path, told: str) -> 
     header = like.header.copy()
     header.set_data_dtype(np.float32)
     header.set_slope_inter(1, 0)
-    made = read(nib.Nifti1Image(data, like.affine, header))
+    made = read_scan(nib.Nifti1Image(data, like.affine, header))
     return replace(made, path=image, warnings=(*made.warnings, told))

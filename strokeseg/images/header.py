@@ -252,8 +252,7 @@ def _nifti_space(
             f"{name}: its qform is no rotation ({error}); repair it or convert the scan again"
         ) from error
     size = tuple(int(edge) for edge in header["dim"][1:4])
-    forms = space.sform, space.qform
-    warnings = place_warnings(affine, header["pixdim"][1:4], size, forms)
+    warnings = place_warnings(affine, header["pixdim"][1:4], size, space.sform, space.qform)
     return space, affine, tuple(warnings)
 
 

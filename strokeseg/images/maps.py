@@ -10,7 +10,7 @@ from nibabel.nifti1 import Nifti1Image
 from nibabel.spatialimages import HeaderDataError
 
 from strokeseg.errors import DataError
-from strokeseg.images.reading import Volume, read
+from strokeseg.images.reading import Volume, read_map
 from strokeseg.images.stream import require_file
 
 _FAULTS = (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError)
@@ -34,4 +34,4 @@ def read_volume(path: Path, index: int = 0) -> Volume:
         data = np.asarray(image.dataobj[..., index], dtype=np.float32)
     except _FAULTS as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
-    return read((data, image.affine), scan=False)
+    return read_map((data, image.affine))

@@ -42,7 +42,7 @@ class Outline:
 
 
 def outline_file(path: Path) -> Outline:
-    """Read and check the header of a file; see `strokeseg.images.reading.read` for the errors."""
+    """Read and check the header of a file; the errors are those of `reading.read_scan`."""
     require_file(path)
     header = itk_header(path) if is_itk_name(path.name) else read_header(path)
     return _outline(str(path), path, header, fits=True)

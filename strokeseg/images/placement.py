@@ -99,7 +99,8 @@ def place_warnings(
     affine: AffineArray,
     zooms: AnyArray,
     size: tuple[int, ...],
-    forms: tuple[AffineArray | None, AffineArray | None],
+    sform: AffineArray | None,
+    qform: AffineArray | None,
 ) -> list[str]:
     """Say what is doubtful about how a NIfTI header places its voxels.
 
@@ -111,10 +112,9 @@ def place_warnings(
         The header's voxel sizes, in mm.
     size : tuple of int
         The header's sizes, in voxels.
-    forms : (sform, qform)
-        The two affines, (4, 4) each; None where the code is 0.
+    sform, qform : (4, 4) array or None
+        The two affines; None where the code is 0.
     """
-    sform, qform = forms
     if sform is None and qform is None:
         return [
             "the header has neither sform nor qform: left and right are taken as nibabel takes "

@@ -48,13 +48,12 @@ class Volume:
 Source = str | os.PathLike[str] | SpatialImage | tuple[npt.ArrayLike, npt.ArrayLike] | Volume
 
 
-def read(source: Source, *, scan: bool = True) -> Volume:
+def read_scan(source: Source) -> Volume:
     """Read one scan and check that it can be segmented.
 
     Headers are checked before voxels are read, and nothing is unpacked or allocated that the file
     does not have. ``scl_slope`` and ``scl_inter`` are applied in float32. A fourth axis of one
-    volume is dropped. NaN and infinite voxels become the smallest finite value, in what is no scan
-    0, with a warning.
+    volume is dropped. NaN and infinite voxels become the smallest finite value, with a warning.
 
     Parameters
     ----------
@@ -62,8 +61,6 @@ def read(source: Source, *, scan: bool = True) -> Volume:
         NIfTI-1, NIfTI-2 (.nii, .nii.gz, .img/.hdr), .mgz or .mgh, NRRD or MetaImage; or an image
         in memory, whose affine maps voxels to RAS+ mm; or a scan that was read before, which is
         given back.
-    scan : bool
-        Whether it is to be a scan. A mask or a map is none: it may be of one value.
 
     Returns
     -------
@@ -79,13 +76,20 @@ def read(source: Source, *, scan: bool = True) -> Volume:
     ReadWriteError
         If reading failed half-way.
     """
-    if isinstance(source, Volume):
-        return source
-    if isinstance(source, SpatialImage):
-        return _read_image(source, scan)
-    if isinstance(source, tuple):
-        return _read_array(source, scan)
-    return _read_file(path_of(source), scan)
+    return _read(source, scan=True)
+
+
+def read_map(source: Source) -> Volume:
+    """Read a mask, a label image or a map of probabilities, as `read_scan` reads a scan.
+
+    It may be of one value, and NaN and infinite voxels become 0, with a warning.
+
+    Raises
+    ------
+    InputNotFoundError, DataError, ReadWriteError
+        As `read_scan` does.
+    """
+    return _read(source, scan=False)
 
 
 def outline(source: Source) -> Outline:
@@ -94,12 +98,12 @@ def outline(source: Source) -> Outline:
     Parameters
     ----------
     source : path, nibabel image, (array, affine) or Volume
-        As for `read`.
+        As for `read_scan`.
 
     Raises
     ------
     InputNotFoundError, DataError, ReadWriteError
-        As `read` does.
+        As `read_scan` does.
     """
     if isinstance(source, Volume):
         shape, affine = source.grid.shape, source.grid.affine
@@ -130,6 +134,17 @@ def path_of(source: object) -> Path:
     )
 
 
+def _read(source: Source, *, scan: bool) -> Volume:
+    """Read what is to be a scan, or a map of one."""
+    if isinstance(source, Volume):
+        return source
+    if isinstance(source, SpatialImage):
+        return _read_image(source, scan)
+    if isinstance(source, tuple):
+        return _read_array(source, scan)
+    return _read_file(path_of(source), scan)
+
+
 def _read_file(path: Path, scan: bool) -> Volume:
     """Read and check a file."""
     found = outline_file(path)
@@ -138,11 +153,11 @@ def _read_file(path: Path, scan: bool) -> Volume:
         return _checked(found, _scaled(itk_voxels(path).reshape(found.grid.shape), 1, 0), scan)
     voxels = header.voxels or path
     stored = read_voxels(voxels, found.grid.shape, header.dtype, header.offset)
-    read_scan = _checked(found, _scaled(stored, header.slope, header.inter), scan)
+    volume = _checked(found, _scaled(stored, header.slope, header.inter), scan)
     if not has_junk(voxels, header.offset + stored.nbytes):
-        return read_scan
+        return volume
     told = "bytes that are no gzip follow its gzip stream, which is whole: they were passed over"
-    return replace(read_scan, warnings=(*read_scan.warnings, told))
+    return replace(volume, warnings=(*volume.warnings, told))
 
 
 def _read_image(image: SpatialImage, scan: bool) -> Volume:

@@ -17,7 +17,7 @@ def suited(modality: str, scan: Volume) -> Volume:
     modality : str
         What it is said to be, one of `MODALITIES` or another name.
     scan : Volume
-        As `strokeseg.images.reading.read` gives it.
+        As `strokeseg.images.reading.read_scan` gives it.
 
     Returns
     -------

@@ -8,7 +8,7 @@ import numpy as np
 
 from strokeseg.arrays import FloatArray
 from strokeseg.errors import StrokesegError
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map, read_scan
 from strokeseg.lesion_map.common_space import Placed
 from strokeseg.models.classes import grey_of
 from strokeseg.results.archive import is_reference, reference_places
@@ -48,7 +48,7 @@ def find_backdrop(placed: Sequence[Placed], grid: Grid, given: Path | None) -> B
         The given one cannot be read.
     """
     if given is not None:
-        volume = read(given)
+        volume = read_scan(given)
         return Backdrop(_onto(volume.data, volume.grid, grid), given.name)
     for what, make in (("tissue maps", _tissues), ("reference scans", _scan)):
         image, count = _mean(placed, grid, make)
@@ -90,7 +90,7 @@ def _tissues(one: Placed, grid: Grid) -> FloatArray | None:
     greys = np.zeros(256, dtype=np.float32)
     for name, index in class_names(names.tissue_table).items():
         greys[index] = grey_of(name) if index else 0.0
-    volume = read(names.tissue, scan=False)
+    volume = read_map(names.tissue)
     moved = Grid(volume.grid.shape, one.to_map @ volume.grid.affine)
     return np.asarray(greys[resample_labels(volume.data.astype(np.uint8), moved, grid)])
 
@@ -102,7 +102,7 @@ def _scan(one: Placed, grid: Grid) -> FloatArray | None:
     path = next((place for place in places if is_reference(place, record)), None)
     if path is None:
         return None
-    volume = read(path)
+    volume = read_scan(path)
     low, high = grey_window(volume.data[::4, ::4, ::4])
     grey = np.clip((volume.data - low) / (high - low), 0.0, 1.0)
     return _onto(grey, Grid(volume.grid.shape, one.to_map @ volume.grid.affine), grid)

@@ -19,7 +19,7 @@ from strokeseg.files.checksums import sha256
 from strokeseg.files.json_files import write_json
 from strokeseg.files.staging import Staging
 from strokeseg.files.tables import table
-from strokeseg.images.reading import Volume, read
+from strokeseg.images.reading import Volume, read_map
 from strokeseg.images.writing import write
 from strokeseg.lesion_map.backdrop import Backdrop, find_backdrop
 from strokeseg.lesion_map.common_space import Placed, SpaceChoice, lay_out
@@ -182,7 +182,7 @@ def record(lesion_map: LesionMap) -> dict[str, Any]:
 def _add(count: Counts, placed: Placed, grid: Grid) -> MappedCase:
     """Add one mask to the sum."""
     path = placed.case.names.mask
-    volume = read(path, scan=False)
+    volume = read_map(path)
     mask = (volume.data > 0).astype(np.uint8)
     moved = resample_labels(mask, placed.moved, grid)
     count += moved
@@ -207,7 +207,7 @@ def _twice(placed: Sequence[Placed]) -> tuple[str, ...]:
 def _template(lesion_map: LesionMap) -> Volume:
     """Give what the images' headers are made of: an affine, and its meaning."""
     blank = np.zeros(lesion_map.grid.shape, dtype=np.float32)
-    like = read((blank, lesion_map.grid.affine), scan=False)
+    like = read_map((blank, lesion_map.grid.affine))
     if not lesion_map.space.upper().startswith("MNI"):
         return like
     fields = deepcopy(like.header.nifti)

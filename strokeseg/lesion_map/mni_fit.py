@@ -11,7 +11,7 @@ import numpy as np
 
 from strokeseg.arrays import AffineArray, BoolArray, LabelArray
 from strokeseg.errors import DataError
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map
 from strokeseg.measure.brain import brain_mask
 from strokeseg.models.classes import LESION, is_matter
 from strokeseg.results.archive import FiledCase
@@ -39,7 +39,7 @@ def fit_to_mni(case: FiledCase) -> tuple[AffineArray, tuple[str, ...]]:
             f"in no common space, and {path.name} is not there to align it: run it again with "
             "--save mask,tissue"
         )
-    volume = read(path, scan=False)
+    volume = read_map(path)
     brain = find_brain(
         volume.data.astype(np.uint8), volume.grid, class_names(case.names.tissue_table)
     )

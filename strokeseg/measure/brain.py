@@ -12,7 +12,7 @@ from strokeseg.arrays import BoolArray, IntArray, LabelArray
 from strokeseg.errors import DataError
 from strokeseg.measure.components import label_components
 from strokeseg.measure.counting import count_in_blocks, spread_blocks
-from strokeseg.measure.lesions import lesion_volume_ml
+from strokeseg.measure.lesions import mask_volume_ml
 from strokeseg.space.grid import Grid
 
 BLOCK_MM = 2.5
@@ -101,7 +101,7 @@ def find_midline_mm(brain: BoolArray, grid: Grid) -> float | None:
 
 def brain_volume_ml(brain: BoolArray, grid: Grid) -> float:
     """Return the volume of a brain mask in ml."""
-    return lesion_volume_ml(brain, grid)
+    return mask_volume_ml(brain, grid)
 
 
 def is_hardly_any_brain(brain_ml: float) -> bool:

@@ -73,7 +73,7 @@ def threshold_probability(probability: FloatArray, threshold: float) -> BoolArra
     return probability >= np.float32(threshold)
 
 
-def lesion_volume_ml(mask: BoolArray, grid: Grid) -> float:
+def mask_volume_ml(mask: BoolArray, grid: Grid) -> float:
     """Return the volume of a mask in ml."""
     return int(np.count_nonzero(mask)) * grid.voxel_volume_ml
 

@@ -8,7 +8,7 @@ from strokeseg.arrays import AnyArray, BoolArray, LabelArray
 from strokeseg.measure.brain import brain_mask, brain_volume_ml, is_hardly_any_brain
 from strokeseg.measure.components import label_components
 from strokeseg.measure.hull import find_hull
-from strokeseg.measure.lesions import large_enough, lesion_volume_ml, threshold_probability
+from strokeseg.measure.lesions import large_enough, mask_volume_ml, threshold_probability
 from strokeseg.models.config import ModelConfig
 from strokeseg.prediction.ensemble import Posterior
 from strokeseg.prediction.flip_spread import FlipSpread
@@ -61,6 +61,14 @@ class Decision:
     mask: BoolArray
     brain: BoolArray | None
     hull: BoolArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Peak:
+    """What every lesion must reach somewhere in an image; 0 asks for nothing."""
+
+    image: AnyArray
+    least: float
 
 
 def make_rule(config: ModelConfig, options: Options, *, brain_given: bool = False) -> Rule:
@@ -117,8 +125,8 @@ def decide(answer: Posterior, grid: Grid, rule: Rule, given: BoolArray | None = 
 def refine(found: Decision, answer: Posterior, grid: Grid, rule: Rule) -> Decision:
     """Leave out of what was found the lesions that a rule leaves out, whatever its threshold."""
     judge = _judge(found.brain, grid, rule)
-    peaks = answer.probability, rule.min_peak
-    return Decision(_clean(found.mask, peaks, judge, grid, rule), found.brain, found.hull)
+    peak = _Peak(answer.probability, rule.min_peak)
+    return Decision(_clean(found.mask, peak, judge, grid, rule), found.brain, found.hull)
 
 
 def label_map(tissue: LabelArray, mask: BoolArray, lesion: int) -> LabelArray:
@@ -137,9 +145,9 @@ def flip_volumes_ml(
     if decision.hull is not None:
         hull = resample_labels(decision.hull.view(np.uint8), native, working)
         levels = [level * hull for level in levels]
-    peak = 2.0 if rule.min_peak > 0 else 0.0
-    masks = (_clean(level > 0, (level, peak), brain, working, rule) for level in levels)
-    volumes = [lesion_volume_ml(mask, working) for mask in masks]
+    least = 2.0 if rule.min_peak > 0 else 0.0
+    masks = (_clean(level > 0, _Peak(level, least), brain, working, rule) for level in levels)
+    volumes = [mask_volume_ml(mask, working) for mask in masks]
     return min(volumes), max(volumes)
 
 
@@ -158,22 +166,18 @@ def _is_judge(brain: BoolArray, grid: Grid, rule: Rule) -> bool:
 
 def _clean(
     found: BoolArray,
-    peaks: tuple[AnyArray, float],
+    peak: _Peak,
     brain: BoolArray | None,
     grid: Grid,
     rule: Rule,
 ) -> BoolArray:
-    """Leave out what does not touch the brain, is too small, or has no peak.
-
-    `peaks` are an image and what a lesion must reach in it; 0 asks for nothing.
-    """
-    values, least = peaks
-    if brain is None and rule.min_volume_ml == 0.0 and least == 0.0:
+    """Leave out what does not touch the brain, is too small, or has no peak."""
+    if brain is None and rule.min_volume_ml == 0.0 and peak.least == 0.0:
         return found
     components = label_components(found)
     keep = large_enough(components, rule.min_volume_ml, grid)
-    if least > 0:
-        keep &= components.reaching(values, least)
+    if peak.least > 0:
+        keep &= components.reaching(peak.image, peak.least)
     if brain is not None:
         keep &= components.touching(brain)
     return components.select(keep)

@@ -8,7 +8,6 @@ first axis, so that a large native grid never holds the logits of all its classe
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from strokeseg.arrays import BoolArray, FloatArray, LabelArray, Shape3
 from strokeseg.engines.base import ScanLogits
 from strokeseg.engines.scan import lesion_maps
-from strokeseg.machine import thread_count
+from strokeseg.machine import in_threads
 from strokeseg.models.fusion import FURTHEST, Fusion, Voices
 from strokeseg.space.grid import Grid
 from strokeseg.space.resample import coverage, resample_logits
@@ -256,6 +255,4 @@ def each_slab(
     """Call `work` for slabs along I; their bounds do not depend on the number of threads."""
     thickness = slab_planes(shape, channels, slab_bytes)
     slabs = [slice(low, min(low + thickness, shape[0])) for low in range(0, shape[0], thickness)]
-    with ThreadPoolExecutor(thread_count()) as pool:
-        for _ in pool.map(work, slabs):
-            pass
+    in_threads(work, slabs)

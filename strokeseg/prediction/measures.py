@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from strokeseg.arrays import BoolArray, LabelArray
 from strokeseg.measure.brain import brain_volume_ml, brain_warnings, find_midline_mm
 from strokeseg.measure.counting import count_labels
-from strokeseg.measure.lesions import Lesion, find_lesions, lesion_volume_ml
+from strokeseg.measure.lesions import Lesion, find_lesions, mask_volume_ml
 from strokeseg.prediction.ensemble import Posterior
 from strokeseg.prediction.scans import Scans
 from strokeseg.space.grid import Grid
@@ -57,7 +57,7 @@ def measure_case(
 ) -> Measures:
     """Measure lesions and tissues on the reference's grid; the brain was measured before."""
     return Measures(
-        volume_ml=lesion_volume_ml(mask, grid),
+        volume_ml=mask_volume_ml(mask, grid),
         volume_range_ml=flips[0],
         tissue_volumes_ml=_tissue_ml(answer.tissue, names, grid),
         brain_volume_ml=None if brain is None else brain[0],

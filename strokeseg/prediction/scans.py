@@ -15,7 +15,7 @@ from strokeseg.engines.windows import WindowPlan
 from strokeseg.errors import DataError
 from strokeseg.images.foreground import within_limits
 from strokeseg.images.intensity import as_seen
-from strokeseg.images.reading import Source, Volume, read
+from strokeseg.images.reading import Source, Volume, read_scan
 from strokeseg.images.suitability import suited
 from strokeseg.measure.brain_box import grid_of
 from strokeseg.models.config import FieldOfView
@@ -159,7 +159,7 @@ def _brain_of(reference: Volume, run: Run) -> FoundBrain | None:
 
 def _read(name: str, source: Source) -> Volume:
     """Read a scan, and check that it is what it is said to be."""
-    return suited(name, read(source))
+    return suited(name, read_scan(source))
 
 
 def _prepare(name: str, volume: Volume, number: int, run: Run) -> Prepared:

@@ -11,7 +11,7 @@ from strokeseg.errors import StrokesegError
 from strokeseg.images.file_names import is_image_name
 from strokeseg.images.intensity import as_seen
 from strokeseg.images.maps import read_volume
-from strokeseg.images.reading import Volume, read
+from strokeseg.images.reading import Volume, read_map
 from strokeseg.report.facts import CaseFacts, is_anonymised
 from strokeseg.results.archive import input_places, is_input, is_reference, reference_places
 from strokeseg.space.grid import Grid
@@ -189,7 +189,7 @@ def _read_output(facts: CaseFacts, path: Path, notes: list[str]) -> Volume | Non
 
 
 def _read_map(path: Path) -> Volume:
-    return read(path, scan=False)
+    return read_map(path)
 
 
 def _read_scan(facts: CaseFacts, output: Path, notes: list[str]) -> Volume | None:

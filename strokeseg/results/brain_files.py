@@ -15,7 +15,7 @@ from strokeseg.files.targets import check_outputs
 from strokeseg.images.file_names import without_ending
 from strokeseg.images.reading import Volume
 from strokeseg.images.writing import write
-from strokeseg.measure.lesions import lesion_volume_ml
+from strokeseg.measure.lesions import mask_volume_ml
 from strokeseg.results.output_names import UNNAMED_PREFIX, check_prefix, prefix_of
 from strokeseg.results.picture import draw_brain
 
@@ -95,7 +95,7 @@ def save_brain(
     """
     inputs = [] if volume.path is None else [volume.path]
     check_outputs(names.all(), inputs, overwrite=overwrite)
-    volume_ml = lesion_volume_ml(mask, volume.grid)
+    volume_ml = mask_volume_ml(mask, volume.grid)
     called = UNNAMED_PREFIX if volume.path is None else volume.path.name
     sidecar = {
         "Type": "Brain",

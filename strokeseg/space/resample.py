@@ -5,19 +5,13 @@ made of one-dimensional gathers, or of plain slices where no voxel falls between
 other step goes through `scipy.ndimage`.
 """
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
-
 import numpy as np
 from scipy import ndimage
 
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray, LabelArray, Shape3
-from strokeseg.machine import thread_count
+from strokeseg.machine import in_threads
 from strokeseg.space.axes import EDGE_VOX, axes_along, gather, gather_in_pieces, index_map, turns_of
 from strokeseg.space.grid import Grid
-
-_Task = TypeVar("_Task")
 
 
 def resample_image(data: FloatArray, source: Grid, target: Grid) -> FloatArray:
@@ -75,7 +69,7 @@ def resample_logits(logits: FloatArray, source: Grid, target: Grid, slab: slice)
     def fill(channel: int) -> None:
         out[channel] = gather(logits[channel], axes, turns)
 
-    _in_threads(fill, range(len(logits)))
+    in_threads(fill, range(len(logits)))
     return out
 
 
@@ -188,12 +182,5 @@ def _interpolate(data: FloatArray, source: Grid, target: Grid, slab: slice) -> F
         )
 
     tasks = [(channel, start) for channel in range(len(data)) for start in range(first, stop)]
-    _in_threads(fill, tasks)
+    in_threads(fill, tasks)
     return out
-
-
-def _in_threads(job: Callable[[_Task], None], tasks: Iterable[_Task]) -> None:
-    """Run a job on every task; what one of them raises is raised here."""
-    with ThreadPoolExecutor(thread_count()) as pool:
-        for _ in pool.map(job, tasks):
-            pass

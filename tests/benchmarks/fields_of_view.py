@@ -15,7 +15,7 @@ import torch
 
 from strokeseg import load_model
 from strokeseg.images.foreground import within_limits
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.measure.brain_box import grid_of
 from strokeseg.measure.components import bounding_box
 from strokeseg.models.loading import Hardware
@@ -84,7 +84,7 @@ def real(model, count, out):
     """Go through real scans in some of the 48 orientations."""
     axes_of = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
     for path in sorted(SCANS.glob("*_[TFda]*.nii.gz")):
-        volume = read(path)
+        volume = read_scan(path)
         first = None
         for axcodes in ALL_AXCODES[:count]:
             order = [axes_of[code] for code in axcodes]

@@ -7,7 +7,7 @@ affine of the brain's moments alone, which is what the search starts from.
 
 import numpy as np
 
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map
 from strokeseg.lesion_map.mni_fit import find_brain
 from strokeseg.models.classes import CLASSES
 from strokeseg.prediction.mni import fit_to_mean_head
@@ -21,7 +21,7 @@ def main():
     table = read_table()
     for number in (15, 16, 17):
         path = SCANS.parent / f"label_maps/synthseg-{number}.nii.gz"
-        volume = read(path, scan=False)
+        volume = read_map(path)
         labels = volume.data.astype(np.int32)[::2, ::2, ::2]
         halved = volume.grid.affine @ np.diag([2.0, 2.0, 2.0, 1.0])
         truth = fit_landmarks(labels, halved, table.landmarks_mm)

@@ -13,7 +13,7 @@ import numpy as np
 
 from strokeseg import Options, load_model, predict
 from strokeseg.evaluation.metrics.voxels import dice
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from tests.factories import SCANS
 
 CASES = (
@@ -49,7 +49,7 @@ def main() -> None:
         result = predict(images, model=model, options=options)
         result.save(output / title.replace(" ", "_").replace(",", ""))
         low, high = result.volume_range_ml
-        truth = next((read(SCANS / TRUTH[k]) for k in TRUTH if title.startswith(k)), None)
+        truth = next((read_scan(SCANS / TRUTH[k]) for k in TRUTH if title.startswith(k)), None)
         if truth is None:
             true, overlap = "0", "none is right"
         else:

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.space.grid import Grid
 from strokeseg.space.pictures import picture_of
 from strokeseg.space.registration import register
@@ -34,7 +34,7 @@ class Pair:
 
     def __init__(self, fixed, moving):
         self.name = f"{moving} on {fixed}"
-        still, self.moving = (read(SCANS.parent / f"{one}.nii.gz") for one in (fixed, moving))
+        still, self.moving = (read_scan(SCANS.parent / f"{one}.nii.gz") for one in (fixed, moving))
         self.fixed = picture_of(still.data, still.grid)
         self.centre = self.fixed.centre_mm
         box = np.array([(x, y, z) for x in (-60, 60) for y in (-75, 75) for z in (-50, 50)])

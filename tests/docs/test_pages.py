@@ -9,7 +9,7 @@ import typer.main
 
 from strokeseg import cli, errors
 from strokeseg.demo import demo_case, demo_truth
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.images.writing import write
 from strokeseg.space.grid import Grid
 from strokeseg.space.resample import resample_image, resample_labels
@@ -26,7 +26,7 @@ SPACING_MM = 3.0
 def patients():
     """Two scans of the demo's head with their truths, small, as arrays with their grids."""
     case = demo_case()
-    scan, truth = read(case.scan), demo_truth(case)
+    scan, truth = read_scan(case.scan), demo_truth(case)
     linear = np.diag([SPACING_MM] * 3 + [1.0])
     shape = tuple(int(mm // SPACING_MM) for mm in scan.grid.field_of_view_mm)
     corner = scan.grid.corners_mm.min(axis=0)
@@ -44,7 +44,7 @@ def world(tmp_path, monkeypatch, patients):
     for name in ("a_T1w.nii.gz", "b_FLAIR.nii.gz"):
         scan_file(tmp_path).rename(tmp_path / name)
     small, mask, grid = patients
-    like = read((small, grid.affine))
+    like = read_scan((small, grid.affine))
     for number in ("01", "02"):
         for place in (
             tmp_path / "cases" / f"sub-{number}" / f"sub-{number}_FLAIR.nii.gz",
@@ -79,7 +79,7 @@ def test_every_command_of_a_page_runs(page, capfd):
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=name_of)
 def test_the_python_of_a_page_runs(page, world):
-    array, affine = read(world / "b_FLAIR.nii.gz").data, np.diag([1.5, 1.5, 1.5, 1.0])
+    array, affine = read_scan(world / "b_FLAIR.nii.gz").data, np.diag([1.5, 1.5, 1.5, 1.0])
     for body in blocks(page, "python"):
         exec(compile(body, name_of(page), "exec"), {"array": array, "affine": affine})
 

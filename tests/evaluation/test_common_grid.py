@@ -8,7 +8,7 @@ from strokeseg.errors import DataError
 from strokeseg.evaluation.common_grid import bring_together, fit_centred
 from strokeseg.evaluation.masks import Mask
 from strokeseg.evaluation.metrics.case_metrics import compare_masks
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map
 from strokeseg.space.grid import Grid
 from tests.evaluation.masks_on_disk import affine, blobs, boxes
 from tests.factories import KINDS, Kind, affine_of, head
@@ -71,7 +71,7 @@ def test_two_spaces_that_do_not_meet_are_an_error():
 
 
 def test_probabilities_come_along_and_are_0_where_there_are_none():
-    wide = read((np.full((24, 24, 24), 0.7, np.float32), affine()), scan=False)
+    wide = read_map((np.full((24, 24, 24), 0.7, np.float32), affine()))
     truth = mask(np.zeros((30, 24, 24), bool), affine())
     common = bring_together(mask(LESION, affine()), truth, wide, "native")
     assert common.probability.shape == truth.voxels.shape

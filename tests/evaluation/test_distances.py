@@ -7,7 +7,7 @@ from monai.metrics import compute_average_surface_distance, compute_hausdorff_di
 from scipy import ndimage
 
 from strokeseg.evaluation.metrics.distances import surface_distances, surface_points_mm
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map
 from tests.evaluation.masks_on_disk import blobs, boxes
 from tests.factories import SCANS
 
@@ -42,7 +42,7 @@ def test_distances_are_monais(seed, spacing_mm):
 @monai_warns
 @pytest.mark.skipif(not LESIONS.is_dir(), reason="no ../shared/data/lesions here")
 def test_distances_of_a_real_lesion_are_monais():
-    truth = read(LESIONS / "lesymap" / "lesymap-003.nii.gz", scan=False).data > 0.5
+    truth = read_map(LESIONS / "lesymap" / "lesymap-003.nii.gz").data > 0.5
     noise = np.random.default_rng(1).normal(size=truth.shape)
     prediction = ndimage.gaussian_filter(truth + 1.5 * noise, 1.5) > 0.5
     found = surface_distances(prediction, truth, np.eye(3))

@@ -19,7 +19,7 @@ from strokeseg.engines.windows import plan_windows
 from strokeseg.errors import DataError, StrokesegError
 from strokeseg.evaluation.truths import read_truths
 from strokeseg.images.intensity import Normalisation, normalise
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map, read_scan
 from strokeseg.images.writing import write
 from strokeseg.models.config import ModelConfig
 from strokeseg.models.folder import read_config as read_model_config
@@ -75,7 +75,7 @@ class Target:
 
 def _check_volume(path: Path, data: bytes) -> None:
     """Read a scan; one in four is held to its promises: it can be worked with and saved."""
-    volume = read(path)
+    volume = read_scan(path)
     assert volume.data.shape == volume.grid.shape
     assert volume.data.dtype == np.float32
     assert np.isfinite(volume.data).all()
@@ -87,7 +87,7 @@ def _check_volume(path: Path, data: bytes) -> None:
         assert np.isfinite(normalise(volume.data, how)).all(), f"{how} gives no numbers"
     out = path.with_name("out.nii")
     write(out, volume.data > volume.data.mean(), like=volume)
-    again = read(out, scan=False)
+    again = read_map(out)
     codes = (volume.header.qform_code, volume.header.sform_code)
     assert (again.header.qform_code, again.header.sform_code) == codes
     assert again.grid.same_as(volume.grid), "the saved mask lies elsewhere"

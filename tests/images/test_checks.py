@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from strokeseg.errors import DataError, InputNotFoundError, ReadWriteError, StrokesegError
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map, read_scan
 from tests.factories import KINDS, Kind, affine_of, head, scan_file, scan_image
 
 RAS = KINDS["ras"]
@@ -17,7 +17,7 @@ RAS = KINDS["ras"]
 
 def refusal(source, exit_code=65):
     with pytest.raises(StrokesegError) as caught:
-        read(source)
+        read_scan(source)
     message = str(caught.value)
     assert "\n" not in message
     assert caught.value.exit_code == exit_code
@@ -65,7 +65,7 @@ def test_directory(tmp_path):
 
 def test_device():
     with pytest.raises(InputNotFoundError, match="not a regular file"):
-        read("/dev/null")
+        read_scan("/dev/null")
 
 
 def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
@@ -86,7 +86,7 @@ def test_a_disk_that_fails(tmp_path, monkeypatch):
 
     monkeypatch.setattr("strokeseg.images.stream._is_gzip", fails)
     with pytest.raises(ReadWriteError, match="Input/output error") as caught:
-        read(path)
+        read_scan(path)
     assert caught.value.exit_code == 74
 
 
@@ -195,7 +195,7 @@ def test_constant_but_for_nan(tmp_path):
 def test_some_nan_and_inf_become_the_smallest_value(tmp_path, dtype):
     data = head(RAS)[0].astype(dtype) - 50
     data[0, 0, :3] = np.nan, np.inf, -np.inf
-    volume = read(saved(tmp_path, data))
+    volume = read_scan(saved(tmp_path, data))
     assert (volume.data[0, 0, :3] == volume.data.min()).all()
     assert volume.data.min() == pytest.approx(data[np.isfinite(data)].min())
     assert volume.warnings[0].startswith("3 voxels are NaN or infinite: set to the smallest")
@@ -204,7 +204,7 @@ def test_some_nan_and_inf_become_the_smallest_value(tmp_path, dtype):
 def test_values_beyond_float32_count_as_infinite(tmp_path):
     data = head(RAS)[0].astype(np.float64)
     data[0, 0, 0] = 1e300
-    volume = read(saved(tmp_path, data))
+    volume = read_scan(saved(tmp_path, data))
     assert volume.warnings[0].startswith("1 voxel is NaN or infinite")
     assert volume.data[0, 0, 0] == volume.data.min()
 
@@ -245,7 +245,7 @@ def test_qform_that_is_no_rotation(tmp_path):
 
 def test_missing_qfac_is_one(tmp_path):
     path = patched(tmp_path, {"sform_code": 0, "pixdim": (0, 1.5, 1.5, 1.5, 0, 0, 0, 0)})
-    np.testing.assert_allclose(read(path).grid.affine, affine_of(RAS), atol=1e-4)
+    np.testing.assert_allclose(read_scan(path).grid.affine, affine_of(RAS), atol=1e-4)
 
 
 @pytest.mark.parametrize("dim", [(0, 40, 48, 36, 1, 1, 1, 1), (9, 40, 48, 36, 1, 1, 1, 1)])
@@ -265,7 +265,7 @@ def test_impossible_start_of_the_voxels(tmp_path, offset):
 
 
 def test_no_start_of_the_voxels_is_right_behind_the_header(tmp_path):
-    volume = read(patched(tmp_path, {"vox_offset": 0}))
+    volume = read_scan(patched(tmp_path, {"vox_offset": 0}))
     np.testing.assert_array_equal(volume.data, np.rint(head(RAS)[0]))
 
 
@@ -291,7 +291,7 @@ def test_small_field_of_view(tmp_path):
     message = refusal(path)
     assert "its field of view is 60 x 60 x 31 mm; at least 32 mm are needed" in message
     nib.save(scan_image(Kind("RAS", (1.0, 1.0, 1.0), (60, 60, 32))), path)
-    assert read(path).grid.field_of_view_mm == (60, 60, 32)
+    assert read_scan(path).grid.field_of_view_mm == (60, 60, 32)
 
 
 def test_enormous_field_of_view(tmp_path):
@@ -351,7 +351,7 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path):
     path.write_bytes(packed + packer.flush())
     tracemalloc.start()
     try:
-        volume = read(path)
+        volume = read_scan(path)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -378,7 +378,7 @@ def test_an_mgh_without_orientation_is_warned_of(tmp_path):
     content = bytearray(path.read_bytes())
     content[28:30] = b"\0\0"
     path.write_bytes(content)
-    volume = read(path)
+    volume = read_scan(path)
     assert volume.warnings == (
         "the MGH header records no orientation: FreeSurfer's default, LIA, is taken",
     )
@@ -390,24 +390,24 @@ def test_a_nibabel_image_is_checked_too(tmp_path):
     image = nib.load(path)
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(StrokesegError, match="voxels cannot be read") as caught:
-        read(image)
+        read_scan(image)
     assert caught.value.exit_code == 65
     small = scan_image(Kind("RAS", (1.0, 1.0, 1.0), (60, 60, 31)))
     with pytest.raises(StrokesegError, match="nibabel image: its field of view"):
-        read(small)
+        read_scan(small)
 
 
 def test_large_voxels_are_warned_of(tmp_path):
     path = tmp_path / "scan.nii.gz"
     nib.save(scan_image(Kind("RAS", (1.0, 1.0, 6.0), (60, 60, 20))), path)
-    (warning,) = read(path).warnings
+    (warning,) = read_scan(path).warnings
     assert "voxels are up to 6 mm long (over 5 mm)" in warning
     nib.save(scan_image(Kind("RAS", (1.0, 1.0, 5.0), (60, 60, 20))), path)
-    assert read(path).warnings == ()
+    assert read_scan(path).warnings == ()
 
 
 def test_a_mask_is_warned_of(tmp_path):
-    (warning,) = read(saved(tmp_path, (head(RAS)[0] > 300).astype(np.uint8))).warnings
+    (warning,) = read_scan(saved(tmp_path, (head(RAS)[0] > 300).astype(np.uint8))).warnings
     assert "two values only (0 and 1): it looks like a mask" in warning
 
 
@@ -415,17 +415,17 @@ def test_a_mask_is_warned_of(tmp_path):
 def test_an_almost_constant_image_is_warned_of(tmp_path, value):
     data = np.full(RAS.shape, value, dtype=np.float32)
     data[20, 20, :20] = np.arange(20)
-    (warning,) = read(saved(tmp_path, data)).warnings
+    (warning,) = read_scan(saved(tmp_path, data)).warnings
     assert f"of the voxels have the value {value:g}: hardly anything is shown" in warning
     data[:2] = np.random.default_rng(0).random((2, *RAS.shape[1:]))
-    assert read(saved(tmp_path, data)).warnings == ()
+    assert read_scan(saved(tmp_path, data)).warnings == ()
 
 
 @pytest.mark.parametrize("value", [0, 1])
 def test_a_mask_may_be_of_one_value_where_no_scan_is_asked_for(tmp_path, value):
     path = saved(tmp_path, np.full(RAS.shape, value, dtype=np.uint8))
     with pytest.raises(DataError, match="it shows nothing"):
-        read(path)
-    volume = read(path, scan=False)
+        read_scan(path)
+    volume = read_map(path)
     assert (volume.data == value).all()
     assert volume.warnings == ()

@@ -15,7 +15,7 @@ from strokeseg.images.file_names import (
     without_ending,
 )
 from strokeseg.images.listing import list_images
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.results.archive import is_reference, reference_places
 from strokeseg.results.output_names import prefix_of
 from strokeseg.results.record import InputRecord, Record
@@ -49,7 +49,7 @@ def write_scan(folder, ending):
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_scan_of_every_ending_is_read_named_listed_and_found_again(tmp_path, ending):
     path = write_scan(tmp_path, ending)
-    np.testing.assert_array_equal(read(path).data, np.rint(head(KINDS["ras"])[0]))
+    np.testing.assert_array_equal(read_scan(path).data, np.rint(head(KINDS["ras"])[0]))
     assert prefix_of(path) == "sub-01"
     assert is_image_name(path.name)
     assert image_stem(path.name) == without_ending(path.name) == "sub-01_T1w"

@@ -9,15 +9,15 @@ import pytest
 import strokeseg
 from strokeseg.cli import run
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
-from strokeseg.images.reading import outline, read
+from strokeseg.images.reading import outline, read_scan
 from tests.factories import scan_file
 
 
 def test_junk_after_a_whole_gzip_stream_is_passed_over_and_told(tmp_path):
     path = scan_file(tmp_path)
-    whole = read(path).data.copy()
+    whole = read_scan(path).data.copy()
     path.write_bytes(path.read_bytes() + b"junk of a download")
-    volume = read(path)
+    volume = read_scan(path)
     np.testing.assert_array_equal(volume.data, whole)
     np.testing.assert_array_equal(nib.load(path).get_fdata(), whole)
     assert volume.warnings[0].startswith("bytes that are no gzip follow its gzip stream")
@@ -28,7 +28,7 @@ def test_zeros_and_further_streams_are_no_junk(tmp_path):
     content = path.read_bytes()
     for more in (b"\0" * 100, gzip.compress(b"more")):
         path.write_bytes(content + more)
-        assert read(path).warnings == ()
+        assert read_scan(path).warnings == ()
 
 
 def test_a_stream_that_is_cut_or_changed_stays_an_error(tmp_path):
@@ -37,7 +37,7 @@ def test_a_stream_that_is_cut_or_changed_stays_an_error(tmp_path):
     for damaged in (content[:-20] + b"junk" * 9, content[:-8] + b"12345678"):
         path.write_bytes(damaged)
         with pytest.raises(DataError):
-            read(path)
+            read_scan(path)
 
 
 def test_content_that_was_not_fetched_is_told(tmp_path):
@@ -55,13 +55,13 @@ def test_content_that_was_not_fetched_is_told(tmp_path):
 @pytest.mark.parametrize("path", ["C:\\data\\t1.nii", "D:/t1.nii", "data\\t1.nii"])
 def test_a_path_of_windows_is_told(path):
     with pytest.raises(InputNotFoundError, match="written as Windows has paths"):
-        read(path)
+        read_scan(path)
 
 
 @pytest.mark.parametrize("source", [None, b"a.nii", ["a.nii"], "", 3])
 def test_what_is_no_scan_gives_our_error(source):
     with pytest.raises(UsageError, match="give a path, a nibabel image, or a pair"):
-        read(source)
+        read_scan(source)
     with pytest.raises(strokeseg.StrokesegError):
         outline(source)
 

@@ -17,7 +17,7 @@ import pytest
 
 from strokeseg import LoadedModel, Options, predict
 from strokeseg.errors import DataError
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.images.writing import write
 from strokeseg.models.folder import read_model_folder
 from tests.factories import Kind, affine_of
@@ -221,7 +221,7 @@ def test_the_table_has_the_orientations_and_conflicts_that_it_names():
 @pytest.mark.parametrize("name", HABITS)
 def test_a_result_keeps_the_forms_the_codes_and_the_sizes(name, tmp_path):
     path = scan(tmp_path, name)
-    volume = read(path)
+    volume = read_scan(path)
     out = tmp_path / "out.nii.gz"
     write(out, volume.data > 100, like=volume)
     given, kept = nib.load(path), nib.load(out)
@@ -238,7 +238,7 @@ def test_a_result_keeps_the_forms_the_codes_and_the_sizes(name, tmp_path):
 
 @pytest.mark.parametrize("name", HABITS)
 def test_the_user_is_told_of_conflicts_and_of_nothing_else(name, tmp_path):
-    warnings = " ".join(read(scan(tmp_path, name)).warnings)
+    warnings = " ".join(read_scan(scan(tmp_path, name)).warnings)
     assert TOLD.get(name, "") in warnings
     assert bool(warnings) == (name in TOLD)
 
@@ -256,7 +256,7 @@ def places(image):
 def test_simpleitk_puts_mask_and_scan_in_one_place(name, tmp_path):
     habit = HABITS[name]
     path = scan(tmp_path, name)
-    volume = read(path)
+    volume = read_scan(path)
     out = tmp_path / "out.nii.gz"
     write(out, volume.data > 100, like=volume)
     if habit.itk == "cannot read":
@@ -361,7 +361,7 @@ def test_a_qfac_that_readers_take_two_ways_is_refused(tmp_path):
     content[76:80] = np.float32(-2).tobytes()
     path.write_bytes(gzip.compress(content))
     with pytest.raises(DataError, match=r"qfac \(pixdim\[0\]\) is -2"):
-        read(path)
+        read_scan(path)
 
 
 @pytest.mark.parametrize("unit", [1, 3])
@@ -371,11 +371,11 @@ def test_units_of_metres_and_microns_are_refused_and_not_guessed(unit, tmp_path)
     content[123] = unit | 8
     path.write_bytes(gzip.compress(content))
     with pytest.raises(DataError, match="unit of length"):
-        read(path)
+        read_scan(path)
 
 
 def test_analyze_is_refused_for_it_tells_no_left_from_right(tmp_path):
     path = tmp_path / "scan.img"
     nib.save(nib.AnalyzeImage(np.zeros(SHAPE, np.int16), RAS), path)
     with pytest.raises(DataError, match=r"Analyze 7\.5, which does not record orientation"):
-        read(path)
+        read_scan(path)

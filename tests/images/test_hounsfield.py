@@ -4,7 +4,7 @@ import pytest
 from strokeseg.errors import DataError
 from strokeseg.images.hounsfield import check_hounsfield, hounsfield_offset, seems_ct
 from strokeseg.images.intensity import as_seen
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.images.suitability import suited
 from tests.factories import KINDS, head, hounsfield
 
@@ -18,7 +18,7 @@ def ct():
 
 
 def volume(data):
-    return read((data, head(KINDS["ras"])[1]))
+    return read_scan((data, head(KINDS["ras"])[1]))
 
 
 def test_a_ct_in_hounsfield_units_is_taken_as_it_is():

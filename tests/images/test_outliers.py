@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from strokeseg.images.outliers import range_warnings
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.images.suitability import suited
 from tests.factories import KINDS, REAL_SCANS, SCANS, head
 
@@ -57,7 +57,7 @@ def test_a_zscored_scan_and_a_ringing_one_are_fine():
 def test_warnings_come_after_those_of_reading():
     data, affine = head(KINDS["fine"])
     data[0, 0, 0], data[1, 1, 1] = np.nan, 1e6
-    nan, bright = suited("t1", read((data, affine))).warnings
+    nan, bright = suited("t1", read_scan((data, affine))).warnings
     assert "NaN" in nan
     assert "1 voxel of" in bright
 
@@ -65,4 +65,4 @@ def test_warnings_come_after_those_of_reading():
 @pytest.mark.skipif(not SCANS.is_dir(), reason="no real scans beside the project")
 @pytest.mark.parametrize("name", REAL_SCANS)
 def test_real_scans_have_nothing_to_tell(name):
-    assert range_warnings(read(SCANS / name).data) == []
+    assert range_warnings(read_scan(SCANS / name).data) == []

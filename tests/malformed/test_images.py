@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strokeseg.errors import DataError
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.images.writing import write
 from tests.factories import KINDS, scan_image
 from tests.fuzz.seeds import seeds
@@ -46,7 +46,7 @@ def refused(path, content):
     tracemalloc.start()
     try:
         with pytest.raises(DataError) as caught:
-            read(path)
+            read_scan(path)
         return str(caught.value), tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -116,7 +116,7 @@ def test_voxels_cannot_be_said_to_start_gigabytes_later(tmp_path):
         path = tmp_path / "a.nii.gz"
         path.write_bytes(gzip.compress(content))
         with pytest.raises(DataError, match="voxels start at byte 1e\\+10"):
-            read(path)
+            read_scan(path)
 
 
 def test_the_first_voxel_is_never_in_the_header(tmp_path):
@@ -124,7 +124,7 @@ def test_the_first_voxel_is_never_in_the_header(tmp_path):
     path = tmp_path / "a.nii"
     path.write_bytes(nifti1(sizeof_hdr=-2000, vox_offset=-352))
     with pytest.raises(DataError, match="voxels start at byte -352"):
-        read(path)
+        read_scan(path)
 
 
 @pytest.mark.parametrize("name", ["qform_code", "sform_code"])
@@ -134,7 +134,7 @@ def test_codes_that_no_header_has_are_refused(tmp_path, name, make, code):
     path = tmp_path / "a.nii"
     path.write_bytes(make(**{name: code}))
     with pytest.raises(DataError, match=f"have the codes.*{code}"):
-        read(path)
+        read_scan(path)
 
 
 @pytest.mark.parametrize("value", [2e4, -1e30])
@@ -142,7 +142,7 @@ def test_a_scan_that_lies_far_from_any_scanner_is_refused(tmp_path, value):
     path = tmp_path / "a.nii"
     path.write_bytes(nifti2(srow_x=(5, 0, 0, value)))
     with pytest.raises(DataError, match=r"it has an entry of .* mm, over 10000 mm"):
-        read(path)
+        read_scan(path)
 
 
 def test_a_few_voxels_cannot_claim_a_metre(tmp_path):
@@ -150,27 +150,27 @@ def test_a_few_voxels_cannot_claim_a_metre(tmp_path):
     path = tmp_path / "a.nii"
     path.write_bytes(nifti1(pixdim=(1, 110, 120, 140, 0, 0, 0, 0), sform_code=0))
     with pytest.raises(DataError, match="voxels are up to 140 mm long; beyond 30 mm"):
-        read(path)
+        read_scan(path)
 
 
 def test_a_qform_that_cannot_be_used_is_told_of_and_kept(tmp_path):
     path = tmp_path / "a.nii"
     path.write_bytes(nifti2(qoffset_x=1e300))
-    volume = read(path)
+    volume = read_scan(path)
     (told,) = [line for line in volume.warnings if "qform" in line]
     assert "the qform cannot be used" in told
     write(tmp_path / "out.nii", volume.data, like=volume)
-    np.testing.assert_allclose(read(tmp_path / "out.nii").grid.affine, volume.grid.affine)
+    np.testing.assert_allclose(read_scan(tmp_path / "out.nii").grid.affine, volume.grid.affine)
 
 
 def test_intensities_whose_squares_overflow_count_as_infinite():
     data = np.asarray(scan_image(KINDS["ras"], np.float32).dataobj).copy()
     data[0, 0, :2] = 1e30, -3e38
-    volume = read((data, np.diag([2.0, 2.0, 2.0, 1.0])))
+    volume = read_scan((data, np.diag([2.0, 2.0, 2.0, 1.0])))
     assert volume.warnings[0].startswith("2 voxels are NaN or infinite")
     assert np.abs(volume.data).max() < 1e4
     with pytest.raises(DataError, match="all voxels have the value"):
-        read((data * 0 + np.linspace(0, 1e-30, data.size).reshape(data.shape), np.eye(4)))
+        read_scan((data * 0 + np.linspace(0, 1e-30, data.size).reshape(data.shape), np.eye(4)))
 
 
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
@@ -184,7 +184,7 @@ def test_a_flipped_bit_of_a_gzip_file_is_refused_or_changes_nothing(tmp_path_fac
     path.write_bytes(packed)
     expected = np.asarray(nib.Nifti1Image.from_bytes(seeds("nifti1")[0]).dataobj)
     try:
-        volume = read(path)
+        volume = read_scan(path)
     except DataError:
         return
     np.testing.assert_array_equal(volume.data, expected)
@@ -199,4 +199,4 @@ def test_a_file_cut_anywhere_is_refused(tmp_path_factory, share, packed):
     whole = gzip.compress(seeds("nifti1")[0]) if packed else seeds("nifti1")[0]
     path.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(DataError):
-        read(path)
+        read_scan(path)

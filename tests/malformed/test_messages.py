@@ -5,7 +5,7 @@ import re
 import pytest
 
 from strokeseg.errors import DataError
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from tests.factories import scan_file
 
 
@@ -25,4 +25,4 @@ def test_a_file_whose_name_holds_a_line_end_is_named_in_one_line(tmp_path):
     path = tmp_path / "a\nb.nii"
     path.write_bytes(scan_file(tmp_path, "plain").read_bytes()[:1000])
     with pytest.raises(DataError, match=re.escape("a\\nb.nii: its header claims")):
-        read(path)
+        read_scan(path)

@@ -14,7 +14,7 @@ from strokeseg.measure.lesions import (
     hemisphere_of,
     label_lesions,
     large_enough,
-    lesion_volume_ml,
+    mask_volume_ml,
     threshold_probability,
 )
 from strokeseg.measure.surface_area import surface_area_mm2
@@ -160,7 +160,7 @@ def test_mask_probability_and_grid_of_different_shapes_are_refused():
 
 def test_volume_counts_voxels():
     grid = _grid(zooms=(0.5, 2.0, 3.0))
-    assert lesion_volume_ml(_mask(grid.shape, ((0, 10),) * 3), grid) == pytest.approx(3.0)
+    assert mask_volume_ml(_mask(grid.shape, ((0, 10),) * 3), grid) == pytest.approx(3.0)
 
 
 def test_small_lesions_go_and_one_of_exactly_the_least_volume_stays():

@@ -12,7 +12,7 @@ from strokeseg.cli import run
 from strokeseg.demo import demo_case, demo_truth
 from strokeseg.engines.choice import available_engines
 from strokeseg.evaluation.metrics.voxels import dice
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.models import diagnosis
 from strokeseg.models.finding import load_model_files
 from strokeseg.models.golden import check_golden
@@ -60,7 +60,7 @@ def test_engines_give_the_same_lesion(bundled):
 
 
 def test_one_scan_in_48_orientations_has_one_lesion_on_its_own_grid(bundled):
-    scan = read(demo_case().scan)
+    scan = read_scan(demo_case().scan)
     data, affine = scan.data[::2, ::2], scan.grid.affine @ np.diag([2, 2, 1, 1])
     axes_of = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
     first = None
@@ -101,7 +101,7 @@ def test_the_demo_writes_everything_and_tells_the_dice(tmp_path, capsys):
     out = capsys.readouterr().out
     said = float(re.search(r"Dice +([0-9.]+)", out).group(1))
     record = json.loads((tmp_path / "demo" / "sub-demo_strokeseg.json").read_text())
-    mask = read(tmp_path / "demo" / "sub-demo_label-L_mask.nii.gz").data > 0
+    mask = read_scan(tmp_path / "demo" / "sub-demo_label-L_mask.nii.gz").data > 0
     assert said == pytest.approx(dice(mask, demo_truth(demo_case())), abs=1e-3)
     assert f"{record['lesion_volume_ml']:.2f} ml" in out
     assert len(list((tmp_path / "demo").iterdir())) == 13

@@ -10,7 +10,7 @@ from strokeseg.engines.flips import FLIPS
 from strokeseg.engines.scan import scan_logits
 from strokeseg.engines.windows import plan_windows
 from strokeseg.images.intensity import normalise
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.measure.brain_box import (
     AROUND_CORE_MM,
     brain_box,
@@ -209,7 +209,7 @@ def test_the_published_chain_is_the_same_to_the_bit_with_whole(tmp_path):
     assert published.model.config.hull_margin_mm is None
     path = scan_file(tmp_path)
     result = predict({"t1": path}, model=published)
-    volume = read(path)
+    volume = read_scan(path)
     working = working_grid(volume.grid, 1.0)
     image = normalise(resample_image(volume.data, volume.grid, working), "histogram")
     plan = plan_windows(image.shape, 192, 0.5, published.model.config.spec.stride_product)

@@ -10,7 +10,7 @@ import pytest
 from strokeseg import Options, load_model, predict
 from strokeseg.engines.scan import lesion_maps
 from strokeseg.errors import UsageError
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.models.fusion import Fusion
 from strokeseg.models.loading import Hardware, ensemble_of
 from strokeseg.prediction.brain_extraction import extract_brain
@@ -146,7 +146,7 @@ def test_a_brain_is_found_on_the_scans_own_grid_in_every_orientation(brains):
                 nib.io_orientation(image.affine), nib.orientations.axcodes2ornt(axcodes)
             )
         )
-        found = extract_brain(read(moved), brains)
+        found = extract_brain(read_scan(moved), brains)
         assert found.mask.shape == tuple(SHAPE[a] for a in axis)
         expected = np.asarray(moved.dataobj) >= 60
         assert np.array_equal(found.mask, expected)
@@ -157,7 +157,7 @@ def test_a_brain_is_one_piece_without_holes(brains):
     data, affine = phantom()
     data[20, 24, 18] = 0
     data[1:3, 1:3, 1:3] = 100
-    found = extract_brain(read((data, affine)), brains)
+    found = extract_brain(read_scan((data, affine)), brains)
     assert found.mask[20, 24, 18]
     assert not found.mask[1, 1, 1]
 

@@ -6,7 +6,7 @@ import pytest
 
 from strokeseg import Options, load_model, predict
 from strokeseg.errors import CannotCreateError, DataError, UsageError
-from strokeseg.measure.lesions import lesion_volume_ml
+from strokeseg.measure.lesions import mask_volume_ml
 from strokeseg.results.output_names import KINDS as ALL_KINDS
 from tests.factories import ALL_AXCODES, KINDS, Kind, hounsfield, scan_file, scan_image
 from tests.tiny_models import OWN, tiny_files, write_files
@@ -94,7 +94,7 @@ def test_the_record_says_how_the_result_was_made(model, tmp_path):
     assert record["models"][0]["engine"] == "openvino"
     assert record["flips"] == 8
     assert record["lesion_volume_ml"] == pytest.approx(result.volume_ml)
-    assert record["lesion_volume_ml"] == pytest.approx(lesion_volume_ml(result.mask, result.grid))
+    assert record["lesion_volume_ml"] == pytest.approx(mask_volume_ml(result.mask, result.grid))
     assert {"read", "prepare", "segment t1", "classify", "measure"} <= set(record["seconds"])
     total = sum(record["tissue_volumes_ml"].values())
     assert total == pytest.approx(np.prod(result.grid.shape) * result.grid.voxel_volume_ml)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.measure.lesions import find_lesions
 from strokeseg.prediction.plausibility import FAR_MM, doubts_about, place_warnings
 
@@ -18,7 +18,7 @@ def scan(air=10.0, brain=300.0):
     data = np.full(SHAPE, air, np.float32)
     data[ball((30, 30, 30), 18)] = brain
     data[ball((35, 30, 30), 3)] = 60.0 if air >= 0 else 0.0
-    return read((data, MM))
+    return read_scan((data, MM))
 
 
 def test_a_brain_far_from_what_is_shown_is_told():
@@ -42,7 +42,7 @@ def test_a_lesion_as_dark_as_air_is_told(air, brain, modality):
 
 
 def test_without_air_at_the_border_nothing_is_told():
-    full = read((np.where(ball((30, 30, 30), 5), 40.0, 300.0).astype(np.float32), MM))
+    full = read_scan((np.where(ball((30, 30, 30), 5), 40.0, 300.0).astype(np.float32), MM))
     doubts = doubts_about(np.ones(SHAPE, bool), full, "t1")
     assert doubts.air_below is None
     assert doubts_about(None, full, "t1").air_below is None

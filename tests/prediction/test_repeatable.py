@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map
 from tests.cohort.cohorts import COMMAND, make_model
 from tests.factories import scan_file
 from tests.networks import ENGINES
@@ -126,4 +126,4 @@ def test_another_scan_is_another_mask(place, alone):
     assert not set(digests(place / "both", "sub-02").values()) & set(alone.values())
     for name in ("sub-01", "sub-02"):
         (mask,) = (place / "both").rglob(f"{name}_label-L_mask.nii.gz")
-        assert 0 < read(mask, scan=False).data.mean() < 1
+        assert 0 < read_map(mask).data.mean() < 1

@@ -7,7 +7,7 @@ import pytest
 
 from strokeseg import Options, load_model, predict
 from strokeseg.evaluation.metrics.voxels import dice
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from tests.factories import SCANS
 
 pytestmark = pytest.mark.skipif(not SCANS.is_dir(), reason="no ../shared/data/scans here")
@@ -80,7 +80,7 @@ def model():
 
 @cache
 def scan(modality):
-    return read(SCANS / f"{WHAT[modality]}.nii.gz")
+    return read_scan(SCANS / f"{WHAT[modality]}.nii.gz")
 
 
 def mask_of(modality, data):

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 
 from strokeseg.files.checksums import sha256
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.images.writing import write
 from strokeseg.measure.lesions import find_lesions
 from strokeseg.results.case_tables import lesion_table, tissue_table
@@ -56,7 +56,7 @@ def file_case(output, name, *, lesions=(LARGE, SMALL), kind="ras", kinds=ALL_KIN
     """
     folder = output / name
     folder.mkdir(parents=True, exist_ok=True)
-    scan = read(write_scan(output.parent / "scans" / f"{name}_FLAIR.nii.gz", kind))
+    scan = read_scan(write_scan(output.parent / "scans" / f"{name}_FLAIR.nii.gz", kind))
     shape: Kind = KINDS[kind]
     mask = balls(shape, lesions)
     probability = np.where(mask, np.float32(0.8), np.float32(0.1)).astype(np.float32)
@@ -116,7 +116,7 @@ def file_rich_case(output):
     """A case of two scans on two grids, with uncertainty and a truth; gives all but the first."""
     record = file_case(output, "sub-01")
     other = write_scan(output.parent / "scans" / "sub-01_T1w.nii.gz", "anisotropic")
-    scan = read(output.parent / "scans" / "sub-01_FLAIR.nii.gz")
+    scan = read_scan(output.parent / "scans" / "sub-01_FLAIR.nii.gz")
     truth = output.parent / "truth.nii.gz"
     write(truth, balls(KINDS["ras"], (LARGE,)), scan)
     entropy = np.where(balls(KINDS["ras"], (LARGE,)), np.float32(1.2), np.float32(0.0))

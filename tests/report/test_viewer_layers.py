@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.images.writing import write
 from strokeseg.report.case_volumes import read_stack
 from strokeseg.report.facts import gather_facts
@@ -135,7 +135,7 @@ def test_a_scan_that_changed_is_not_shown_and_told(output):
 
 def test_a_result_on_another_grid_is_not_shown_and_told(output):
     record = file_case(output, "sub-01", kind="ras")
-    other = read(write_scan(output.parent / "las.nii.gz", "las"))
+    other = read_scan(write_scan(output.parent / "las.nii.gz", "las"))
     write(record.with_name("sub-01_dseg.nii.gz"), np.ones(other.grid.shape, np.uint8), other)
     stack, notes = stack_of(output)
     assert stack.tissue is None

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from strokeseg.images.intensity import normalise
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.space.grid import Grid, canonical_grid, working_grid
 from strokeseg.space.resample import coverage, resample_image, resample_labels, resample_logits
 from tests.factories import (
@@ -61,7 +61,7 @@ def monai_chain(path):
 
 def assert_working_image_is_monais(path):
     expected, affine = monai_chain(path)
-    volume = read(path)
+    volume = read_scan(path)
     grid = working_grid(volume.grid, 1.0)
     assert grid.shape == expected.shape
     np.testing.assert_allclose(grid.affine, affine, atol=1e-3)
@@ -257,5 +257,5 @@ def test_results_do_not_depend_on_the_number_of_threads(monkeypatch):
     source, target = grid_of(KINDS["lps"]), grid_of(TURNED)
     logits = np.random.default_rng(4).normal(size=(4, *source.shape)).astype(np.float32)
     expected = resample_logits(logits, source, target, ALL)
-    monkeypatch.setattr("strokeseg.space.resample.thread_count", lambda: 1)
+    monkeypatch.setattr("strokeseg.machine.thread_count", lambda: 1)
     assert resample_logits(logits, source, target, ALL).tobytes() == expected.tobytes()

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from strokeseg.cli.train import synthesise, train
 from strokeseg.errors import EngineError, StrokesegError, UsageError
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.training.fitting.checkpoint import load_checkpoint
 from strokeseg.training.fitting.devices import choose_device
 from strokeseg.training.gallery import contact_sheet, sample_row
@@ -47,8 +47,8 @@ def test_synthesise_writes_images_targets_and_a_sheet(config_file, tmp_path):
     assert run("synthesise", config_file, "-n", 5, "-o", folder, "--seed", 9).exit_code == 0
     names = {path.name for path in folder.iterdir()}
     assert len(names) == 11
-    image = read(folder / "sample-004_image.nii.gz")
-    target = read(folder / "sample-004_target.nii.gz")
+    image = read_scan(folder / "sample-004_image.nii.gz")
+    target = read_scan(folder / "sample-004_target.nii.gz")
     assert image.grid.same_as(target.grid)
     assert image.grid.voxel_size_mm == (4, 4, 4)
     assert set(np.unique(target.data)) <= set(range(6))
@@ -75,7 +75,7 @@ def test_smoke_trains_for_anybody_with_nothing_but_the_package(tmp_path, monkeyp
 def test_smoke_draws_for_anybody_and_its_sheet_is_large_enough_to_read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run("synthesise", "smoke", "-n", 2, "-o", "samples").exit_code == 0
-    assert (read(tmp_path / "samples" / "sample-001_target.nii.gz").data == 5).any()
+    assert (read_scan(tmp_path / "samples" / "sample-001_target.nii.gz").data == 5).any()
     with Image.open(tmp_path / "samples" / "contact_sheet.png") as sheet:
         assert sheet.width >= 6 * 160
         assert sheet.height >= 2 * 160

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map, read_scan
 from strokeseg.space.mni import fit_landmarks
 from strokeseg.training import made_heads
 from strokeseg.training.config import read_config
@@ -23,15 +23,15 @@ def made(tmp_path_factory):
 
 def test_the_script_makes_the_voxels_that_are_committed(made):
     for ours in sorted([*HEADS.iterdir(), *LESIONS.iterdir()]):
-        again = read(made / ours.parent.name / ours.name, scan=False)
-        volume = read(ours, scan=False)
+        again = read_map(made / ours.parent.name / ours.name)
+        volume = read_map(ours)
         np.testing.assert_allclose(again.grid.affine, volume.grid.affine, atol=1e-5)
         assert (again.data != volume.data).mean() < 1e-4, ours.name
 
 
 @pytest.mark.parametrize("path", sorted(HEADS.iterdir()), ids=lambda path: path.name)
 def test_a_head_has_known_labels_and_its_structures_where_mni_has_them(path):
-    volume = read(path)
+    volume = read_scan(path)
     labels = volume.data.astype(np.int32)
     table = read_table()
     found = set(np.unique(labels))
@@ -50,7 +50,7 @@ def test_a_head_has_known_labels_and_its_structures_where_mni_has_them(path):
 def test_lesions_are_of_many_sizes_and_whole():
     volumes = []
     for path in sorted(LESIONS.iterdir()):
-        mask = read(path, scan=False)
+        mask = read_map(path)
         sizes = np.bincount(ndimage.label(mask.data > 0.5, np.ones((3, 3, 3)))[0].ravel())[1:]
         assert sizes.max() > 0.5 * sizes.sum()
         volumes.append(sizes.sum() * mask.grid.voxel_volume_ml)

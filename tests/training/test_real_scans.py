@@ -10,7 +10,7 @@ from strokeseg.errors import DataError
 from strokeseg.training.config import read_config
 from strokeseg.training.data.label_table import TISSUES, read_table
 from strokeseg.training.data.pairs import BRAIN, UNKNOWN
-from strokeseg.training.data.real_scans import labelled_subjects, read_scan, scan_rows
+from strokeseg.training.data.real_scans import labelled_subjects, read_real_scan, scan_rows
 from strokeseg.training.data.sources import load_sources
 from strokeseg.training.synthesis.painting import LesionTexture
 from strokeseg.training.synthesis.pasting import (
@@ -195,7 +195,7 @@ def test_labels_with_hardly_any_brain_are_refused(table_path):
     rows = scan_rows(str(table_path), (), wanted=False)
     empty = replace(rows[1], labels=rows[0].hyperintensities)
     with pytest.raises(DataError):
-        read_scan(empty, {}, read_table(), 4.0)
+        read_real_scan(empty, {}, read_table(), 4.0)
 
 
 def test_the_two_bundled_tables_have_the_same_classes_in_the_same_order():

@@ -7,7 +7,7 @@ pytest.importorskip("torch")
 
 from strokeseg.engines.base import ScanLogits
 from strokeseg.errors import DataError
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_scan
 from strokeseg.models.finding import load_model_files
 from strokeseg.models.fusion import Fusion
 from strokeseg.models.loading import load_model
@@ -99,7 +99,7 @@ def test_what_a_model_said_is_kept_and_read_again(tmp_path):
     loaded = load_model(str(write_files(tmp_path / "m", tiny_files(own, seed=3))))
     data = np.random.default_rng(0).random(GRID.shape, dtype=np.float32)
     truth = data > 0.9
-    cases = [ScanCase("a", "g", {"t1": read((data, GRID.affine))}, truth)]
+    cases = [ScanCase("a", "g", {"t1": read_scan((data, GRID.affine))}, truth)]
     options = Options(tta=False)
     (first,) = see_cases(cases, loaded, options, tmp_path / "seen")
     loaded.engine.logits = None

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from strokeseg.arrays import AffineArray, FloatArray, LabelArray
 from strokeseg.errors import DataError, UsageError
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map, read_scan
 from strokeseg.space.grid import working_grid
 from strokeseg.space.mni import fit_landmarks, fit_moments
 from strokeseg.space.resample import resample_labels
@@ -62,11 +62,11 @@ def prepare_subject(
     step = round(voxel_size_mm)
     if step < 1 or abs(step - voxel_size_mm) > 1e-6:
         raise UsageError(f"data.voxel_size_mm is {voxel_size_mm:g}; label maps need a whole number")
-    volume = read(path)
+    volume = read_scan(path)
     labels = _whole_numbers(volume.data, path)
     classes = _to_classes(labels, table, path)
     if hyperintensities is not None and table.ageing is not None:
-        found = read(hyperintensities, scan=False)
+        found = read_map(hyperintensities)
         bright = resample_labels((found.data > 0.5).astype(np.uint8), found.grid, volume.grid)
         of_white = (bright > 0) & (classes == table.ageing.white_matter)
         classes[of_white] = table.ageing.hyperintensity

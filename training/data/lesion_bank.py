@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from strokeseg.arrays import AffineArray, LabelArray
 from strokeseg.errors import DataError
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map
 
 MARGIN_VOX = 2
 
@@ -29,7 +29,7 @@ def read_bank(paths: Sequence[Path]) -> tuple[LesionMask, ...]:
     """Read lesion masks (any orientation, in MNI space); empty ones are left out."""
     bank = []
     for path in paths:
-        volume = read(path, scan=False)
+        volume = read_map(path)
         mask = volume.data > 0.5
         if not mask.any():
             continue

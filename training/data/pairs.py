@@ -6,7 +6,7 @@ import numpy as np
 
 from strokeseg.arrays import FloatArray, LabelArray
 from strokeseg.errors import DataError
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map, read_scan
 from strokeseg.space.grid import working_grid
 from strokeseg.space.resample import resample_image
 from strokeseg.training.data.inputs import PairPaths
@@ -34,7 +34,7 @@ def read_pair(paths: PairPaths, voxel_size_mm: float) -> Pair:
     DataError
         Image and mask lie on different grids.
     """
-    image, mask = read(paths.image), read(paths.mask, scan=False)
+    image, mask = read_scan(paths.image), read_map(paths.mask)
     if not image.grid.same_as(mask.grid):
         raise DataError(f"{paths.mask}: is not on the grid of {paths.image}")
     grid = working_grid(image.grid, voxel_size_mm)

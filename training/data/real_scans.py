@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray, LabelArray
 from strokeseg.errors import DataError
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map, read_scan
 from strokeseg.space.grid import Grid, working_grid
 from strokeseg.space.mni import fit_moments
 from strokeseg.space.resample import resample_image, resample_labels
@@ -123,7 +123,7 @@ def table_path(name: str) -> Path | str | None:
     return Path(name) if name.endswith(".toml") else name
 
 
-def read_scan(
+def read_real_scan(
     row: ScanRow, subjects: dict[Path, Subject], table: LabelTable, voxel_size_mm: float
 ) -> RealScan:
     """Read a scan (any grid) onto a RAS grid, with its tissues and its way to MNI.
@@ -133,7 +133,7 @@ def read_scan(
     DataError
         Its labels hold hardly any brain.
     """
-    volume = read(row.image)
+    volume = read_scan(row.image)
     grid = working_grid(volume.grid, voxel_size_mm)
     image = np.ascontiguousarray(resample_image(volume.data, volume.grid, grid))
     image -= image.min()
@@ -158,7 +158,7 @@ def read_scan(
 
 def _tissue_map(path: Path, grid: Grid) -> LabelArray:
     """Read our own tissue map; what it calls lesion is taken for brain of no known tissue."""
-    volume = read(path, scan=False)
+    volume = read_map(path)
     labels = np.rint(volume.data).astype(np.uint8)
     tissue = resample_labels(labels, volume.grid, grid)
     pieces, count = ndimage.label(tissue > 0)

@@ -12,7 +12,7 @@ import numpy as np
 from strokeseg.arrays import FloatArray
 from strokeseg.errors import DataError
 from strokeseg.images.header import read_header
-from strokeseg.images.reading import read
+from strokeseg.images.reading import read_map, read_scan
 from strokeseg.images.stream import read_voxels, require_file
 from strokeseg.models.classes import BACKGROUND
 from strokeseg.space.grid import Grid, working_grid
@@ -84,7 +84,7 @@ def _read(paths: SoftPaths) -> tuple[FloatArray, Grid]:
     found = {}
     for name, path in zip(SOFT_CLASSES, paths.files, strict=True):
         if path is not None:
-            volume = read(path, scan=False)
+            volume = read_map(path)
             found[name] = volume.data
             grid = volume.grid
             if volume.data.shape != next(iter(found.values())).shape:
@@ -106,5 +106,7 @@ def _read_whole(path: Path) -> tuple[FloatArray, Grid]:
         )
     stored = read_voxels(header.voxels or path, header.shape, header.dtype, header.offset)
     scaled = stored.astype(np.float32) * np.float32(header.slope) + np.float32(header.inter)
-    volumes = [read((scaled[..., channel], header.affine)) for channel in range(scaled.shape[3])]
+    volumes = [
+        read_scan((scaled[..., channel], header.affine)) for channel in range(scaled.shape[3])
+    ]
     return np.stack([volume.data for volume in volumes]), volumes[0].grid

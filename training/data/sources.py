@@ -20,7 +20,12 @@ from strokeseg.training.data.label_maps import Subject, prepare_subject
 from strokeseg.training.data.label_table import LabelTable, read_table
 from strokeseg.training.data.lesion_bank import LesionMask, read_bank
 from strokeseg.training.data.pairs import Pair, read_pair
-from strokeseg.training.data.real_scans import RealScan, labelled_subjects, read_scan, scan_rows
+from strokeseg.training.data.real_scans import (
+    RealScan,
+    labelled_subjects,
+    read_real_scan,
+    scan_rows,
+)
 from strokeseg.training.data.slices import Slices, read_slices
 from strokeseg.training.data.soft_maps import prepare_soft_subject
 from strokeseg.training.settings import DataConfig
@@ -68,7 +73,7 @@ def load_sources(
     rows = scan_rows(data.scans, data.held_out_scans, wanted=held_out)
     labelled = labelled_subjects(rows, table, data.voxel_size_mm)
     subjects += labelled.values()
-    scans = tuple(read_scan(row, labelled, table, data.voxel_size_mm) for row in rows)
+    scans = tuple(read_real_scan(row, labelled, table, data.voxel_size_mm) for row in rows)
     pairs = tuple(
         read_pair(paths, data.voxel_size_mm)
         for paths in pair_paths(data.pairs)

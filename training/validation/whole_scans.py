@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from strokeseg.arrays import BoolArray, FloatArray
-from strokeseg.images.reading import Volume, read
+from strokeseg.images.reading import Volume, read_scan
 from strokeseg.space.grid import Grid
 from strokeseg.training.data.sources import Heads, Sources
 from strokeseg.training.settings import TrainConfig
@@ -90,7 +90,8 @@ def _drawn(sources: Sources, config: TrainConfig, sizes: Sizes) -> Iterator[Scan
         stage = seen[index // len(families) % len(seen)]
         head = draw_whole_head(index, chosen, stage, sources, config, heads)
         scans = {
-            MODALITIES[name]: read((image, head.grid.affine)) for name, image in head.images.items()
+            MODALITIES[name]: read_scan((image, head.grid.affine))
+            for name, image in head.images.items()
         }
         name = f"head-{index:03d} {'+'.join(chosen)} {stage}, {head.cut}"
         truth = head.lesion if head.lesion.any() else None
@@ -106,7 +107,7 @@ def free_scans(data: Path) -> Iterator[ScanCase]:
             if found is None:
                 continue
             kind = found["kind"].replace("dwi", "DWI")
-            volume = read(path)
+            volume = read_scan(path)
             visit = path.name[: found.start("kind")]
             visits.setdefault(visit, {})[MODALITIES[kind]] = volume
             name = path.name.split(".")[0]
@@ -149,7 +150,7 @@ def slice_slabs(data: Path, voxel_size_mm: float, sizes: Sizes) -> Iterator[Scan
             truth = lesion > 0.5 if has_lesion else None
             group = SLICES if has_lesion else FREE_SLICES
             yield ScanCase(
-                f"soop-{subject} {plane}", group, {"flair": read((image, grid.affine))}, truth
+                f"soop-{subject} {plane}", group, {"flair": read_scan((image, grid.affine))}, truth
             )
 
 

@@ -97,7 +97,7 @@ def _find_reason(
         record = Record.read(read_json(names.record))
     except StrokesegError:
         return "its record is damaged"
-    return _find_difference(record, case, job, (digests, pairs)) or _find_damage(
+    return _find_difference(record, case, job, digests, pairs) or _find_damage(
         record, names, job.output
     )
 
@@ -106,7 +106,8 @@ def _find_difference(
     record: Record,
     case: Case,
     job: BatchJob,
-    inputs: tuple[Mapping[str, str], Mapping[str, str]],
+    digests: Mapping[str, str],
+    pairs: Mapping[str, str],
 ) -> str | None:
     """Compare a record with what would be written now."""
     if None in (record.strokeseg, record.options, record.kinds, record.files):
@@ -128,9 +129,9 @@ def _find_difference(
     if record.kinds != tuple(sorted(job.kinds)):
         return "other results were asked for"
     found: Mapping[str, InputRecord | LeftOutRecord] = {**record.inputs, **record.left_out}
-    pairs = {name: i.pair_sha256 for name, i in found.items() if i.pair_sha256 is not None}
-    seen = ({name: i.sha256 for name, i in found.items()}, pairs)
-    return None if seen == inputs else "the inputs were others"
+    same = {name: i.sha256 for name, i in found.items()} == digests
+    same &= {n: i.pair_sha256 for n, i in found.items() if i.pair_sha256 is not None} == pairs
+    return None if same else "the inputs were others"
 
 
 def _find_damage(record: Record, names: OutputNames, output: Path) -> str | None:

@@ -32,7 +32,7 @@ from strokeseg.errors import (
 )
 from strokeseg.images.arrival import arrived
 from strokeseg.images.modalities import choose_reference, order_modalities
-from strokeseg.images.reading import Volume, read
+from strokeseg.images.reading import Volume, read_scan
 from strokeseg.machine import at_most
 from strokeseg.models.loading import LoadedModel, ensemble_of, load_model
 from strokeseg.prediction.pipeline import predict
@@ -146,7 +146,7 @@ class Worker:
         found: dict[str, Volume | Path] = {}
         for name, path in images.items():
             try:
-                found[name] = read(arrived(name, path, b_value=options.b_value))
+                found[name] = read_scan(arrived(name, path, b_value=options.b_value))
             except DataError:
                 if options.strict or name == reference:
                     raise

@@ -2,7 +2,6 @@
 
 import os
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from strokeseg.cohort.cases.case import Case, Cohort
 from strokeseg.errors import CannotCreateError, DataError, InputNotFoundError, StrokesegError
 from strokeseg.files.json_files import read_json
 from strokeseg.images.modalities import order_modalities
-from strokeseg.machine import thread_count
+from strokeseg.machine import in_threads
 from strokeseg.results.anonymous import pseudonym
 from strokeseg.results.output_names import ERROR_ENDING, RECORD_ENDING
 
@@ -36,8 +35,7 @@ def anonymise_cohort(cohort: Cohort, reference: str | None, *, keep_labels: bool
     """
     cases = [replace(case, truth=None, sources={}) for case in cohort.cases]
     if not keep_labels:
-        with ThreadPoolExecutor(thread_count()) as pool:
-            names = list(pool.map(lambda case: _pseudonym_of(case, reference), cases))
+        names = in_threads(lambda case: _pseudonym_of(case, reference), cases)
         unreadable, known = names.count(None), [name for name in names if name is not None]
         if unreadable:
             raise InputNotFoundError(
