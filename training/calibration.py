@@ -17,6 +17,7 @@ import numpy as np
 from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.engines.choice import open_engine
 from strokeseg.files.atomic import write_text
+from strokeseg.prediction.ensemble import classify
 from strokeseg.training.command_line import run_command
 from strokeseg.training.config import from_document
 from strokeseg.training.data.label_table import TISSUES
@@ -32,7 +33,6 @@ from strokeseg.training.validation.scoring import (
     CaseScore,
     LogitsFunction,
     Rule,
-    lesion_probability,
     over_flips,
     score_rules,
 )
@@ -103,7 +103,7 @@ def calibrate(
         target = sample.target.numpy()
         # Judged within the brain alone: of the air around the head nobody doubts anything.
         inside = (target > 0) & (target <= len(TISSUES))
-        sums += _binned(lesion_probability(logits)[inside], target[inside] == LESION)
+        sums += _binned(classify(logits).probability[inside], target[inside] == LESION)
     by_rule = tuple((rule, summarise(found)[0]) for rule, found in zip(rules, scores, strict=True))
     with np.errstate(invalid="ignore"):
         said, true = (row / sums[2] for row in sums[:2])

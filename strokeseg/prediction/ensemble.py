@@ -113,6 +113,16 @@ def posterior(
     return result
 
 
+def classify(logits: FloatArray) -> Posterior:
+    """Classify every voxel of logits (C, I, J, K), as `posterior` does once they are fused."""
+    shape = logits.shape[1:]
+    result = Posterior(
+        np.empty(shape, np.float32), np.empty(shape, np.bool_), np.empty(shape, np.uint8), None
+    )
+    _classify(logits, slice(None), result)
+    return result
+
+
 def fused_logits(
     members: Sequence[Member], target: Grid, slab: slice, fusion: Fusion = PLAIN
 ) -> FloatArray:

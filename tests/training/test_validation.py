@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from strokeseg.prediction.ensemble import classify
 from strokeseg.training.synthesis.contrasts import RANDOM_FAMILY
 from strokeseg.training.synthesis.sample import LESION
 from strokeseg.training.validation.cases import draw_case, validation_samples
@@ -15,9 +16,7 @@ from strokeseg.training.validation.scoring import (
     Rule,
     Scoring,
     find_lesions,
-    lesion_probability,
     over_flips,
-    posterior,
     score_case,
     validate,
 )
@@ -30,7 +29,8 @@ def oracle(samples):
     def run(image):
         target = next(turns)
         assert target.shape == image.shape
-        return 9 * torch.nn.functional.one_hot(target.long(), LESION + 1).movedim(-1, 0).numpy()
+        shares = torch.nn.functional.one_hot(target.long(), LESION + 1).movedim(-1, 0)
+        return 9 * shares.float().numpy()
 
     return run
 
@@ -90,17 +90,17 @@ def test_lesions_outside_the_brain_are_left_out_where_the_brain_is_needed():
     logits[2, 4:28, 4:28, 4:20] = 5
     logits[LESION, 10:14, 10:14, 8:12] = logits[LESION, 10:14, 10:14, 26:30] = 9
     everywhere, within = (
-        next(find_lesions(posterior(logits), [Rule(0.5, needs_brain=needed)], LESION + 1, 4.0))
+        next(find_lesions(classify(logits), [Rule(0.5, needs_brain=needed)], LESION + 1, 4.0))
         for needed in (False, True)
     )
     assert everywhere.sum() == 2 * within.sum() == 128
     assert within[12, 12, 10]
 
 
-def test_lesion_probability_is_a_softmax():
+def test_the_lesion_probability_of_validation_is_a_softmax():
     logits = np.random.default_rng(0).normal(0, 30, (4, 3, 3, 3)).astype(np.float32)
     expected = torch.softmax(torch.from_numpy(logits), 0)[-1].numpy()
-    np.testing.assert_allclose(lesion_probability(logits), expected, atol=1e-6)
+    np.testing.assert_allclose(classify(logits).probability, expected, atol=1e-6)
 
 
 def test_false_volume_on_a_head_without_lesion_is_counted(samples):
@@ -157,7 +157,7 @@ def test_rules_of_one_threshold_find_what_each_finds_alone():
     logits[2, 4:28, 4:28, 4:20] += 5
     logits[LESION, 8:14, 8:14, 8:12] += 8
     logits[LESION, 20:24, 8:14, 8:12] += 4
-    answer = posterior(logits)
+    answer = classify(logits)
     rules = [
         Rule(0.3),
         Rule(0.3, min_volume_ml=1.0),

@@ -6,6 +6,7 @@ import numpy as np
 
 from strokeseg.engines.base import Engine
 from strokeseg.evaluation.metrics.voxels import dice
+from strokeseg.prediction.ensemble import classify
 from strokeseg.training.data.sources import Sources
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.validation.cases import validation_samples
@@ -16,7 +17,6 @@ from strokeseg.training.validation.scoring import (
     Scoring,
     find_lesions,
     over_flips,
-    posterior,
     score_case,
 )
 
@@ -62,7 +62,7 @@ def compare(
             found.append(score_case(index, sample, answer, names, scoring))
         if scores[0][-1].counts is not None:
             masks = [
-                next(find_lesions(posterior(answer), [rule], answer.shape[0], voxel_size_mm))
+                next(find_lesions(classify(answer), [rule], answer.shape[0], voxel_size_mm))
                 for answer in logits
             ]
             agreement.append(dice(masks[0], masks[1]))

@@ -14,7 +14,7 @@ from strokeseg.evaluation.metrics.matching import LesionMatch, match_lesions
 from strokeseg.evaluation.metrics.voxels import dice
 from strokeseg.prediction.decision import Decision, decide, refine
 from strokeseg.prediction.decision import Rule as DecisionRule
-from strokeseg.prediction.ensemble import Posterior
+from strokeseg.prediction.ensemble import Posterior, classify
 from strokeseg.space.grid import Grid
 from strokeseg.training.data.label_table import TISSUES
 from strokeseg.training.data.sources import Sources
@@ -97,7 +97,7 @@ def score_rules(
 ) -> list[CaseScore]:
     """Compare logits with a case under each rule; what no rule changes is computed once."""
     true = sample.target.numpy()
-    answer = posterior(logits)
+    answer = classify(logits)
     classes = logits.argmax(axis=0)
     tissues = tuple(
         dice(classes == number, true == number) if logits.shape[0] > 2 else math.nan
@@ -130,16 +130,6 @@ def score_rules(
     return scores
 
 
-def posterior(logits: FloatArray) -> Posterior:
-    """Give what a lesion is found by: its probability, whether it is largest, the tissues."""
-    return Posterior(
-        probability=lesion_probability(logits),
-        is_argmax=logits.argmax(axis=0) == logits.shape[0] - 1,
-        tissue=logits[:-1].argmax(axis=0).astype(np.uint8),
-        entropy=None,
-    )
-
-
 def find_lesions(
     answer: Posterior, rules: Sequence[Rule], classes: int, voxel_size_mm: float
 ) -> Iterator[BoolArray]:
@@ -159,13 +149,6 @@ def find_lesions(
             found[key] = decide(answer, grid, everything)
         chosen = DecisionRule(rule.threshold, rule.min_volume_ml, needs_brain, known, rule.min_peak)
         yield refine(found[key], answer, grid, chosen).mask
-
-
-def lesion_probability(logits: FloatArray) -> FloatArray:
-    """Softmax probability (I, J, K) of the last class."""
-    above = logits - logits.max(axis=0)
-    powers = np.exp(above)
-    return np.asarray(powers[-1] / powers.sum(axis=0), dtype=np.float32)
 
 
 def validate(
