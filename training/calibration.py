@@ -20,12 +20,11 @@ from strokeseg.files.atomic import write_text
 from strokeseg.prediction.ensemble import classify
 from strokeseg.training.command_line import run_command
 from strokeseg.training.config import from_document
-from strokeseg.training.data.label_table import TISSUES
+from strokeseg.training.data.label_table import LESION, TISSUES
 from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.fitting.checkpoint import load_checkpoint
 from strokeseg.training.fitting.run import network_spec
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.synthesis.sample import LESION
 from strokeseg.training.validation.cases import validation_samples
 from strokeseg.training.validation.groups import GroupScore, summarise
 from strokeseg.training.validation.scaling import fit_scaling, with_scaling, write_scaling

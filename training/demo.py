@@ -17,9 +17,10 @@ from strokeseg.images.reading import read_scan
 from strokeseg.images.writing import write
 from strokeseg.training.command_line import run_command
 from strokeseg.training.config import read_config
+from strokeseg.training.data.label_table import LESION
 from strokeseg.training.data.sources import load_sources
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.synthesis.sample import LESION, Sample, SampleParams, make_sample
+from strokeseg.training.synthesis.sample import Sample, SampleParams, make_sample
 
 CROP_VOX = (160, 192, 160)
 VOLUME_ML = (15.0, 40.0)

@@ -51,8 +51,8 @@ class DataConfig:
 class LesionConfig:
     """How many lesions, how large, where, how faded, how softly stitched.
 
-    A drawn lesion that differs less than `least_visible` from its tissue elsewhere (0: none, 1: no
-    intensity in common; see `synthesis.visibility`) is none to the target.
+    A drawn or pasted lesion that differs less than `least_visible` from its tissue elsewhere (0:
+    none, 1: no intensity in common; see `synthesis.visibility`) is none to the target.
     Without `rescale` a mask keeps its size (the paper), and `volume_ml` says nothing.
     The target is lesion where its weight is over `target_above`, `target_above_unfaded` where
     no fading field was drawn.

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from strokeseg.errors import UsageError
-from strokeseg.training.data.label_table import AgeingClasses, read_table
+from strokeseg.training.data.label_table import LESION, AgeingClasses, read_table
 from strokeseg.training.settings import AgeingConfig
 from strokeseg.training.synthesis.ageing import Ageing, apply_ageing, draw_ageing
 from strokeseg.training.synthesis.painting import Mixture
-from strokeseg.training.synthesis.sample import LESION, make_sample
+from strokeseg.training.synthesis.sample import make_sample
 from strokeseg.training.validation.cases import draw_case, validation_samples
 
 AIR, WHITE, VENTRICLE, HYPERINTENSITY, CORTEX = range(5)

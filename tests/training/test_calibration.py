@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from strokeseg.training.calibration import calibrate, draw_reliability, rules_table
-from strokeseg.training.synthesis.sample import LESION
+from strokeseg.training.data.label_table import LESION
 from strokeseg.training.validation.cases import validation_samples
 from strokeseg.training.validation.scoring import Rule
 

@@ -8,7 +8,7 @@ import torch
 
 from strokeseg.errors import DataError
 from strokeseg.training.config import read_config
-from strokeseg.training.data.label_table import TISSUES, read_table
+from strokeseg.training.data.label_table import LESION, TISSUES, read_table
 from strokeseg.training.data.pairs import BRAIN, UNKNOWN
 from strokeseg.training.data.real_scans import labelled_subjects, read_real_scan, scan_rows
 from strokeseg.training.data.sources import load_sources
@@ -102,7 +102,7 @@ def test_a_scan_without_placements_stays_as_it_is(real_sources, still):
     bare = replace(params, placements=(), cut=type(params.cut)())
     image, target = build_scan(bare, real_sources, still, torch.device("cpu"))
     assert image.shape == target.shape == (32, 32, 32)
-    assert not (target == 5).any()
+    assert not (target == LESION).any()
 
 
 def test_a_pasted_lesion_is_in_the_target_and_changes_the_scan_there_alone(real_sources, still):
@@ -117,11 +117,11 @@ def test_a_pasted_lesion_is_in_the_target_and_changes_the_scan_there_alone(real_
         bare = replace(params, placements=())
         with_lesion = build_scan(params, real_sources, still, torch.device("cpu"))
         without = build_scan(bare, real_sources, still, torch.device("cpu"))
-        lesion = with_lesion[1] == 5
+        lesion = with_lesion[1] == LESION
         if not lesion.any():
             continue
         found += 1
-        kept = with_lesion[1] != 5
+        kept = with_lesion[1] != LESION
         assert torch.equal(with_lesion[1][kept], without[1][kept])
         assert scan.sequence == "T1w"
         assert params.contrast.family == "T1w"
@@ -203,3 +203,17 @@ def test_the_two_bundled_tables_have_the_same_classes_in_the_same_order():
     assert muse.class_names == freesurfer.class_names
     assert muse.tissue_of_class == freesurfer.tissue_of_class
     assert not set(muse.class_of_label.values()) - set(freesurfer.class_of_label.values())
+
+
+def test_a_pasted_lesion_that_cannot_be_seen_is_none_to_the_target(real_sources, still):
+    strict = replace(still, lesion=replace(still.lesion, least_visible=1.0))
+    seen = 0
+    for seed in range(20):
+        params = draw_scan(np.random.default_rng(seed), real_sources, still)
+        image, target = build_scan(params, real_sources, still, torch.device("cpu"))
+        same, without = build_scan(params, real_sources, strict, torch.device("cpu"))
+        assert torch.equal(image, same)
+        lesion = target == LESION
+        assert torch.equal(target[~lesion], without[~lesion])
+        seen += int(lesion.any() and not (without == LESION).any())
+    assert seen > 3

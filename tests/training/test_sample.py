@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from strokeseg.training.data.label_table import LESION
 from strokeseg.training.data.sources import Heads
 from strokeseg.training.fitting.batches import Generation, make_batches
 from strokeseg.training.synthesis.contrasts import RANDOM_FAMILY
-from strokeseg.training.synthesis.sample import LESION, build_sample, draw_sample, make_sample
+from strokeseg.training.synthesis.sample import build_sample, draw_sample, make_sample
 
 
 def test_a_sample_is_a_function_of_seed_and_index(sources, config):

@@ -4,7 +4,7 @@ import torch
 
 from strokeseg.engines.choice import open_engine
 from strokeseg.errors import DataError, UsageError
-from strokeseg.training.synthesis.sample import LESION
+from strokeseg.training.data.label_table import LESION
 from strokeseg.training.validation.cases import validation_samples
 from strokeseg.training.validation.scaling import (
     Scaling,

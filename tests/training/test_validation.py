@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from strokeseg.prediction.ensemble import classify
+from strokeseg.training.data.label_table import LESION
 from strokeseg.training.synthesis.contrasts import RANDOM_FAMILY
-from strokeseg.training.synthesis.sample import LESION
 from strokeseg.training.validation.cases import draw_case, validation_samples
 from strokeseg.training.validation.groups import markdown, summarise, write_cases, write_groups
 from strokeseg.training.validation.scoring import (

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from strokeseg.training.config import read_config
+from strokeseg.training.data.label_table import LESION
 from strokeseg.training.data.sources import load_sources
-from strokeseg.training.synthesis.sample import LESION, make_sample
+from strokeseg.training.synthesis.sample import make_sample
 from strokeseg.training.synthesis.visibility import visibility
 from tests.training.heads import config_text
 

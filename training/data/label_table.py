@@ -14,6 +14,7 @@ from strokeseg.models.classes import CLASSES
 
 # All but the lesion, which is no label of a healthy head.
 TISSUES = CLASSES[:-1]
+LESION = len(TISSUES)
 
 _MOST_CLASSES = 255
 _MOST_MM = 1000.0

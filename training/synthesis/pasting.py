@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from strokeseg.images.intensity import Normalisation
+from strokeseg.training.data.label_table import LESION
 from strokeseg.training.data.sources import Sources
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.synthesis.contrasts import Contrast, draw_contrast
@@ -23,6 +24,7 @@ from strokeseg.training.synthesis.normalising import normalise
 from strokeseg.training.synthesis.painting import LesionTexture, draw_lesion_texture
 from strokeseg.training.synthesis.scanner import Scanner, apply_scanner, draw_scanner
 from strokeseg.training.synthesis.soft_cp import Fade, apply_fade, draw_fade, soften
+from strokeseg.training.synthesis.visibility import visibility
 from strokeseg.training.synthesis.warp import (
     Warp,
     draw_warp,
@@ -90,14 +92,18 @@ def build_scan(
         image = paste(image, weight, levels, params.texture)
         unfaded = params.fade.points is None
         above = settings.target_above_unfaded if unfaded else settings.target_above
-        target = torch.where(weight > above, 5, target)
+        target = torch.where(weight > above, LESION, target)
     where = sampling_grid(params.warp, crop, scan.image.shape, device)
     image = sample_linear(image[None], where)[0]
     target = sample_nearest(target, where)
     inside = sample_nearest(brain.to(torch.uint8), where) > 0
     image = apply_scanner(image, inside, params.scanner, config.intensity)
+    if params.placements and config.lesion.least_visible > 0:
+        under = sample_nearest(carry(scan.target, device), where)
+        if visibility(image, target == LESION, under) < config.lesion.least_visible:
+            target = under
     if config.lesion_only:
-        target = (target == 5).to(torch.uint8)
+        target = (target == LESION).to(torch.uint8)
     image, target = apply_cut(image, target, params.cut)
     return normalise(image, cast(Normalisation, config.intensity.normalisation)), target
 

@@ -9,7 +9,7 @@ import torch
 from strokeseg.arrays import AffineArray, FloatArray, Shape3
 from strokeseg.images.intensity import Normalisation
 from strokeseg.training.data.label_maps import Subject
-from strokeseg.training.data.label_table import TISSUES
+from strokeseg.training.data.label_table import LESION
 from strokeseg.training.data.sources import Heads, Sources
 from strokeseg.training.settings import DataConfig, TrainConfig
 from strokeseg.training.synthesis.ageing import Ageing, apply_ageing, draw_ageing
@@ -43,7 +43,6 @@ from strokeseg.training.synthesis.warp import (
     within,
 )
 
-LESION = len(TISSUES)
 BRAIN_MIDDLE_MM = (0.0, -18.0, 5.0)
 
 

@@ -7,8 +7,10 @@ drowns others. A target that asks for what no image shows teaches to guess.
 import torch
 
 from strokeseg.training.data.label_table import TISSUES
+from strokeseg.training.data.pairs import BRAIN
 
-MATTER = tuple(TISSUES.index(name) for name in ("GM", "GM/WM", "WM"))
+# Real scans without labels know no more than that a voxel is brain.
+MATTER = (*(TISSUES.index(name) for name in ("GM", "GM/WM", "WM")), BRAIN)
 # Voxels that are looked at of each side; fewer than LEAST say nothing.
 MOST, LEAST = 4096, 24
 
@@ -28,7 +30,8 @@ def visibility(image: torch.Tensor, lesion: torch.Tensor, tissue: torch.Tensor) 
     -------
     float
         The Kolmogorov-Smirnov distance between the two distributions, 0 to 1; the mean over grey
-        and white matter, by their shares of the lesion. 1 where too little of either is seen.
+        and white matter, by their shares of the lesion (over the brain, where no more is known). 1
+        where too little of either is seen.
     """
     total, weight = 0.0, 0
     for kind in MATTER:

@@ -16,10 +16,10 @@ from strokeseg.prediction.decision import Decision, decide, refine
 from strokeseg.prediction.decision import Rule as DecisionRule
 from strokeseg.prediction.ensemble import Posterior, classify
 from strokeseg.space.grid import Grid
-from strokeseg.training.data.label_table import TISSUES
+from strokeseg.training.data.label_table import LESION, TISSUES
 from strokeseg.training.data.sources import Sources
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.synthesis.sample import LESION, Sample, SampleParams
+from strokeseg.training.synthesis.sample import Sample, SampleParams
 from strokeseg.training.validation.cases import validation_samples
 
 LogitsFunction = Callable[[FloatArray], FloatArray]

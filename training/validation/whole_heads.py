@@ -15,12 +15,11 @@ from scipy import ndimage
 from strokeseg.arrays import BoolArray, FloatArray, LabelArray, Shape3
 from strokeseg.space.grid import Grid
 from strokeseg.training.data.contrast_table import Sequence3D
-from strokeseg.training.data.label_table import TISSUES
+from strokeseg.training.data.label_table import LESION, TISSUES
 from strokeseg.training.data.sources import Heads, Sources
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.synthesis.contrasts import draw_contrast
 from strokeseg.training.synthesis.sample import (
-    LESION,
     SampleParams,
     brain_centre,
     build_synthetic,
