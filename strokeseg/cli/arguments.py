@@ -53,7 +53,10 @@ Prefix = Annotated[
     str | None,
     typer.Option(rich_help_panel=RESULTS, help="Start of file names; else the reference's."),
 ]
-_KINDS = "Any of mask, probability, tissue, uncertainty, lesions, qc; or all; and mni (MNI152), filled (T1w)."
+_KINDS = (
+    "Any of mask, probability, tissue, uncertainty, lesions, qc; or all; and mni (MNI152), filled "
+    "(the T1w)."
+)
 Save = Annotated[str, typer.Option(rich_help_panel=RESULTS, help=_KINDS)]
 SaveOfOne = Annotated[
     str,
@@ -61,15 +64,6 @@ SaveOfOne = Annotated[
         "--save",
         rich_help_panel=RESULTS,
         help=f"{_KINDS} And dicom, where the scan is DICOM: a SEG.",
-    ),
-]
-SaveFormat = Annotated[
-    str,
-    typer.Option(
-        "--save-format",
-        metavar="nifti|nrrd|mha|input",
-        rich_help_panel=RESULTS,
-        help="Also write mask and maps as NRRD or MetaImage, or in the reference's own format.",
     ),
 ]
 Overwrite = Annotated[

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 from strokeseg.cli import arguments as a
 from strokeseg.cli import method
 from strokeseg.cli.jobs import check_anonymity, hardware_of, options_of
-from strokeseg.cli.save_format import NIFTI, check_free, paths_beside, save_beside, wanted_ending
+from strokeseg.cli.save_format import (
+    NIFTI,
+    SaveFormat,
+    check_free,
+    paths_beside,
+    save_beside,
+    wanted_ending,
+)
 from strokeseg.cli.scans import ToldScans, WantedScans, with_told
 from strokeseg.cli.seg import check_seg, save_seg, without_dicom
 from strokeseg.cli.show.lines import Reporter, say_warning, show_facts, show_text
@@ -44,7 +51,7 @@ def predict(
     output: a.Output = Path(),
     prefix: a.Prefix = None,
     save: a.SaveOfOne = "mask,lesions,qc",
-    save_format: a.SaveFormat = "nifti",
+    save_format: SaveFormat = "nifti",
     overwrite: a.Overwrite = False,
     anonymise: a.Anonymise = False,
     as_json: a.AsJson = False,
@@ -96,9 +103,7 @@ def predict(
         hardware=hardware_of(given),
         options=options,
         offline=offline,
-        output=Output(
-            output, prefix, kinds, overwrite, anonymise, wants_seg, debug, save_format
-        ),
+        output=Output(output, prefix, kinds, overwrite, anonymise, wants_seg, debug, save_format),
         opened=partial(wanted.opened, b_value),
     )
     result, written = run_job(job, quiet=quiet)

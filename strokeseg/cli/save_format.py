@@ -1,8 +1,11 @@
 """`--save-format`: mask and maps as NRRD or MetaImage, beside the NIfTI files."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from strokeseg.cli.arguments import RESULTS
 from strokeseg.errors import CannotCreateError, UsageError
 
 if TYPE_CHECKING:
@@ -11,6 +14,15 @@ if TYPE_CHECKING:
     from strokeseg.results.output_names import OutputNames
     from strokeseg.results.result import Result
 
+SaveFormat = Annotated[
+    str,
+    typer.Option(
+        "--save-format",
+        metavar="nifti|nrrd|mha|input",
+        rich_help_panel=RESULTS,
+        help="Also write mask and maps as NRRD or MetaImage, or in the reference's own format.",
+    ),
+]
 NIFTI, INPUT = "nifti", "input"
 # What is written for each ending of an input; pairs of header and data become one file.
 _WRITTEN = {".nrrd": ".nrrd", ".nhdr": ".nrrd", ".mha": ".mha", ".mhd": ".mha"}

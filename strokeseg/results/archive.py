@@ -12,7 +12,7 @@ from strokeseg.files.json_files import read_json
 from strokeseg.files.links import is_link_out
 from strokeseg.files.safe_names import name_fault
 from strokeseg.images.file_names import is_image_name
-from strokeseg.results.output_names import ERROR_ENDING, ALL_KINDS, RECORD_ENDING, OutputNames
+from strokeseg.results.output_names import ALL_KINDS, ERROR_ENDING, RECORD_ENDING, OutputNames
 from strokeseg.results.record import InputRecord, Record, text
 
 # Folders below a cohort's output that hold no cases.

@@ -63,7 +63,7 @@ def test_another_b_value_takes_another_volume(tmp_path):
 )
 def test_where_no_sidecar_tells_the_user_is_told(tmp_path, modality, sidecar, why):
     path = several(tmp_path, "s_map", (5, 7, 9), sidecar)
-    with pytest.raises(DataError, match="holds 3 volumes.*extract the one") as caught:
+    with pytest.raises(DataError, match=r"holds 3 volumes.*extract the one") as caught:
         arrived(modality, path)
     assert why in str(caught.value)
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from hashlib import sha256 as hash_of
 from pathlib import Path
 
 from strokeseg.cohort.batch.job import BatchJob
@@ -31,7 +32,8 @@ class ResumeCheck:
     """What was found of a case: why it has to be done (None: all is there), and its inputs.
 
     `digests` is the sha256 of each input file by modality, as a record has them, taken before the
-    inputs are read; `pairs` that of the other half of each .img/.hdr pair. `kinds` are the results
+    inputs are read; `pairs` that of the other half of each .img/.hdr pair, or of
+    the further runs of a scan. `kinds` are the results
     that the case is to have: those asked for, and those that it has.
     """
 
@@ -61,9 +63,18 @@ def look_at(case: Case, job: BatchJob) -> ResumeCheck:
         name: sha256(other)
         for name, path in case.images.items()
         if (other := _other_half(path)) is not None
-    }
+    } | _runs_of(case)
     wanted = with_kinds_of(case, job)
     return ResumeCheck(_find_reason(case, wanted, digests, pairs), digests, pairs, wanted.kinds)
+
+
+def _runs_of(case: Case) -> dict[str, str]:
+    """Give one sha256 of the further runs of each scan that is a mean of several."""
+    found = {}
+    for name, paths in case.runs.items():
+        digests = [sha256_of_all(path) for path in paths]
+        found[name] = hash_of("\n".join(digests).encode()).hexdigest()
+    return found
 
 
 def with_kinds_of(case: Case, job: BatchJob) -> BatchJob:
