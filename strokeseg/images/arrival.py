@@ -16,6 +16,7 @@ from strokeseg.images.diffusion_series import (
     read_trace,
 )
 from strokeseg.images.file_names import is_image_name
+from strokeseg.images.modalities import MODALITIES
 from strokeseg.images.reading import Source, Volume, read
 from strokeseg.images.scanner_maps import read_told_volume
 
@@ -82,7 +83,10 @@ def _from_dicom(modality: str, path: Path, series: int | None, b_value: float) -
     with TemporaryDirectory(prefix="strokeseg-nifti-") as private:
         found = convert_dicom(path, Path(private))
         chosen = choose_series(path, found, modality, series)
-        scan = _made_of_several(modality, chosen.path, b_value) or read(chosen.path)
+        told_by_series = chosen.modality if modality not in MODALITIES else None
+        scan = _made_of_several(told_by_series or modality, chosen.path, b_value) or read(
+            chosen.path
+        )
         number = "" if chosen.number is None else f" {chosen.number}"
         told = (f"converted from DICOM, series{number} of {len(found)}",) if len(found) > 1 else ()
         return replace(scan, path=path, warnings=(*scan.warnings, *told))
