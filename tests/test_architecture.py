@@ -37,7 +37,7 @@ ORDERS = {
     "cohort.batch": (
         ("claims", "job", "shard"),
         ("agenda", "resume"),
-        ("failure", "plan"),
+        ("case_scans", "failure", "plan"),
         ("worker",),
         ("processes", "cluster"),
         ("run",),

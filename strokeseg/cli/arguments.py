@@ -53,7 +53,10 @@ Prefix = Annotated[
     str | None,
     typer.Option(rich_help_panel=RESULTS, help="Start of file names; else the reference's."),
 ]
-_KINDS = "Any of mask, probability, tissue, uncertainty, lesions, qc; or all; and mni (MNI152)."
+_KINDS = (
+    "Any of mask, probability, tissue, uncertainty, lesions, qc; or all; and mni (MNI152), filled "
+    "(the T1w)."
+)
 Save = Annotated[str, typer.Option(rich_help_panel=RESULTS, help=_KINDS)]
 SaveOfOne = Annotated[
     str,

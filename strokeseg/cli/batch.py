@@ -12,6 +12,7 @@ import typer
 from strokeseg.cli import arguments as a
 from strokeseg.cli import method
 from strokeseg.cli.jobs import check_anonymity, job_of
+from strokeseg.cli.runs import Runs, wants_mean
 from strokeseg.cli.show.lines import (
     counted,
     say,
@@ -53,6 +54,7 @@ def batch(
     *,
     pattern: a.Patterns = None,
     reference: a.CaseReference = None,
+    runs: Runs = "first",
     b_value: a.BValue = 1000.0,
     register: a.Register = False,
     register_always: a.RegisterAlways = False,
@@ -103,7 +105,11 @@ def batch(
     check_anonymity(anonymise=anonymise, debug=debug, dry_run=dry_run)
     job = job_of(given, output, kinds)
     place = Runner(jobs, dask, None if slurm is None else parse_slurm(slurm))
-    wanted = {"patterns": parse_patterns(pattern or ()), "reference": reference}
+    wanted = {
+        "patterns": parse_patterns(pattern or ()),
+        "reference": reference,
+        "average": wants_mean(runs),
+    }
     cohort = find_cohort(source, wanted, anonymise=anonymise)
     cohort = choose_shard(cohort, shard, from_environment=place.is_here)
     cohort = hide_names(cohort, job, keep_labels=False)

@@ -28,6 +28,7 @@ from strokeseg.cli.bids_app import (
 from strokeseg.cli.collect import write_and_show
 from strokeseg.cli.jobs import check_anonymity, job_of
 from strokeseg.cli.register import CaseCommand
+from strokeseg.cli.runs import Runs, wants_mean
 from strokeseg.cli.show.lines import say, say_error, say_warning
 from strokeseg.errors import UsageError
 
@@ -167,6 +168,7 @@ def bids(
     space: Space = None,
     pattern: a.Patterns = None,
     reference: a.CaseReference = None,
+    runs: Runs = "first",
     b_value: a.BValue = 1000.0,
     register: a.Register = False,
     register_always: a.RegisterAlways = False,
@@ -241,6 +243,7 @@ def bids(
         "participants": participant_label or (),
         "sessions": session_label or (),
         "reference": reference,
+        "average": wants_mean(runs),
         "entities": read_filter(
             bids_filter_file, {"acq": acq or (), "run": run or (), "space": space or ()}
         ),

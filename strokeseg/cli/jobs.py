@@ -35,6 +35,7 @@ def options_of(given: Mapping[str, Any], kinds: frozenset[str]) -> "Options":
         "tta": tta,
         "uncertainty": "uncertainty" in kinds,
         "mni": "mni" in kinds,
+        "filled": "filled" in kinds,
         "weights": weights,
     }
     return Options(**{**named, **rest})

@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING
 from strokeseg.cli import arguments as a
 from strokeseg.cli import method
 from strokeseg.cli.jobs import check_anonymity, hardware_of, options_of
+from strokeseg.cli.save_format import (
+    NIFTI,
+    SaveFormat,
+    check_free,
+    paths_beside,
+    save_beside,
+    wanted_ending,
+)
 from strokeseg.cli.scans import ToldScans, WantedScans, with_told
 from strokeseg.cli.seg import check_seg, save_seg, without_dicom
 from strokeseg.cli.show.lines import Reporter, say_warning, show_facts, show_text
@@ -43,6 +51,7 @@ def predict(
     output: a.Output = Path(),
     prefix: a.Prefix = None,
     save: a.SaveOfOne = "mask,lesions,qc",
+    save_format: SaveFormat = "nifti",
     overwrite: a.Overwrite = False,
     anonymise: a.Anonymise = False,
     as_json: a.AsJson = False,
@@ -94,7 +103,7 @@ def predict(
         hardware=hardware_of(given),
         options=options,
         offline=offline,
-        output=Output(output, prefix, kinds, overwrite, anonymise, wants_seg, framed=debug),
+        output=Output(output, prefix, kinds, overwrite, anonymise, wants_seg, debug, save_format),
         opened=partial(wanted.opened, b_value),
     )
     result, written = run_job(job, quiet=quiet)
@@ -110,6 +119,7 @@ class Output:
 
     `anonymise`: whether they name no file that they were made from. `as_dicom`: whether the mask is
     written as DICOM SEG, too. `framed`: whether the picture shows what the network saw.
+    `save_format`: what mask and maps are written as beside NIfTI.
     """
 
     directory: Path
@@ -119,6 +129,7 @@ class Output:
     anonymise: bool = False
     as_dicom: bool = False
     framed: bool = False
+    save_format: str = NIFTI
 
 
 @dataclass(frozen=True)
@@ -144,6 +155,7 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     from strokeseg.machine import at_most
     from strokeseg.prediction.pipeline import predict as predict_case
     from strokeseg.results.anonymous import usual_prefix
+    from strokeseg.results.filled import FILLED_SCAN
     from strokeseg.results.output_names import OutputNames, check_prefix
 
     output = job.output
@@ -153,8 +165,16 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     if prefix is None:
         prefix = usual_prefix(job.images[reference], anonymise=output.anonymise)
     check_prefix(prefix)
+    if "filled" in output.kinds and reference != FILLED_SCAN:
+        raise UsageError(
+            f"--save filled fills the T1w on its own grid, and results are on that of {reference}: "
+            "give --t1, and no other --reference"
+        )
     names = OutputNames.for_prefix(output.directory, prefix)
     check_outputs(names.chosen(output.kinds), job.images.values(), overwrite=output.overwrite)
+    ending = wanted_ending(output.save_format, job.images[reference])
+    beside = paths_beside(names, output.kinds, ending) if ending else {}
+    check_free(beside.values(), overwrite=output.overwrite)
     seg = output.directory / f"{prefix}{SEG_ENDING}"
     if output.as_dicom:
         check_seg(job.images, reference, seg, output)
@@ -176,6 +196,7 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
             anonymise=output.anonymise,
             framed=output.framed,
         )
+        written = (*written[:-1], *save_beside(result, beside), written[-1])
         if output.as_dicom:
             save_seg(result, seg, job.images[reference])
             written = (*written[:-1], seg, written[-1])

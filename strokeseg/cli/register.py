@@ -76,12 +76,14 @@ def register(
 ) -> None:
     """Bring one scan onto another by mutual information; needs pip install 'strokeseg[itk]'.
 
+    Either may be DICOM (folder, zip, file), or a diffusion series with b-values beside it.
+
     Written are the moved scan on the other's grid, the transform as ITK has it (.tfm) and a record
     with its metric. Where no move makes it better, it stays where it is, and that is told.
     """
     from strokeseg.files.targets import check_outputs
+    from strokeseg.images.arrival import arrived
     from strokeseg.images.file_names import without_ending
-    from strokeseg.images.reading import read_scan
     from strokeseg.results.moved_scan import MovedNames, save_moved
     from strokeseg.space.registration import simpleitk
 
@@ -89,14 +91,14 @@ def register(
         raise UsageError("give FIXED, with --affine or without, or --to-mni, which is affine")
     simpleitk()
     ending = "_space-MNI152" if fixed is None else "_registered"
-    names = MovedNames.of(output, f"{without_ending(moving.name)}{ending}")
+    names = MovedNames.of(output, f"{without_ending(moving.name).removesuffix('.zip')}{ending}")
     inputs = (moving,) if fixed is None else (moving, fixed)
     check_outputs(names.all, inputs, overwrite=overwrite)
-    scan = read_scan(moving)
+    scan = read_scan(arrived(_contrast_of(moving), moving))
     if fixed is None:
         reference, to_moving, facts = _in_mni(scan)
     else:
-        reference = read_scan(fixed)
+        reference = read_scan(arrived(_contrast_of(fixed), fixed))
         to_moving, facts = _found(scan, reference, affine=affine)
     for one in (scan, reference):
         for warning in one.warnings:
@@ -115,6 +117,16 @@ def register(
                 "in": str(output.resolve()),
             }
         )
+
+
+def _contrast_of(path: Path) -> str:
+    """Guess what a scan shows by its name or b-values; ``scan`` where neither tells."""
+    from strokeseg.cohort.cases.image_names import read_name
+    from strokeseg.images.diffusion_series import is_series
+
+    if path.is_file() and is_series(path):
+        return "dwi"
+    return read_name(path.name.removesuffix(".zip")).modality or "scan"
 
 
 def _in_mni(scan: "Volume") -> "tuple[Volume, AffineArray, dict[str, Any]]":

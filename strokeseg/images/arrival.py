@@ -16,7 +16,9 @@ from strokeseg.images.diffusion_series import (
     read_trace,
 )
 from strokeseg.images.file_names import is_image_name
+from strokeseg.images.modalities import MODALITIES
 from strokeseg.images.reading import Source, Volume, read_scan
+from strokeseg.images.scanner_maps import read_told_volume
 
 
 def arrived(
@@ -30,7 +32,8 @@ def arrived(
         What it is to be.
     source : path, nibabel image, (array, affine) or Volume
         Of paths, a DICOM folder, zip or file is converted, and of ``dwi`` a series with b-values
-        becomes its trace image.
+        becomes its trace image; of an ADC or trace image of several volumes, the one that its
+        sidecar names is taken.
     series : int, optional
         The number of the series, where DICOM holds several.
     b_value : float
@@ -46,7 +49,7 @@ def arrived(
     path = Path(source)
     if not is_image_name(path.name) and is_dicom(path):
         return _from_dicom(modality, path, series, b_value)
-    return _from_diffusion(modality, path, b_value) or source
+    return _made_of_several(modality, path, b_value) or source
 
 
 def adc_of(source: Path, *, series: int | None = None, b_value: float = USUAL_B) -> Volume:
@@ -80,10 +83,19 @@ def _from_dicom(modality: str, path: Path, series: int | None, b_value: float) -
     with TemporaryDirectory(prefix="strokeseg-nifti-") as private:
         found = convert_dicom(path, Path(private))
         chosen = choose_series(path, found, modality, series)
-        scan = _from_diffusion(modality, chosen.path, b_value) or read_scan(chosen.path)
+        told_by_series = chosen.modality if modality not in MODALITIES else None
+        scan = _made_of_several(told_by_series or modality, chosen.path, b_value) or read_scan(
+            chosen.path
+        )
         number = "" if chosen.number is None else f" {chosen.number}"
         told = (f"converted from DICOM, series{number} of {len(found)}",) if len(found) > 1 else ()
         return replace(scan, path=path, warnings=(*scan.warnings, *told))
+
+
+def _made_of_several(modality: str, path: Path, b_value: float) -> Volume | None:
+    """Make one volume of a series, or take the one that a sidecar names; None for one volume."""
+    made = _from_diffusion(modality, path, b_value)
+    return read_told_volume(modality, path, b_value) if made is None else made
 
 
 def _from_diffusion(modality: str, path: Path, b_value: float) -> Volume | None:

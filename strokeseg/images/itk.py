@@ -1,4 +1,4 @@
-"""Images of ITK's own formats, NRRD and MetaImage: read by SimpleITK, turned from LPS to RAS."""
+"""Images of ITK's own formats, NRRD and MetaImage, by SimpleITK: RAS here, LPS in files."""
 # mypy: untyped-calls-exclude=SimpleITK
 
 from pathlib import Path
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from strokeseg.arrays import AnyArray
-from strokeseg.errors import DataError, EngineError
+from strokeseg.errors import CannotCreateError, DataError, EngineError, ReadWriteError
 from strokeseg.images.header import ImageHeader, space_from_affine
+from strokeseg.space.grid import Grid
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -87,3 +88,42 @@ def _unreadable(path: Path) -> DataError:
         f"{path}: is no NRRD or MetaImage that can be read, or its data file is missing; copy or "
         "convert it again"
     )
+
+
+def write_itk(path: Path, data: AnyArray, grid: Grid) -> None:
+    """Write a map as NRRD or MetaImage, packed, in LPS as ITK has it.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in .nrrd or .mha.
+    data : (I, J, K) array
+        uint8, int16, int32, float32, or bool (stored as uint8).
+    grid : Grid
+        Of it.
+
+    Raises
+    ------
+    CannotCreateError
+        If its axes are not at right angles, which these formats cannot say here.
+    ReadWriteError
+        If it cannot be written.
+    EngineError
+        If SimpleITK is not installed.
+    """
+    sitk = _simpleitk(path)
+    frame = grid.affine[:3, :3] / grid.voxel_size_mm
+    if not np.allclose(frame.T @ frame, np.eye(3), atol=1e-3):
+        raise CannotCreateError(
+            f"{path}: the scan's axes are not at right angles, which ITK does not write; take the "
+            "NIfTI"
+        )
+    stored = data.astype(np.uint8) if data.dtype == np.bool_ else data
+    image: Any = sitk.GetImageFromArray(np.ascontiguousarray(stored.transpose(2, 1, 0)))
+    image.SetSpacing([float(size) for size in grid.voxel_size_mm])
+    image.SetDirection([float(part) for part in (_LPS[:3, :3] @ frame).ravel()])
+    image.SetOrigin([float(part) for part in (_LPS @ grid.affine)[:3, 3]])
+    try:
+        sitk.WriteImage(image, str(path), True)
+    except RuntimeError as error:
+        raise ReadWriteError(f"{path}: cannot be written ({error})") from error

@@ -35,6 +35,8 @@ class Options:
         Whether entropy and the standard deviation over the flips are wanted.
     mni
         Whether the lesion is wanted in MNI152, too.
+    filled
+        Whether the T1w is wanted with its lesion filled, too.
     strict
         Whether a scan that cannot be used ends the prediction. Else it is left out with a warning,
         unless it is the reference.
@@ -68,6 +70,7 @@ class Options:
     uncertainty: bool = False
     strict: bool = True
     mni: bool = False
+    filled: bool = False
     b_value: float = 1000.0
     register: bool = False
     register_always: bool = False

@@ -22,6 +22,7 @@ from strokeseg.models.loading import (
 )
 from strokeseg.prediction.decision import Rule, decide, flip_volumes_ml, make_rule
 from strokeseg.prediction.ensemble import Member, Posterior, posterior, shares_of
+from strokeseg.prediction.filling import filled_case
 from strokeseg.prediction.flip_spread import FlipSpread, flip_spread
 from strokeseg.prediction.leaving_out import LeftOut
 from strokeseg.prediction.measures import Measures, case_warnings, measure_brain, measure_case
@@ -140,6 +141,8 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         told = doubts.with_lesions(mask, measures.lesions, scans.reference.data)
         mni = mni_case(options, mask, (answer.probability, answer.tissue), grid, names)
         told += [] if mni is None else mni.warnings()
+        filling = filled_case(options, scans.reference, scans.reference_name, mask, answer.tissue)
+        told += filling.warnings
         mni_facts = None if mni is None else mni.as_record()
         warnings = _warnings(scans, measures, told, standing, run)
         record = make_record(scans.seen, run.ensemble, options, measures, asdict(rule), run.memory)
@@ -165,6 +168,7 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         frame=passed.frame(scans.reference_name),
         transforms=standing.transforms(),
         in_mni=None if mni is None else mni.lesion,
+        filled=filling.filled,
     )
 
 

@@ -12,7 +12,7 @@ from strokeseg.files.json_files import read_json
 from strokeseg.files.links import is_link_out
 from strokeseg.files.safe_names import name_fault
 from strokeseg.images.file_names import is_image_name
-from strokeseg.results.output_names import ERROR_ENDING, KINDS, RECORD_ENDING, OutputNames
+from strokeseg.results.output_names import ALL_KINDS, ERROR_ENDING, RECORD_ENDING, OutputNames
 from strokeseg.results.record import InputRecord, Record, text
 
 # Folders below a cohort's output that hold no cases.
@@ -112,7 +112,7 @@ def _walk(output: Path) -> Iterator[tuple[Path, list[str], set[str]]]:
 def _filed(stem: Path, output: Path, odd: set[str]) -> FiledCase:
     names = OutputNames.for_prefix(stem.parent, stem.name)
     failed = error_path(names)
-    for path in (path for path in (*names.chosen(KINDS), failed) if path.name in odd):
+    for path in (path for path in (*names.chosen(ALL_KINDS), failed) if path.name in odd):
         if is_link_out(path, output):
             raise DataError(
                 f"{path}: is a link that leads out of {output}; put the file itself there, or "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray
+from strokeseg.files.atomic import write_text
 from strokeseg.files.json_files import write_json
 from strokeseg.images.header import space_from_affine
 from strokeseg.images.reading import Volume
@@ -15,6 +16,7 @@ from strokeseg.images.writing import write
 from strokeseg.space.grid import Grid
 from strokeseg.space.mni import mni_grid
 from strokeseg.space.resample import coverage, resample_image
+from strokeseg.space.tfm import tfm_text
 
 STEP_MM = 1.0
 _HALF = 0.5
@@ -23,11 +25,15 @@ _MNI_CODE = 4
 
 @dataclass(frozen=True, eq=False)
 class InMni:
-    """Mask (I, J, K) bool and probability (I, J, K) float32 in MNI152, and a scan on that grid."""
+    """Mask (I, J, K) bool and probability (I, J, K) float32 in MNI152, and a scan on that grid.
+
+    `to_scan` (4, 4) brings MNI152 mm to those of the case.
+    """
 
     mask: BoolArray
     probability: FloatArray
     like: Volume
+    to_scan: AffineArray
 
     @property
     def volume_ml(self) -> float:
@@ -42,6 +48,7 @@ class InMni:
             "mni_mask": lambda path: write(path, self.mask, self.like),
             "mni_mask_sidecar": lambda path: write_json(path, mask),
             "mni_probability": lambda path: write(path, self.probability, self.like),
+            "mni_transform": lambda path: write_text(path, tfm_text(self.to_scan)),
             "mni_probability_sidecar": lambda path: write_json(path, probability),
         }
 
@@ -70,4 +77,5 @@ def bring_to_mni(
         for image in (mask.astype(np.float32), np.ascontiguousarray(probability))
     )
     like = Volume(likely, target, space_from_affine(target.affine, _MNI_CODE))
-    return InMni(share >= _HALF, likely, like)
+    to_scan: AffineArray = np.asarray(np.linalg.inv(to_mni), np.float64)
+    return InMni(share >= _HALF, likely, like, to_scan)

@@ -16,8 +16,10 @@ DEFAULT_KINDS = frozenset({"mask", "lesions", "qc"})
 UNNAMED_PREFIX = "image"
 LABEL = "_label-L"
 MNI = "_space-MNI152"
+TRANSFORM_ENDING = "_mode-image_xfm.tfm"
+FILLED = "_desc-lesionfilled_T1w"
 # What `all` does not mean: it needs an extra, or other scans than most.
-ON_REQUEST = ("mni",)
+ON_REQUEST = ("mni", "filled")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ RESULT_FILES: Mapping[str, ResultFile] = MappingProxyType(
         "mni_mask_sidecar": ResultFile(f"{MNI}{LABEL}_mask.json", "mni"),
         "mni_probability": ResultFile(f"{MNI}{LABEL}_probseg.nii.gz", "mni"),
         "mni_probability_sidecar": ResultFile(f"{MNI}{LABEL}_probseg.json", "mni"),
+        "mni_transform": ResultFile(
+            f"_from-native_to-MNI152{TRANSFORM_ENDING}", "mni", in_bids=False
+        ),
+        "filled": ResultFile(f"{FILLED}.nii.gz", "filled"),
+        "filled_sidecar": ResultFile(f"{FILLED}.json", "filled"),
         "lesion_labels": ResultFile("_desc-lesions_dseg.nii.gz", "lesions"),
         "qc": ResultFile("_qc.png", "qc", in_bids=False),
         "record": ResultFile("_strokeseg.json", "record", in_bids=False),
@@ -68,7 +75,6 @@ ALL_KINDS = tuple(dict.fromkeys(f.kind for f in RESULT_FILES.values() if f.kind 
 KINDS = tuple(kind for kind in ALL_KINDS if kind not in ON_REQUEST)
 RECORD_ENDING = RESULT_FILES["record"].ending
 ERROR_ENDING = "_error.json"
-TRANSFORM_ENDING = "_mode-image_xfm.tfm"
 
 _BIDS_SUFFIX = re.compile(
     r"_(t1w?|t2w?|t2star|t2starw|flair|pdw?|pdt2|pdt2w|inplanet1|inplanet2|t1map|t2map|mprage|dwi"
@@ -97,6 +103,9 @@ class OutputNames:
     mni_mask_sidecar: Path
     mni_probability: Path
     mni_probability_sidecar: Path
+    mni_transform: Path
+    filled: Path
+    filled_sidecar: Path
     lesion_labels: Path
     qc: Path
     record: Path

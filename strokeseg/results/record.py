@@ -14,7 +14,11 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class InputRecord:
-    """One scan that went in; `pair_sha256` is of the other file of an .img/.hdr pair."""
+    """One scan that went in.
+
+    `pair_sha256` is of the other file of an .img/.hdr pair, or of further runs that were averaged
+    with it.
+    """
 
     path: str | None = None
     sha256: str | None = None

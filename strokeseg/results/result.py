@@ -19,6 +19,7 @@ from strokeseg.images.writing import write
 from strokeseg.measure.lesions import Lesion, label_lesions
 from strokeseg.results.anonymous import usual_prefix, without_names
 from strokeseg.results.case_tables import lesion_table, tissue_table
+from strokeseg.results.filled import Filled
 from strokeseg.results.in_mni import InMni
 from strokeseg.results.output_names import (
     ALL_KINDS,
@@ -81,6 +82,8 @@ class Result:
         Of the scans that were moved onto the reference: its mm to theirs, (4, 4), RAS.
     in_mni : InMni or None
         The lesion in MNI152, where that was asked for.
+    filled : Filled or None
+        The T1w whose lesion was filled, where that was asked for.
     """
 
     mask: BoolArray
@@ -101,6 +104,7 @@ class Result:
     frame: Grid | None = field(default=None, repr=False)
     transforms: Mapping[str, AffineArray] = field(default_factory=dict, repr=False)
     in_mni: InMni | None = field(default=None, repr=False)
+    filled: Filled | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         """Say in five lines what was found, in what, by what, and what to mind."""
@@ -240,6 +244,7 @@ class Result:
             "uncertainty_sidecar": lambda path: write_json(path, about),
             "lesions": lambda path: write_text(path, lesion_table(self.lesions)),
             **({} if self.in_mni is None else self.in_mni.writers(*in_mni)),
+            **(self.filled.writers(self.reference, sources, space, model) if self.filled else {}),
             "lesion_labels": lambda path: write(path, label_lesions(self.mask), self.reference),
             "qc": lambda path: write_atomically(
                 path, [self.picture(words.title, framed=words.framed)]

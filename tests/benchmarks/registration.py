@@ -67,27 +67,35 @@ def line(errors):
     return f"{np.median(shown):.2f} mm, {(shown < 3).mean():.1%} < 3 mm, most {shown.max():.1f} mm"
 
 
+def table(pairs, done):
+    """Show what was found by pair, and in all: what is far from headers, and from the pair."""
+    lines = ["pair | as it lies moved by | n | from headers | from the pair as it lies"]
+    for pair in pairs:
+        mine = [one for one in done if one[0] is pair]
+        if mine:
+            rest_mm = pair.apart(pair.rest, np.eye(4))
+            headers, rest = (line([one[k] for one in mine]) for k in (1, 2))
+            lines.append(f"{pair.name} | {rest_mm:.2f} mm | {len(mine)} | {headers} | {rest}")
+    headers, rest = (line([one[k] for one in done]) for k in (1, 2))
+    lines.append(f"all | | {len(done)} | {headers} | {rest}")
+    wall, cpu = (np.median([one[k] for one in done]) for k in (3, 4))
+    return "\n".join([*lines, f"a pair takes {wall:.1f} s ({cpu:.1f} s of CPU)"])
+
+
 def main(count):
     rng = np.random.default_rng(0)
     pairs = [Pair(*names) for names in PAIRS if (SCANS.parent / f"{names[1]}.nii.gz").exists()]
-    for pair in pairs:
-        rest_mm = pair.apart(pair.rest, np.eye(4))
-        print(f"{pair.name}: as it lies moved by {rest_mm:.2f} mm", flush=True)  # noqa: T201
-    from_headers, from_rest, seconds, cpu = [], [], [], []
+    done = []
     for number in range(count):
         pair = pairs[number % len(pairs)]
         truth = drawn(rng, pair.centre)
         started, spent = time.perf_counter(), time.process_time()
         found = pair.brought(truth)
-        seconds.append(time.perf_counter() - started)
-        cpu.append(time.process_time() - spent)
-        from_headers.append(pair.apart(found, truth))
-        from_rest.append(pair.apart(found, truth @ pair.rest))
-        print(  # noqa: T201
-            f"n = {number + 1}: from headers {line(from_headers)}; from the pair as it lies "
-            f"{line(from_rest)}; a pair {np.median(seconds):.1f} s ({np.median(cpu):.1f} s of CPU)",
-            flush=True,
-        )
+        seconds, cpu = time.perf_counter() - started, time.process_time() - spent
+        errors = pair.apart(found, truth), pair.apart(found, truth @ pair.rest)
+        done.append((pair, *errors, seconds, cpu))
+        if len(done) % (2 * len(pairs)) == 0 or len(done) == count:
+            print(table(pairs, done), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import json
+import zipfile
 
 import nibabel as nib
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 from strokeseg.cli import run
 from strokeseg.cli.register import join_always
 from strokeseg.errors import UsageError
+from strokeseg.images.arrival import arrived
+from tests.images.dicom_series import needs_dicom, zipped
 from tests.space.test_registration import FLAIR, T1, displacement, grid, head
 
 SimpleITK = pytest.importorskip("SimpleITK")
@@ -68,6 +71,29 @@ def test_a_scan_is_brought_to_mni_by_what_the_bundled_model_sees(tmp_path):
     record = json.loads((out / f"{stem}_xfm.json").read_text())
     assert record["fixed"] == "MNI152"
     assert record["metric_after"] < record["metric_before"]
+
+
+@needs_dicom
+def test_dicom_is_brought_onto_an_image_and_an_image_onto_dicom(tmp_path):
+    scan = arrived("dwi", zipped("canon-dti-classic"))
+    truth = displacement((15, -10, 6), (0, 0, 8))
+    there = nib.Nifti1Image(scan.data, truth @ scan.grid.affine)
+    nib.save(there, tmp_path / "there.nii.gz")
+    folder = tmp_path / "dwi"
+    with zipfile.ZipFile(zipped("canon-dti-classic")) as archive:
+        archive.extractall(folder)
+    for moving, fixed, stem, wanted in (
+        (folder, tmp_path / "there.nii.gz", "dwi", truth),
+        (tmp_path / "there.nii.gz", zipped("canon-dti-classic"), "there", np.linalg.inv(truth)),
+    ):
+        out = tmp_path / f"out-{stem}"
+        assert run(["register", str(moving), str(fixed), "-o", str(out), "-q"]) == 0
+        record = json.loads((out / f"{stem}_registered_xfm.json").read_text())
+        centre = np.array([*(wanted @ [0, 0, 0, 1])[:3], 1])
+        np.testing.assert_allclose(record["matrix"] @ np.array([0, 0, 0, 1]), centre, atol=1)
+        moved, like = nib.load(out / f"{stem}_registered.nii.gz"), fixed
+        shape = nib.load(like).shape if like.suffix == ".gz" else scan.data.shape
+        assert moved.shape == shape
 
 
 def test_register_wants_a_scan_to_move_to_or_mni(pair):

@@ -12,6 +12,7 @@ from strokeseg.cohort.cases.find import find_cases
 from strokeseg.cohort.cases.hints import is_copy, telling_glob
 from strokeseg.cohort.cases.patterns import compile_patterns
 from strokeseg.errors import DataError
+from strokeseg.images.arrival import arrived
 from strokeseg.images.twins import without_twins
 from tests.cohort.cohorts import make_job, make_model, statuses, with_prints
 from tests.images.dicom_series import needs_dicom, zipped
@@ -167,16 +168,27 @@ def test_a_folder_of_dicom_per_case_is_a_cohort(tmp_path, monkeypatch):
     (cases / "p3" / "IM0001").mkdir(parents=True)
     with zipfile.ZipFile(zipped("canon-dti-classic")) as archive:
         archive.extractall(cases / "p3" / "IM0001")
+    (cases / "p4").mkdir()
+    shutil.copy(zipped("ge-ct-tilted"), cases / "p4" / "ct.zip")
     cohort = find_cases(cases)
     assert {case.name: dict(case.images) for case in cohort.cases} == {
         "p1": {"dwi": cases / "p1" / "DWI"},
         "p2": {"dwi": cases / "p2" / "dwi.zip"},
+        "p4": {"ct": cases / "p4" / "ct.zip"},
     }
     assert any("p3/IM0001" in note and "strokeseg convert" in note for note in cohort.notes)
     job = make_job(tmp_path / "out", make_model(tmp_path / "model"), kinds=frozenset({"mask"}))
-    assert statuses(cohort.cases, job) == {"p1": "done", "p2": "done"}
-    assert nib.load(tmp_path / "out/p1/p1_label-L_mask.nii.gz").shape == (72, 72, 39)
-    assert statuses(cohort.cases, with_prints(job)) == {"p1": "skipped", "p2": "skipped"}
+    assert statuses(cohort.cases, job) == {"p1": "done", "p2": "done", "p4": "done"}
+    for case in cohort.cases:
+        ((modality, path),) = case.images.items()
+        mask, scan = nib.load(job.names(case).mask), arrived(modality, path)
+        assert mask.shape == scan.data.shape
+        np.testing.assert_allclose(mask.affine, scan.grid.affine, atol=1e-4)
+    assert statuses(cohort.cases, with_prints(job)) == {
+        "p1": "skipped",
+        "p2": "skipped",
+        "p4": "skipped",
+    }
     next((cases / "p1").rglob("*.dcm")).unlink()
     assert statuses(cohort.cases, with_prints(job))["p1"] in ("done", "failed")
 

@@ -15,7 +15,7 @@ from strokeseg.space.mni import mean_head
 from tests.factories import rotation, scan_file
 from tests.tiny_models import OWN, tiny_files, write_files
 
-pytest.importorskip("SimpleITK")
+SimpleITK = pytest.importorskip("SimpleITK")
 LESION = len(CLASSES) - 1
 
 
@@ -93,6 +93,14 @@ def test_mni_is_saved_where_it_is_asked_for_by_name(tmp_path):
     assert about["SpatialReference"] == "MNI152"
     record = json.loads((tmp_path / "out" / "a_strokeseg.json").read_text())
     assert record["mni"] == about["Transform"]
+    transform = SimpleITK.ReadTransform(
+        str(tmp_path / "out/a_from-native_to-MNI152_mode-image_xfm.tfm")
+    )
+    lps = np.array([-1, -1, 1])
+    for point in ((10.0, -20.0, 30.0), (-5.0, 40.0, 0.0)):
+        native = lps * transform.TransformPoint((lps * point).tolist())
+        back = np.array(record["mni"]["matrix"]) @ [*native, 1]
+        np.testing.assert_allclose(back[:3], point, atol=0.01)
     there = np.count_nonzero(np.asarray(mask.dataobj)) / 1000
     assert record["mni"]["lesion_volume_in_mni_ml"] == pytest.approx(there, abs=1e-3)
     assert record["mni"]["lesion_volume_ml"] == pytest.approx(result.volume_ml, abs=1e-3)

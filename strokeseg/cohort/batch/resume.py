@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from hashlib import sha256 as hash_of
 from pathlib import Path
 
 from strokeseg.cohort.batch.job import BatchJob
@@ -17,7 +18,8 @@ from strokeseg.files.staging import STAGING, staging_prefix
 from strokeseg.images.filetype import header_and_voxels
 from strokeseg.images.stream import require_file
 from strokeseg.results.archive import error_path
-from strokeseg.results.output_names import KINDS, RESULT_FILES, OutputNames
+from strokeseg.results.filled import FILLED_SCAN
+from strokeseg.results.output_names import ALL_KINDS, RESULT_FILES, OutputNames
 from strokeseg.results.record import InputRecord, LeftOutRecord, Record
 
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
@@ -30,7 +32,8 @@ class ResumeCheck:
     """What was found of a case: why it has to be done (None: all is there), and its inputs.
 
     `digests` is the sha256 of each input file by modality, as a record has them, taken before the
-    inputs are read; `pairs` that of the other half of each .img/.hdr pair. `kinds` are the results
+    inputs are read; `pairs` that of the other half of each .img/.hdr pair, or of
+    the further runs of a scan. `kinds` are the results
     that the case is to have: those asked for, and those that it has.
     """
 
@@ -60,27 +63,39 @@ def look_at(case: Case, job: BatchJob) -> ResumeCheck:
         name: sha256(other)
         for name, path in case.images.items()
         if (other := _other_half(path)) is not None
-    }
+    } | _runs_of(case)
     wanted = with_kinds_of(case, job)
     return ResumeCheck(_find_reason(case, wanted, digests, pairs), digests, pairs, wanted.kinds)
+
+
+def _runs_of(case: Case) -> dict[str, str]:
+    """Give one sha256 of the further runs of each scan that is a mean of several."""
+    found = {}
+    for name, paths in case.runs.items():
+        digests = [sha256_of_all(path) for path in paths]
+        found[name] = hash_of("\n".join(digests).encode()).hexdigest()
+    return found
 
 
 def with_kinds_of(case: Case, job: BatchJob) -> BatchJob:
     """Give the job for one case, which keeps the kinds of results that it has beside new ones."""
     names = job.names(case)
-    fields = names.by_field(KINDS)
+    fields = names.by_field(ALL_KINDS)
     there = {
         f.kind for name, f in RESULT_FILES.items() if name in fields and fields[name].is_file()
     }
     with suppress(StrokesegError):  # a damaged record names none
-        there |= set(Record.read(read_json(names.record)).kinds or ()) & set(KINDS)
+        there |= set(Record.read(read_json(names.record)).kinds or ()) & set(ALL_KINDS)
     return for_kinds(job, job.kinds | (there - {"record"}))
 
 
 def for_kinds(job: BatchJob, kinds: frozenset[str]) -> BatchJob:
     """Give the job that saves these kinds of results, and computes what they hold."""
-    uncertain = job.options.uncertainty or "uncertainty" in kinds
-    return replace(job, kinds=kinds, options=replace(job.options, uncertainty=uncertain))
+    computed = {
+        kind: getattr(job.options, kind) or kind in kinds
+        for kind in ("uncertainty", "mni", "filled")
+    }
+    return replace(job, kinds=kinds, options=replace(job.options, **computed))
 
 
 def _find_reason(
@@ -138,6 +153,9 @@ def _find_damage(record: Record, names: OutputNames, output: Path) -> str | None
     """Compare the outputs with the checksums in their record."""
     files = record.files or {}
     expected = {path.name: path for path in names.chosen(record.kinds or ())[:-1]}
+    if record.reference != FILLED_SCAN:
+        for path in (names.filled, names.filled_sidecar):
+            expected.pop(path.name, None)
     moved = [name for name, one in record.registration.items() if one.get("kept") is True]
     moves = names.transforms(moved, record.reference or "").values()
     expected |= {path.name: path for path in moves}
@@ -213,7 +231,7 @@ def remove_leftovers(names: OutputNames, *, shared: bool) -> None:
     shared
         Whether other cases have the same folder: then only what is this case's by its name goes.
     """
-    own = {path.name for path in (*names.chosen(KINDS), error_path(names))}
+    own = {path.name for path in (*names.chosen(ALL_KINDS), error_path(names))}
     if not names.directory.is_dir():
         return
     remove_temporary(names.directory, own if shared else None)

@@ -9,6 +9,7 @@ from hashlib import sha256 as hash_of
 from pathlib import Path
 
 from strokeseg._version import __version__
+from strokeseg.cohort.batch.case_scans import read_case
 from strokeseg.cohort.batch.claims import Claims
 from strokeseg.cohort.batch.failure import file_failure
 from strokeseg.cohort.batch.job import BatchJob, Listener, Outcome, Silent, print_of
@@ -30,9 +31,7 @@ from strokeseg.errors import (
     Interrupted,
     StrokesegError,
 )
-from strokeseg.images.arrival import arrived
-from strokeseg.images.modalities import choose_reference, order_modalities
-from strokeseg.images.reading import Volume, read_scan
+from strokeseg.images.reading import Volume
 from strokeseg.machine import at_most
 from strokeseg.models.loading import LoadedModel, ensemble_of, load_model
 from strokeseg.prediction.pipeline import predict
@@ -128,30 +127,12 @@ class Worker:
                 error_path(names).unlink(missing_ok=True)
                 self._claims.release(_key(case))
                 return Outcome(case.name, "skipped")
-            images: Mapping[str, Volume | Path] = case.images
-            if self.job.hardware.max_memory_bytes is None:
-                with at_most(self.job.hardware.threads):
-                    images = self._read(case.images)
+            whole = self.job.hardware.max_memory_bytes is None
+            with at_most(self.job.hardware.threads):
+                images = read_case(case, self.job.options, whole=whole)
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs this case alone
             return self._fail(case, error, time.perf_counter() - started)
         return Ready(case, images, look, time.perf_counter() - started)
-
-    def _read(self, images: Mapping[str, Path]) -> dict[str, Volume | Path]:
-        """Read the scans of a case; one that cannot be used stays a path, where it can be left out.
-
-        The prediction tries it once more, and tells why it was left out.
-        """
-        options = self.job.options
-        reference = choose_reference(order_modalities(images), options.reference)
-        found: dict[str, Volume | Path] = {}
-        for name, path in images.items():
-            try:
-                found[name] = read_scan(arrived(name, path, b_value=options.b_value))
-            except DataError:
-                if options.strict or name == reference:
-                    raise
-                found[name] = path
-        return found
 
     def segment(self, ready: Ready) -> Segmented | Outcome:
         """Run the network.

@@ -1,7 +1,7 @@
 """Cases of a BIDS dataset: one per subject and session."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from strokeseg.cohort.cases.case import Case
@@ -21,6 +21,7 @@ _DIFFUSION = ("dwi", "adc")
 _NOTHING = "left out, as no scan was recognised"
 _MOST_LABELS = 30
 _RUNS = "of several runs the first was taken"
+_MEAN = "the mean of several runs is taken, on the grid of the first"
 _OTHERS = "scans without the wanted entities were left out"
 _IGNORED = ".bidsignore leaves out"
 
@@ -96,14 +97,18 @@ def find_in_bids(
         _narrow(pile, sorter, findings)
         images = choose_images(name, root / key, pile, sorter, findings)
         if images:
-            cases.append(_case(root, key, images, reference))
+            runs = {m: tuple(root / key / f for f in r) for m, r in pile.runs.items()}
+            cases.append(replace(_case(root, key, images, reference), runs=runs))
         else:
             findings.note(_NOTHING, name + (" (a raw diffusion series alone)" if pile.raw else ""))
     return tuple(cases)
 
 
 def _narrow(pile: SortedImages, sorter: Sorter, findings: Findings) -> None:
-    """Leave the scans that have the wanted entities, and of several runs the first."""
+    """Leave the scans that have the wanted entities, and of several runs the first.
+
+    The others stay beside it where their mean is wanted.
+    """
     for modality, files in list(pile.scans.items()):
         kept = [file for file in files if sorter.entities.keeps(modality, file)]
         for file in files:
@@ -111,7 +116,10 @@ def _narrow(pile: SortedImages, sorter: Sorter, findings: Findings) -> None:
                 findings.note(_OTHERS, file.rpartition("/")[2])
         if len(kept) > 1 and only_runs_differ(kept):
             first = first_run(kept)
-            findings.note(_RUNS, f"{first.rpartition('/')[2]} of {len(kept)}")
+            called = _MEAN if sorter.averages else _RUNS
+            findings.note(called, f"{first.rpartition('/')[2]} of {len(kept)}")
+            if sorter.averages:
+                pile.runs[modality] = tuple(file for file in sorted(kept) if file != first)
             kept = [first]
         if kept:
             pile.scans[modality] = kept

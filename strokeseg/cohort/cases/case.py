@@ -24,6 +24,8 @@ class Case:
         Start of the results' names.
     truth : Path or None
         A mask drawn by hand, where there is one.
+    runs : mapping
+        The further runs by modality, where the mean of all of them is taken.
     sources : mapping
         How sidecars name the inputs, by modality, as BIDS URIs; by their paths where empty.
     """
@@ -34,6 +36,7 @@ class Case:
     prefix: str
     truth: Path | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+    runs: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from strokeseg.cohort.cases.bids import Wanted, find_in_bids, is_bids
-from strokeseg.cohort.cases.case import Cohort
+from strokeseg.cohort.cases.case import Case, Cohort
 from strokeseg.cohort.cases.case_names import check_places
 from strokeseg.cohort.cases.entities import EntityFilter
 from strokeseg.cohort.cases.findings import Findings, cut_short
@@ -34,6 +34,7 @@ def find_cases(
     sessions: Sequence[str] = (),
     reference: str | None = None,
     entities: EntityFilter | None = None,
+    average: bool = False,
 ) -> Cohort:
     """Find every case of a BIDS dataset, a folder or a table; no image is opened.
 
@@ -49,6 +50,9 @@ def find_cases(
         The modality whose grid results will have.
     entities : EntityFilter, optional
         What the names of scans have to have. For BIDS datasets alone.
+
+    average : bool
+        Whether the mean of several runs of a scan is taken, not the first. For BIDS datasets alone.
 
     Returns
     -------
@@ -70,7 +74,7 @@ def find_cases(
     findings = Findings()
     wanted = Wanted(tuple(participants), tuple(sessions))
     if root.is_dir():
-        sorter = Sorter(compile_patterns(patterns), entities or EntityFilter())
+        sorter = Sorter(compile_patterns(patterns), entities or EntityFilter(), average)
         cohort = _find_in_tree(root, sorter, wanted, reference, findings)
     else:
         _check_is_table(root)
@@ -92,7 +96,7 @@ def plan_rows(cohort: Cohort) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     base = cohort.root if cohort.kind != "table" else cohort.root.parent
     rows: list[tuple[str, ...]] = []
     for case in cohort.cases:
-        files = dict(case.images) | ({"(truth)": case.truth} if case.truth else {})
+        files = dict(case.images) | _further(case) | ({"(truth)": case.truth} if case.truth else {})
         rows.append(
             (
                 case.name,
@@ -102,6 +106,15 @@ def plan_rows(cohort: Cohort) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
             )
         )
     return PLAN_COLUMNS, rows
+
+
+def _further(case: Case) -> dict[str, Path]:
+    """Give the runs that are averaged with the first, by modality and number."""
+    return {
+        f"{name} ({number})": path
+        for name, paths in case.runs.items()
+        for number, path in enumerate(paths, start=2)
+    }
 
 
 def _find_in_tree(

@@ -39,6 +39,8 @@ class SortedImages:
         Modalities that names tell, but for which the user's pattern decides.
     twins : mapping
         Copies that a converter left beside a file, and which of them was taken.
+    runs : dict
+        Further runs of the scan of a modality, where their mean is wanted.
     """
 
     scans: dict[str, list[str]] = field(default_factory=dict)
@@ -47,17 +49,20 @@ class SortedImages:
     rest: list[str] = field(default_factory=list)
     passed: set[str] = field(default_factory=set)
     twins: Mapping[str, str] = field(default_factory=dict)
+    runs: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass
 class Sorter:
     """Sorts files by the user's patterns, and by their names for the other modalities.
 
-    `entities` are what names in BIDS have to have. `seen` are the files that it was asked about.
+    `entities` are what names in BIDS have to have. `averages` says whether the mean of several runs
+    is wanted, not the first. `seen` are the files that it was asked about.
     """
 
     patterns: Sequence[Pattern] = ()
     entities: EntityFilter = field(default_factory=EntityFilter)
+    averages: bool = False
     seen: list[str] = field(default_factory=list)
     _used: set[str] = field(default_factory=set)
 
