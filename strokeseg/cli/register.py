@@ -84,6 +84,7 @@ def register(
     from strokeseg.files.targets import check_outputs
     from strokeseg.images.arrival import arrived
     from strokeseg.images.file_names import without_ending
+    from strokeseg.images.reading import read_scan
     from strokeseg.results.moved_scan import MovedNames, save_moved
     from strokeseg.space.registration import simpleitk
 
