@@ -223,6 +223,6 @@ def test_files_that_save_by_name_and_register_write_are_no_damage(output):
         (path.parent / f"s1{ending}").write_bytes(b"x")
         record["files"][f"s1{ending}"] = "0" * 64
     path.write_text(json.dumps(record))
-    assert not collect(output).damaged
+    assert not collect(output, "run").damaged
     (path.parent / f"s1{endings[2]}").unlink()
-    assert list(collect(output).damaged) == ["s1"]
+    assert list(collect(output, "run").damaged) == ["s1"]
