@@ -60,6 +60,7 @@ ORDERS = {
             "record",
             "case_tables",
             "dicom_seg",
+            "filled",
             "in_mni",
             "moved_scan",
             "sidecars",
@@ -72,7 +73,7 @@ ORDERS = {
     ),
     "prediction": (
         ("options", "preparation", "progress", "ensemble", "leaving_out", "plausibility"),
-        ("flip_spread", "mni"),
+        ("filling", "flip_spread", "mni"),
         ("alignment", "decision", "field_of_view", "memory_forecast"),
         ("brain_extraction", "window_choice"),
         ("memory_plan", "registration", "sequences"),

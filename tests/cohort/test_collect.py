@@ -208,3 +208,21 @@ def test_a_folder_that_is_not_there_is_said_and_not_made(tmp_path):
     with pytest.raises(InputNotFoundError, match="no such folder"):
         collect(tmp_path / "none", "run")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_save_by_name_and_register_write_are_no_damage(output):
+    path = output / "s1" / "s1_strokeseg.json"
+    record = json.loads(path.read_bytes())
+    endings = (
+        "_space-MNI152_label-L_mask.nii.gz",
+        "_from-native_to-MNI152_mode-image_xfm.tfm",
+        "_from-dwi_to-flair_mode-image_xfm.tfm",
+        "_desc-lesionfilled_T1w.nii.gz",
+    )
+    for ending in endings:
+        (path.parent / f"s1{ending}").write_bytes(b"x")
+        record["files"][f"s1{ending}"] = "0" * 64
+    path.write_text(json.dumps(record))
+    assert not collect(output, "run").damaged
+    (path.parent / f"s1{endings[2]}").unlink()
+    assert list(collect(output, "run").damaged) == ["s1"]
