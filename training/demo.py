@@ -7,6 +7,7 @@ mask are of the validation split, so that no bundled model has seen them.
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,21 @@ from strokeseg.training.config import read_config
 from strokeseg.training.data.label_table import LESION
 from strokeseg.training.data.sources import load_sources
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.synthesis.sample import Sample, SampleParams, make_sample
+from strokeseg.training.synthesis.sample import (
+    Sample,
+    SampleParams,
+    build_sample,
+    draw_sample,
+)
 
 CROP_VOX = (160, 192, 160)
 VOLUME_ML = (15.0, 40.0)
 SLICE_VOX = 2
 BRIGHTEST = 1000.0
 SEED = 7
+# A plain case is drawn: the lesion is at least this much brighter than hyperintensities.
+BRIGHTER = 1.4
+HYPERINTENSITY = "white_matter_hyperintensity"
 
 
 def demo_config(config: TrainConfig) -> TrainConfig:
@@ -36,7 +45,8 @@ def demo_config(config: TrainConfig) -> TrainConfig:
         seed=SEED,
         data=replace(config.data, voxel_size_mm=1.0),
         lesion=replace(config.lesion, count_weights=(1.0,), lesion_free_share=0.0),
-        contrast=replace(config.contrast, plausible_share=1.0),
+        contrast=replace(config.contrast, plausible_share=1.0, families=("FLAIR",)),
+        ageing=replace(config.ageing, share=1.0),
         spatial=replace(
             config.spatial,
             crop_vox=CROP_VOX,
@@ -48,20 +58,22 @@ def demo_config(config: TrainConfig) -> TrainConfig:
 
 
 def first_fitting(config: TrainConfig) -> Sample:
-    """Draw samples by index until one is a FLAIR with a lesion of `VOLUME_ML`."""
+    """Draw samples by index until one is a plain FLAIR with a lesion of `VOLUME_ML`."""
     sources = load_sources(config.data, held_out=True)
-    index = 0
-    while True:
-        sample = make_sample(index, sources, config)
-        params = sample.drawn.made_of
+    hyperintensity = sources.table.class_names.index(HYPERINTENSITY)
+    for index in count():
+        drawn = draw_sample(index, sources, config)
+        params = drawn.made_of
+        if not isinstance(params, SampleParams) or "acute" not in params.contrast.stage:
+            continue
+        means = params.contrast.means
+        if means[-2] < BRIGHTER * means[hyperintensity]:
+            continue
+        sample = build_sample(drawn, sources, config)
         volume_ml = float((sample.target == LESION).sum()) / 1000
-        if (
-            isinstance(params, SampleParams)
-            and params.contrast.family == "FLAIR"
-            and VOLUME_ML[0] <= volume_ml <= VOLUME_ML[1]
-        ):
+        if VOLUME_ML[0] <= volume_ml <= VOLUME_ML[1]:
             return sample
-        index += 1
+    raise AssertionError("indices do not end")
 
 
 def as_stored(image: AnyArray) -> AnyArray:
@@ -83,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     """Write the scan and its true lesion."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--config", default="synth-open-2mm")
+    parser.add_argument("--config", default="synth-open")
     chosen = parser.parse_args(arguments)
     sample = first_fitting(demo_config(read_config(chosen.config)))
     image = sample.image.numpy()
