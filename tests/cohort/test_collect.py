@@ -210,7 +210,7 @@ def test_a_folder_that_is_not_there_is_said_and_not_made(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_files_that_save_by_name_and_register_write_are_no_damage(output):
+def test_files_that_save_by_name_and_register_write_are_not_missed(output):
     path = output / "s1" / "s1_strokeseg.json"
     record = json.loads(path.read_bytes())
     endings = (
@@ -223,6 +223,8 @@ def test_files_that_save_by_name_and_register_write_are_no_damage(output):
         (path.parent / f"s1{ending}").write_bytes(b"x")
         record["files"][f"s1{ending}"] = "0" * 64
     path.write_text(json.dumps(record))
-    assert not collect(output, "run").damaged
+    assert rows(collect(output, "run").cohort)[0]["status"] == "done"
     (path.parent / f"s1{endings[2]}").unlink()
-    assert list(collect(output, "run").damaged) == ["s1"]
+    first = rows(collect(output, "run").cohort)[0]
+    assert first["status"] == "failed"
+    assert first["error"] == f"s1{endings[2]} is missing; run the batch again"

@@ -7,8 +7,10 @@ import pytest
 from strokeseg.cli import run
 from strokeseg.cohort.cases.entities import read_filter
 from strokeseg.cohort.cases.find import find_cases, plan_rows
+from strokeseg.images import run_average
 from strokeseg.images.reading import read_scan
 from strokeseg.images.run_average import average_runs
+from strokeseg.space.registration import Fit
 from tests.cohort.cohorts import make_job, make_model, statuses, with_prints
 from tests.cohort.trees import tree
 from tests.space.test_registration import T1, displacement, grid, head
@@ -67,7 +69,9 @@ def test_the_mean_is_found_where_it_is_asked_for_and_a_filter_goes_before(tmp_pa
     assert (chosen.cases[0].images, chosen.cases[0].runs) == ({"t1": root / RUNS[1]}, {})
 
 
-def test_a_batch_averages_runs_tells_it_and_notes_a_changed_run(tmp_path):
+def test_a_batch_averages_runs_tells_it_and_notes_a_changed_run(tmp_path, monkeypatch):
+    # How well runs are brought together is shown above.
+    monkeypatch.setattr(run_average, "register", lambda *_: Fit(np.eye(4), 0.0, 0.0))
     root = made_runs(tmp_path / "raw")
     cohort = find_cases(root, average=True)
     job = make_job(tmp_path / "out", make_model(tmp_path / "model"), kinds=frozenset({"mask"}))
