@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from strokeseg.errors import StrokesegError
+
 CohortKind = Literal["bids", "folder", "table"]
 
 
@@ -26,6 +28,8 @@ class Case:
         A mask drawn by hand, where there is one.
     sources : mapping
         How sidecars name the inputs, by modality, as BIDS URIs; by their paths where empty.
+    fault : StrokesegError or None
+        Why it cannot be done: its line of a table or its folder is wrong. The others can.
     """
 
     name: str
@@ -34,6 +38,7 @@ class Case:
     prefix: str
     truth: Path | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+    fault: StrokesegError | None = None
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,12 @@ def anonymise_cohort(cohort: Cohort, reference: str | None, *, keep_labels: bool
         Two cases have the same one.
     """
     cases = [replace(case, truth=None, sources={}) for case in cohort.cases]
+    wrong = sum(case.fault is not None for case in cases)
+    if wrong:
+        raise DataError(
+            f"{wrong} of {len(cases)} cases cannot be done; the same without --anonymise says "
+            "which and why"
+        )
     if not keep_labels:
         with ThreadPoolExecutor(thread_count()) as pool:
             names = list(pool.map(lambda case: _pseudonym_of(case, reference), cases))
