@@ -18,9 +18,11 @@ import numpy as np
 
 from strokeseg.errors import DataError, InputNotFoundError
 from strokeseg.files.atomic import write_text
+from strokeseg.files.checksums import sha256
 from strokeseg.files.json_files import write_json
 from strokeseg.files.tables import table
 from strokeseg.measure.doubt import Doubt
+from strokeseg.models.folder import CONFIG_FILE
 from strokeseg.models.loading import LoadedModel
 from strokeseg.models.volume_interval import FIELD, Figures
 from strokeseg.prediction.pipeline import predict
@@ -31,7 +33,8 @@ from strokeseg.training.validation.whole_scans import ScanCase, Sizes, validatio
 
 COLUMNS = ("case", "group", "true_ml", "volume_ml", "volume_low_ml", "volume_high_ml")
 DOUBT_COLUMNS = ("soft_ml", "entropy_ml", "wide_ml", "narrow_ml")
-SIZES = Sizes(single=40, several=12, slices=24, free_slices=12)
+# No slices: the slabs that they are made to are no lesions' volumes.
+SIZES = Sizes(single=56, several=12, slices=0, free_slices=0)
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser.add_argument("-o", "--output", type=Path, required=True, help="a folder")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="real scans")
     parser.add_argument("--config", default="synth-open", help="heads, for a model's folder")
-    parser.add_argument("--share", type=float, default=1.0, help="of the drawn cases and slices")
+    parser.add_argument("--share", type=float, default=1.0, help="of the drawn cases")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--write", action="store_true", help="into the model folder's config.json")
@@ -129,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
         chosen.model, chosen.config, chosen.output, chosen.engine, chosen.threads
     )
     counts = (SIZES.single, SIZES.several, SIZES.slices, SIZES.free_slices)
-    sizes = Sizes(*(max(1, round(chosen.share * count)) for count in counts))
+    sizes = Sizes(*(round(chosen.share * count) for count in counts))
     scans = validation_scans(opened.sources, opened.config, chosen.data, sizes)
     kept = KeptCases(chosen.output / f"volumes-{_key(opened.loaded)}.tsv")
     cases = tuple(measured(scans, opened.loaded, kept))
@@ -138,7 +141,10 @@ def main(arguments: Sequence[str] | None = None) -> str:
     write_json(chosen.output / "interval.json", settings)
     write_text(chosen.output / "interval.md", tables(cases, trials))
     if chosen.write:
-        write_decision(Path(chosen.model), settings)
+        folder = Path(chosen.model)
+        write_decision(folder, settings)
+        # A registry that names the folder holds its config's checksum.
+        return f'{settings[FIELD]}\nconfig_sha256 = "{sha256(folder / CONFIG_FILE)}"'
     return f"{chosen.output / 'interval.json'}: {settings[FIELD]}"
 
 

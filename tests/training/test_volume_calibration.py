@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("torch")
 
 from strokeseg.errors import DataError
+from strokeseg.files.checksums import sha256
 from strokeseg.measure.doubt import Doubt
 from strokeseg.models.finding import load_model_files
 from strokeseg.models.loading import load_model
@@ -102,7 +103,8 @@ def test_the_command_measures_writes_and_goes_on(tmp_path, monkeypatch, make_con
     monkeypatch.setattr(volume_calibration, "SIZES", Sizes(22, 1, 0, 0))
     out = tmp_path / "out"
     arguments = [str(folder), "-o", str(out), "--data", str(tmp_path), "--write"]
-    assert "interval.json" in main(arguments)
+    told = main(arguments)
+    assert f'config_sha256 = "{sha256(folder / "config.json")}"' in told
     settings = json.loads((out / "interval.json").read_text())["volume_interval"]
     assert settings["cases"] >= 22
     assert load_model_files(str(folder)).config.volume_interval == VolumeInterval(**settings)
