@@ -125,8 +125,13 @@ class VolumeInterval:
             raise ModelFormatError(
                 f"config.json: strokeseg.{FIELD} must have {', '.join(names)} and nothing else"
             )
+        floor, below, above = (
+            read.number(table, name, 0.0, lowest=0.0, highest=100.0) for name in names[1:4]
+        )
         return cls(
-            read.word(table, "predictor", "", tuple(PREDICTORS)),
-            *(read.number(table, name, 0.0, lowest=0.0, highest=100.0) for name in names[1:4]),
-            read.whole(table, "cases", 0, lowest=1, highest=10_000_000),
+            predictor=read.word(table, "predictor", "", tuple(PREDICTORS)),
+            floor=floor,
+            below=below,
+            above=above,
+            cases=read.whole(table, "cases", 0, lowest=1, highest=10_000_000),
         )
