@@ -45,6 +45,7 @@ ORDERS = {
     "cohort.batch.cluster": (("slurm", "task"), ("connection",), ("drive",)),
     "models": (
         ("classes", "config_fields", "fusion", "hub_settings", "tensors"),
+        ("volume_interval",),
         ("config", "https_files"),
         ("conversion", "folder"),
         ("golden", "registry", "store"),
@@ -73,9 +74,9 @@ ORDERS = {
     ),
     "prediction": (
         ("options", "preparation", "progress", "ensemble", "leaving_out", "plausibility"),
-        ("filling", "flip_spread", "mni"),
+        ("filling", "flip_spread", "mni", "given_scans"),
         ("alignment", "decision", "field_of_view", "memory_forecast"),
-        ("brain_extraction", "window_choice"),
+        ("brain_extraction", "window_choice", "volume_interval"),
         ("memory_plan", "registration", "sequences"),
         ("scans",),
         ("measures",),
@@ -110,7 +111,7 @@ ORDERS = {
         ("fitting", "model_card"),
         ("calibration", "export", "parts", "scan_table"),
         ("calibrated_model",),
-        ("scan_calibration",),
+        ("scan_calibration", "volume_calibration"),
         ("ablation",),
     ),
     "training.data": (
@@ -130,7 +131,7 @@ ORDERS = {
     "training.validation": (
         ("cases",),
         ("scoring", "whole_heads"),
-        ("groups", "scaling", "whole_scans"),
+        ("groups", "scaling", "whole_scans", "volume_errors"),
         ("parity", "seen_scans"),
         ("scan_rules",),
     ),

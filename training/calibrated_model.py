@@ -16,6 +16,7 @@ from strokeseg.files.checksums import sha256
 from strokeseg.models.config import ModelConfig
 from strokeseg.models.folder import CONFIG_FILE, Model
 from strokeseg.models.loading import Hardware, LoadedModel, load_model
+from strokeseg.models.volume_interval import FIELD
 from strokeseg.network.state import parameter_shapes
 from strokeseg.training.config import from_document, read_config
 from strokeseg.training.data.sources import Sources, load_sources
@@ -106,6 +107,8 @@ def _logits_of(engine: Engine) -> Callable[[FloatArray], FloatArray]:
 def write_decision(folder: Path, settings: dict[str, Any]) -> None:
     """Write how to decide into a model folder's config.json; the rest stays.
 
+    An interval of volumes that is not among the settings goes: it was that of another rule.
+
     Raises
     ------
     DataError
@@ -114,7 +117,7 @@ def write_decision(folder: Path, settings: dict[str, Any]) -> None:
     path = folder / CONFIG_FILE
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        document["strokeseg"] |= settings
+        document["strokeseg"] |= {FIELD: None} | settings
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: no model's config can be read from it ({error})") from error
     training = document["strokeseg"].pop("training", {})

@@ -25,6 +25,7 @@ from strokeseg.models.config import ModelConfig
 from strokeseg.models.folder import CONFIG_FILE
 from strokeseg.models.golden import GOLDEN_FILE, make_golden
 from strokeseg.models.tensors import WEIGHTS_FILE
+from strokeseg.models.volume_interval import FIELD
 from strokeseg.network.state import Spec, parameter_shapes, read_spec
 from strokeseg.training.command_line import run_command
 from strokeseg.training.config import from_document
@@ -184,6 +185,7 @@ def model_document(
             "min_volume_ml": settings.min_volume_ml,
             "min_peak": settings.min_peak,
             "brain_mask": brain_mask,
+            FIELD: None,
             **settings.decision,
             "training": training,
         },

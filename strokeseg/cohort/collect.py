@@ -32,6 +32,8 @@ _BEFORE_TISSUES = (
     "lesion_volume_ml",
     "volume_low_ml",
     "volume_high_ml",
+    "interval_low_ml",
+    "interval_high_ml",
     "lesion_count",
 )
 # The furthest of a case's scans.
@@ -187,6 +189,7 @@ def _lacking(record: Record) -> list[str]:
 
 def _figures(record: Record) -> dict[str, str]:
     low, high = record.lesion_volume_range_ml or (None, None)
+    between = record.lesion_volume_interval_ml or (None, None)
     tissues = {
         f"{name}_ml": _ml(volume)
         for name, volume in (record.tissue_volumes_ml or {}).items()
@@ -198,6 +201,8 @@ def _figures(record: Record) -> dict[str, str]:
         "lesion_volume_ml": _ml(record.lesion_volume_ml),
         "volume_low_ml": _ml(low),
         "volume_high_ml": _ml(high),
+        "interval_low_ml": _ml(between[0]),
+        "interval_high_ml": _ml(between[1]),
         "lesion_count": str(record.lesion_count),
         "brain_ml": _ml(record.brain_volume_ml),
         **{name: _furthest(record, name) for name in _ALIGNMENT},

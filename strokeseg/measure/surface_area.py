@@ -1,7 +1,6 @@
 """Surface area of a mask, from crossings along 13 directions."""
 
 import numpy as np
-from scipy.spatial import SphericalVoronoi
 
 from strokeseg.arrays import AffineArray, BoolArray, IntArray
 from strokeseg.measure.components import bounding_box
@@ -28,6 +27,9 @@ def direction_weights(affine: AffineArray) -> AffineArray:
     (13,) float64 array
         One for each direction.
     """
+    # Imported here: it is slow, and where there is no lesion nothing needs it.
+    from scipy.spatial import SphericalVoronoi
+
     vectors = np.asarray(_STEPS, dtype=np.float64) @ affine[:3, :3].T
     lengths = np.linalg.norm(vectors, axis=1)
     units = vectors / lengths[:, np.newaxis]

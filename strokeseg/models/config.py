@@ -10,6 +10,7 @@ from strokeseg.images.intensity import Normalisation, Padding
 from strokeseg.models import config_fields as read
 from strokeseg.models.classes import LESION, default_classes
 from strokeseg.models.fusion import Fusion
+from strokeseg.models.volume_interval import VolumeInterval
 from strokeseg.network.state import Spec, read_spec
 
 FieldOfView = Literal["brain", "whole"]
@@ -38,6 +39,7 @@ _OWN_FIELDS = frozenset(
         "sequences",
         "finds",
         "flips",
+        "volume_interval",
         "training",
     }
 )
@@ -88,6 +90,8 @@ class ModelConfig:
         The lesion or the brain.
     flips
         Whether it is averaged over the eight flips, unless that is chosen.
+    volume_interval
+        How far the true volume may lie from the one that is found; None where nobody measured it.
     provenance
         How it was trained, as the config says it.
     """
@@ -111,6 +115,7 @@ class ModelConfig:
     sequences: tuple[str, ...] = ()
     finds: Finding = "lesion"
     flips: bool = True
+    volume_interval: VolumeInterval | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -170,6 +175,7 @@ class ModelConfig:
             sequences=read.names(own, "sequences", ()),
             finds=finds,
             flips=read.flag(own, "flips", default=rule == "blended"),
+            volume_interval=VolumeInterval.read(own),
             provenance=read.table(own, "training"),
         )
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import ndimage, optimize
-from scipy.spatial.transform import Rotation
+from scipy import ndimage
 
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray, LabelArray
 from strokeseg.measure.brain import brain_mask
@@ -164,6 +163,8 @@ def _compare(fixed: _Brain, moving: _Brain) -> Alignment | None:
     a, b = _coarse(fixed, grid), _coarse(moving, grid)
     if min(np.count_nonzero(x.brain) for x in (a, b)) * grid.voxel_volume_ml < _LEAST_ML:
         return None
+    from scipy.spatial.transform import Rotation
+
     both = np.ones_like(a.reach) if not (a.is_cut or b.is_cut) else a.reach & b.reach
     one, other = a.brain & both, b.brain & both
     total = np.count_nonzero(one) + np.count_nonzero(other)
@@ -201,6 +202,10 @@ def _centre(mask: BoolArray) -> FloatArray:
 
 def _fit(fixed: _Coarse, moving: _Coarse) -> FloatArray:
     """Find the shift of the brain's centre (voxels) and its turn (rotation vector) to `moving`."""
+    # Imported here, and above: they are slow, and a scan by itself needs none of it.
+    from scipy import optimize
+    from scipy.spatial.transform import Rotation
+
     image, other = _soft(fixed), _soft(moving)
     reach = moving.reach.astype(np.float32)
     near = ndimage.binary_dilation(fixed.brain, iterations=3) & fixed.reach

@@ -1,12 +1,13 @@
 """The figures of a case: volumes, lesions, the brain, and what to mind about them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from strokeseg.arrays import BoolArray, LabelArray
 from strokeseg.measure.brain import brain_volume_ml, brain_warnings, find_midline_mm
 from strokeseg.measure.counting import count_labels
 from strokeseg.measure.lesions import Lesion, find_lesions, mask_volume_ml
+from strokeseg.models.volume_interval import Figures, VolumeInterval
 from strokeseg.prediction.ensemble import Posterior
 from strokeseg.prediction.scans import Scans
 from strokeseg.space.grid import Grid
@@ -14,7 +15,10 @@ from strokeseg.space.grid import Grid
 
 @dataclass(frozen=True)
 class Measures:
-    """The figures of a case: volumes in ml, the lesions, the brain (None if not known)."""
+    """The figures of a case: volumes in ml, the lesions, the brain (None if not known).
+
+    `volume_interval_ml` is None where the model has no calibrated one, or it does not hold.
+    """
 
     volume_ml: float
     volume_range_ml: tuple[float, float]
@@ -22,6 +26,7 @@ class Measures:
     brain_volume_ml: float | None
     lesions: tuple[Lesion, ...]
     flips: int
+    volume_interval_ml: tuple[float, float] | None = None
 
 
 def case_warnings(scans: Scans, measures: Measures) -> tuple[str, ...]:
@@ -64,6 +69,21 @@ def measure_case(
         lesions=find_lesions(mask, answer.probability, grid, None if brain is None else brain[1]),
         flips=flips[1],
     )
+
+
+def with_interval(
+    measures: Measures,
+    answer: Posterior,
+    grid: Grid,
+    interval: VolumeInterval | None,
+    threshold: float | None,
+) -> Measures:
+    """Add between what volumes the true lesion lies, where that is known."""
+    if interval is None:
+        return measures
+    found = (measures.volume_ml, measures.volume_range_ml)
+    figures = Figures.of(*found, answer.probability, threshold, grid.voxel_volume_ml)
+    return replace(measures, volume_interval_ml=interval.around(figures))
 
 
 def measure_brain(brain: BoolArray, grid: Grid) -> tuple[float, float | None]:

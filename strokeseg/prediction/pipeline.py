@@ -2,15 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 
 import numpy as np
 
-from strokeseg.errors import DataError
-from strokeseg.images.arrival import arrived
 from strokeseg.images.modalities import check_named, choose_reference, order_modalities
-from strokeseg.images.outline import Outline
-from strokeseg.images.reading import Source, outline
+from strokeseg.images.reading import Source
 from strokeseg.machine import at_most
 from strokeseg.models.fusion import Fusion
 from strokeseg.models.loading import (
@@ -24,8 +20,15 @@ from strokeseg.prediction.decision import Rule, decide, flip_volumes_ml, make_ru
 from strokeseg.prediction.ensemble import Member, Posterior, posterior, shares_of
 from strokeseg.prediction.filling import filled_case
 from strokeseg.prediction.flip_spread import FlipSpread, flip_spread
+from strokeseg.prediction.given_scans import arrived_scans, outlines_of
 from strokeseg.prediction.leaving_out import LeftOut
-from strokeseg.prediction.measures import Measures, case_warnings, measure_brain, measure_case
+from strokeseg.prediction.measures import (
+    Measures,
+    case_warnings,
+    measure_brain,
+    measure_case,
+    with_interval,
+)
 from strokeseg.prediction.memory_plan import plan_memory
 from strokeseg.prediction.mni import mni_case
 from strokeseg.prediction.options import Options
@@ -34,6 +37,7 @@ from strokeseg.prediction.progress import Clock, Progress, Silence
 from strokeseg.prediction.record import make_record
 from strokeseg.prediction.registration import Standing, bring_together
 from strokeseg.prediction.scans import Passed, Run, Scans, read_scans, see_scans
+from strokeseg.prediction.volume_interval import calibrated_interval
 from strokeseg.results.record import Record
 from strokeseg.results.result import Result
 from strokeseg.space.grid import Grid, working_grid
@@ -93,8 +97,8 @@ def predict(
         reference = choose_reference(order, options.reference)
         with clock.stage("read"):
             left_out = LeftOut(images, reference, options.strict)
-            images = _arrived(images, order, left_out, options.b_value)
-            outlines = _outlines(images, left_out)
+            images = arrived_scans(images, order, left_out, options.b_value)
+            outlines = outlines_of(images, left_out)
         with clock.stage("load model"):
             ensemble = _loaded(model, hardware, offline, clock.progress)
         asked_bytes = hardware.max_memory_bytes if hardware else None
@@ -136,6 +140,8 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         del decision, brain, found
         np.copyto(answer.tissue, np.uint8(len(names) - 1), where=mask)
         measures = measure_case(mask, answer, grid, names, measured, (range_ml, flips))
+        interval = calibrated_interval(run.ensemble, options, rule)
+        measures = with_interval(measures, answer, grid, interval, rule.threshold)
         if std is not None:
             std = resample_image(std, working, grid)
         told = doubts.with_lesions(mask, measures.lesions, scans.reference.data)
@@ -160,6 +166,7 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         lesions=measures.lesions,
         volume_ml=measures.volume_ml,
         volume_range_ml=measures.volume_range_ml,
+        volume_interval_ml=measures.volume_interval_ml,
         tissue_volumes_ml=measures.tissue_volumes_ml,
         brain_volume_ml=measures.brain_volume_ml,
         warnings=warnings,
@@ -240,40 +247,6 @@ def _threads_of(
     choices = model if isinstance(model, list | tuple) else [model]
     limits = [c.threads for c in choices if isinstance(c, LoadedModel) and c.threads is not None]
     return min(limits, default=None)
-
-
-def _arrived(
-    images: Mapping[str, Source], order: Sequence[str], left_out: LeftOut, b_value: float
-) -> dict[str, Source]:
-    """Turn DICOM and diffusion series into scans; what cannot be is left out, or ends it all."""
-    found = {}
-    for name in order:
-        scan = left_out.attempt(name, partial(arrived, name, images[name], b_value=b_value))
-        if name not in left_out.why:
-            found[name] = images[name] if scan is None else scan
-    return found
-
-
-def _outlines(images: Mapping[str, Source], left_out: LeftOut) -> dict[str, Outline]:
-    """Read the headers of all scans; those that share no space with the reference are refused."""
-    name_of = left_out.reference
-    reference = outline(images[name_of])
-
-    def checked(name: str) -> Outline:
-        scan = reference if name == name_of else outline(images[name])
-        if not reference.grid.overlaps(scan.grid):
-            raise DataError(
-                f"{name} ({scan.path}) and {name_of} ({reference.path}) share no space: they are "
-                "not of one session, or one of them has a wrong header; align them first"
-            )
-        return scan
-
-    found = {}
-    for name in images:
-        scan = left_out.attempt(name, partial(checked, name))
-        if scan is not None:
-            found[name] = scan
-    return found
 
 
 def _loaded(

@@ -38,6 +38,7 @@ def make_record(
         flips=measures.flips,
         lesion_volume_ml=measures.volume_ml,
         lesion_volume_range_ml=measures.volume_range_ml,
+        lesion_volume_interval_ml=measures.volume_interval_ml,
         lesion_count=len(measures.lesions),
         tissue_volumes_ml=dict(measures.tissue_volumes_ml),
         brain_volume_ml=measures.brain_volume_ml,

@@ -20,8 +20,8 @@ from strokeseg.report.wording import (
     groups,
     measures,
     raw,
+    span,
     volume,
-    volume_range,
 )
 
 # Grey matter, white matter, cerebrospinal fluid and what else a model knows; no orange, which is
@@ -42,7 +42,7 @@ class Column:
 COLUMNS = (
     Column("name", "Case", "Sort by case"),
     Column("status", "Status", "Sort by status"),
-    Column("volume", "Volume (ml)", "Sort by lesion volume; below it, the range of flips", True),
+    Column("volume", "Volume (ml)", "Sort by lesion volume; below it, the 90 % interval", True),
     Column("count", "Lesions", "Sort by number of lesions", True),
     Column("side", "Side", "Sort by side: the one that holds nine tenths of the lesion, or both"),
     Column("warnings", "Warnings", "Sort by number of warnings"),
@@ -161,7 +161,7 @@ def _row(case: CaseFacts, slug: str, parts: Parts) -> dict[str, Any]:
         "status": case.status,
         "volume_ml": "" if case.volume_ml is None else f"{case.volume_ml:.6g}",
         "volume": volume(case),
-        "range": volume_range(case),
+        "interval": span(case.interval_ml),
         "count": MISSING if case.count is None else str(case.count),
         "side": case.side,
         "warnings": case.warnings,

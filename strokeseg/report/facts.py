@@ -51,8 +51,8 @@ class CaseFacts:
         Its record's place below the cohort's output; what a review is kept under.
     status : str
         "failed again" if the last try failed and an earlier result is there.
-    volume_ml, range_ml : float, (float, float), or None
-        Lesion volume, and the least and largest that one flip alone gives.
+    volume_ml, range_ml, interval_ml : float, (float, float), or None
+        Lesion volume, the least and largest that one flip alone gives, and the model's interval.
     count : int or None
         Of lesions.
     side : str
@@ -72,6 +72,7 @@ class CaseFacts:
     status: Status
     volume_ml: float | None
     range_ml: tuple[float, float] | None
+    interval_ml: tuple[float, float] | None
     count: int | None
     side: str
     warnings: tuple[str, ...]
@@ -115,6 +116,7 @@ def gather_facts(case: FiledCase, output: Path) -> CaseFacts:
         status=_status(case),
         volume_ml=record.lesion_volume_ml,
         range_ml=_range(record),
+        interval_ml=record.lesion_volume_interval_ml,
         count=record.lesion_count,
         side=_side(lesions),
         warnings=record.warnings or (),

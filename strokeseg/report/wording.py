@@ -38,23 +38,20 @@ def volume(case: CaseFacts) -> str:
     return f"{case.volume_ml:.2f}" if case.volume_ml < 100 else f"{case.volume_ml:.1f}"
 
 
-def volume_range(case: CaseFacts) -> str:
-    """Write the least and largest volume of single flips; empty where there is none."""
-    if case.range_ml is None:
-        return ""
-    low, high = case.range_ml
-    return f"{low:.1f} to {high:.1f}"
+def span(ends_ml: tuple[float, float] | None) -> str:
+    """Write a least and a largest volume, without their unit; empty where there are none."""
+    return "" if ends_ml is None else f"{ends_ml[0]:.1f} to {ends_ml[1]:.1f}"
 
 
 def measures(case: CaseFacts) -> list[tuple[str, str]]:
     """Give the main figures of a case."""
     if case.case.record is None:
         return []
-    spread = volume_range(case)
     brain = case.record.brain_volume_ml
     rows = [("lesion volume", f"{volume(case)} ml")]
-    if spread:
-        rows.append(("single flips", f"{spread} ml"))
+    for title, ends in (("90 % interval", case.interval_ml), ("single flips", case.range_ml)):
+        if ends is not None:
+            rows.append((title, f"{span(ends)} ml"))
     rows += [
         ("lesions", MISSING if case.count is None else str(case.count)),
         ("side", case.side or MISSING),

@@ -155,11 +155,16 @@ def _page(scene: _Scene, title: str, subtitle: str, lesions: Sequence[Lesion], g
     return stream.getvalue()
 
 
-def legend(volume_ml: float, lesion_count: int) -> str:
-    """Return the line that goes below the title: volume and number of lesions."""
+def legend(
+    volume_ml: float, lesion_count: int, interval_ml: tuple[float, float] | None = None
+) -> str:
+    """Return the line that goes below the title: number of lesions, volume and its interval."""
     noun = "lesion" if lesion_count == 1 else "lesions"
     volume = f"{volume_ml:.1f}" if volume_ml >= 0.1 else f"{volume_ml:.2g}"
-    return f"{lesion_count} {noun}, {volume} ml"
+    known = ""
+    if interval_ml is not None:
+        known = f" (90 % interval: {interval_ml[0]:.1f} to {interval_ml[1]:.1f} ml)"
+    return f"{lesion_count} {noun}, {volume} ml{known}"
 
 
 def _scene(

@@ -104,6 +104,7 @@ class Record:
     flips: int | None = None
     lesion_volume_ml: float | None = None
     lesion_volume_range_ml: tuple[float, float] | None = None
+    lesion_volume_interval_ml: tuple[float, float] | None = None
     lesion_count: int | None = None
     tissue_volumes_ml: Mapping[str, float | None] | None = None
     brain_volume_ml: float | None = None
@@ -146,6 +147,7 @@ class Record:
             flips=whole(content.get("flips")),
             lesion_volume_ml=number(content.get("lesion_volume_ml")),
             lesion_volume_range_ml=_range(content.get("lesion_volume_range_ml")),
+            lesion_volume_interval_ml=_range(content.get("lesion_volume_interval_ml")),
             lesion_count=whole(content.get("lesion_count")),
             tissue_volumes_ml=_numbers(content.get("tissue_volumes_ml")),
             brain_volume_ml=number(content.get("brain_volume_ml")),

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial.transform import Rotation
 
 from strokeseg.arrays import AffineArray, BoolArray
 from strokeseg.errors import EngineError
@@ -182,6 +181,9 @@ def _one_thread() -> Iterator[None]:
 
 def _laid_on(fixed: Picture, moving: Picture, *, turned: bool) -> list[AffineArray]:
     """Lay the centres on each other, upright and, where wanted, turned about each axis."""
+    # Imported here: it is slow, and most cases move no scan.
+    from scipy.spatial.transform import Rotation
+
     pivot, shift = fixed.centre_mm, moving.centre_mm - fixed.centre_mm
     turns = [np.zeros(3)]
     if turned:

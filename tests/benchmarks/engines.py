@@ -6,6 +6,7 @@ every two are compared. Logits are those of the scan's working grid, averaged ov
 ensemble the worst of its scans. The tables go to stdout as Markdown.
 """
 
+import argparse
 import hashlib
 import sys
 from collections.abc import Callable, Iterable
@@ -120,7 +121,9 @@ def compare(one: Answer, two: Answer) -> Difference:
 
 def main() -> None:
     """Predict, compare, and print the tables."""
-    model = sys.argv[1] if len(sys.argv) > 1 else None
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", nargs="?", help="a name or a folder; else the default model")
+    model = parser.parse_args().model
     places = [(info.name, device) for info in available_engines() for device in info.devices]
     found = {place: answers(model, *place) for place in places}
     worst = []

@@ -5,6 +5,8 @@ structures; the error is how far brain voxels end from where that affine has the
 affine of the brain's moments alone, which is what the search starts from.
 """
 
+import argparse
+
 import numpy as np
 
 from strokeseg.images.reading import read_map
@@ -18,6 +20,7 @@ from tests.factories import SCANS, rotation
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__).parse_args()
     table = read_table()
     for number in (15, 16, 17):
         path = SCANS.parent / f"label_maps/synthseg-{number}.nii.gz"

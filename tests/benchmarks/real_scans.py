@@ -40,7 +40,8 @@ def main() -> None:
     output = arguments.output or Path(tempfile.mkdtemp())
     write = sys.stdout.write
     write(
-        "| scan | lesion found, ml | single flips, ml | true, ml | Dice |\n|---|---|---|---|---|\n"
+        "| scan | lesion found, ml | 90 % interval, ml | single flips, ml | true, ml | Dice |\n"
+        "|---|---|---|---|---|---|\n"
     )
     for title, names in CASES:
         images = {key: SCANS / f"sub-{name}.nii.gz" for key, name in names.items()}
@@ -49,6 +50,8 @@ def main() -> None:
         result = predict(images, model=model, options=options)
         result.save(output / title.replace(" ", "_").replace(",", ""))
         low, high = result.volume_range_ml
+        between = result.volume_interval_ml
+        interval = "-" if between is None else f"{between[0]:.1f} to {between[1]:.1f}"
         truth = next((read_scan(SCANS / TRUTH[k]) for k in TRUTH if title.startswith(k)), None)
         if truth is None:
             true, overlap = "0", "none is right"
@@ -57,7 +60,8 @@ def main() -> None:
             true = f"{lesion.sum() * truth.grid.voxel_volume_ml:.1f}"
             overlap = f"{dice(result.mask, lesion):.2f}"
         write(
-            f"| {title} | {result.volume_ml:.1f} | {low:.1f} to {high:.1f} | {true} | {overlap} |\n"
+            f"| {title} | {result.volume_ml:.1f} | {interval} | {low:.1f} to {high:.1f} | {true} "
+            f"| {overlap} |\n"
         )
     sys.stderr.write(f"pictures are in {output}\n")
 

@@ -7,7 +7,7 @@ from where the headers had them; as headers are not exact themselves, also from 
 is brought without a displacement. The pairs take turns, so that any part of a run shows them all.
 """
 
-import sys
+import argparse
 import time
 
 import numpy as np
@@ -99,4 +99,6 @@ def main(count):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("count", nargs="?", type=int, default=200, help="of displacements")
+    main(parser.parse_args().count)

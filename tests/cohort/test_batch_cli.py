@@ -59,6 +59,29 @@ def test_a_second_run_says_what_was_done_before(folder, capsys):
     assert "(again: the options were others)" in capsys.readouterr().err
 
 
+def test_a_bad_line_and_an_ambiguous_folder_cost_their_own_case(folder, capsys):
+    table = folder / "in.csv"
+    table.write_text("case,flair\na,in/a/a_flair.nii.gz\nb,in/b/gone.nii.gz\n")
+    assert batch(folder, source="in.csv") == 1
+    assert status_by_case(folder) == {"a": "done", "b": "failed"}
+    told = json.loads((folder / "out" / "b" / "b_error.json").read_text())
+    assert (told["exit_code"], told["inputs"]) == (66, {})
+    assert "line 3, column flair" in told["message"]
+    second = folder / "in" / "c" / "c_run-2_FLAIR.nii.gz"
+    second.write_bytes((folder / "in" / "c" / "c_flair.nii.gz").read_bytes())
+    capsys.readouterr()
+    assert batch(folder, "--dry-run") == 0
+    shown = capsys.readouterr()
+    assert "cannot be done" in shown.out
+    assert batch(folder) == 1
+    assert status_by_case(folder) == {"a": "done", "b": "done", "c": "failed"}
+    told = json.loads((folder / "out" / "c" / "c_error.json").read_text())
+    assert "c_run-2_FLAIR.nii.gz" in told["message"]
+    second.unlink()
+    assert batch(folder) == 0
+    assert status_by_case(folder) == dict.fromkeys("abc", "done")
+
+
 def test_a_failure_is_told_and_ends_with_1(folder, capsys):
     break_case(folder, "b")
     assert batch(folder) == 1

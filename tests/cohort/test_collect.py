@@ -45,7 +45,7 @@ def edit(output, name, **changes):
 
 
 def test_each_case_has_a_row_with_the_figures_of_its_record(output):
-    edit(output, "s1", warnings=[])
+    edit(output, "s1", warnings=[], lesion_volume_interval_ml=[0.5, 7.25])
     edit(output, "s2", warnings=["one", "two\tlines\nof it"])
     tables = collect(output, "run")
     assert (tables.done, tables.failed, tables.warned) == (2, 1, 1)
@@ -53,7 +53,8 @@ def test_each_case_has_a_row_with_the_figures_of_its_record(output):
     record = record_of(output, "s1")
     assert list(first) == [
         *("case", "status", "modalities", "reference", "lesion_volume_ml", "volume_low_ml"),
-        *("volume_high_ml", "lesion_count", "CSF_ml", "GM_ml", "GM/WM_ml", "WM_ml", "brain_ml"),
+        *("volume_high_ml", "interval_low_ml", "interval_high_ml", "lesion_count"),
+        *("CSF_ml", "GM_ml", "GM/WM_ml", "WM_ml", "brain_ml"),
         *("apart_mm", "turned_degrees", "warnings", "seconds", "model", "error", "record"),
     ]
     assert (first["case"], first["status"], first["modalities"]) == ("s1", "done", "flair")
@@ -67,6 +68,8 @@ def test_each_case_has_a_row_with_the_figures_of_its_record(output):
     assert float(first["seconds"]) == pytest.approx(sum(record["seconds"].values()), abs=0.06)
     assert (first["model"], first["error"]) == ("model", "n/a")
     assert first["record"] == "s1/s1_strokeseg.json"
+    assert (first["interval_low_ml"], first["interval_high_ml"]) == ("0.5000", "7.2500")
+    assert second["interval_low_ml"] == second["interval_high_ml"] == "n/a"
     assert second["warnings"] == "one | two lines of it"
     assert (third["case"], third["status"]) == ("s3", "failed")
     assert "damaged" in third["error"]

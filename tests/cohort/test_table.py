@@ -1,5 +1,6 @@
-"""Cases from CSV and TSV: every fault is told with its line and column before anything runs."""
+"""Cases from CSV and TSV: every fault is told with line and column, and costs its line alone."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -86,9 +87,7 @@ def test_other_columns_are_ignored_and_told(data):
             "case,t1,T1w\na,s/a.nii,s/b.nii\n",
             r"more than one column t1 \(case, t1, T1w\); keep one",
         ),
-        ("case,t1\na,s/a.nii\na,s/b.nii\n", r"line 3: case a is in line 2 already"),
         ("case,t1\na,s/a.nii\nA,s/b.nii\n", r"cases A and a differ in capitals alone"),
-        ("case,t1\na,s/a.nii\n,\n", r"line 3: the row is empty; delete it"),
         ("case,t1\n,s/a.nii\n", r"line 2, column case: is empty; name the case"),
         ("case,t1\na,\n", r"line 2: case a has no scan; give one, or delete"),
         ("case,t1,t2\na,s/a.nii\n", r"line 2: the row has 2 cells and the header 3; write n/a"),
@@ -156,15 +155,42 @@ def test_two_cases_may_share_a_folder(data):
 def test_a_missing_file_is_told_with_line_and_column(cell, what, column, data):
     rows = f"a,s/a.nii,s/b.nii,\nb,s/a.nii,{cell},\n"
     path = _table(data, f"case,t2,{column},pd\n{rows}")
-    with pytest.raises(InputNotFoundError) as error:
-        find_cases(path)
-    assert f"cases.csv, line 3, column {column}: {data / cell} {what}" in str(error.value)
-    assert error.value.exit_code == 66
+    good, bad = find_cases(path).cases
+    assert good.fault is None
+    assert f"cases.csv, line 3, column {column}: {data / cell} {what}" in str(bad.fault)
+    assert bad.fault.exit_code == 66
+    assert (bad.name, bad.images) == ("b", {})
 
 
-def test_missing_files_are_counted(data):
+@pytest.mark.parametrize(
+    ("line", "name", "message"),
+    [
+        ("a,s/b.nii,", "line-3", r"line 3: case a is in line 2 already"),
+        (",s/b.nii,", "line-3", r"line 3, column case: is empty; name the case"),
+        ("x/y,s/b.nii,", "line-3", r"line 3, column case: case 'x/y' holds a slash"),
+        ("b,s/b.nii", "b", r"line 3: the row has 2 cells and the header 3"),
+        ("b,,", "b", r"line 3: case b has no scan"),
+        ("b,s/b.nii,../x", "b", r"leads out of OUTPUT"),
+    ],
+)
+def test_a_line_that_is_wrong_costs_its_own_case(line, name, message, data):
+    cohort = find_cases(_table(data, f"case,t1,output\na,s/a.nii,\n{line}\nc,s/b.nii,\n"))
+    wrong = {case.name: case for case in cohort.cases if case.fault is not None}
+    assert [case.name for case in cohort.cases if case.fault is None] == ["a", "c"]
+    assert list(wrong) == [name]
+    assert re.search(message, str(wrong[name].fault))
+    assert any(note.startswith("cannot be done, the others can:") for note in cohort.notes)
+
+
+def test_an_empty_row_is_left_out_and_told(data):
+    cohort = find_cases(_table(data, "case,t1\na,s/a.nii\n,\n"))
+    assert [case.name for case in cohort.cases] == ["a"]
+    assert cohort.notes == ("empty rows of the table that were left out: line 3",)
+
+
+def test_where_every_line_is_wrong_nothing_runs_and_they_are_counted(data):
     with pytest.raises(
-        InputNotFoundError, match=r"line 2, .*x.nii is no file \(and 4 more like it\)"
+        InputNotFoundError, match=r"line 2, .*x.nii is no file.*\(and 4 more lines that are wrong\)"
     ):
         find_cases(_table(data, "case,t1\n" + "".join(f"{i},x.nii\n" for i in range(5))))
 

@@ -8,6 +8,7 @@ from strokeseg.images.modalities import MODALITIES
 from strokeseg.lesion_map import mapping
 from strokeseg.models.classes import CLASSES, is_tissue
 from strokeseg.results.case_tables import LESION_COLUMNS, TISSUE_COLUMNS
+from strokeseg.training import volume_calibration
 from strokeseg.training.data import real_scans
 from strokeseg.training.fitting.loop import LOSS_COLUMNS
 from strokeseg.training.validation.groups import COLUMNS as VALIDATION_COLUMNS
@@ -65,4 +66,6 @@ def test_tables_of_a_training():
     assert row("`loss.tsv`") == list(LOSS_COLUMNS)
     own = [name for name in VALIDATION_COLUMNS if name not in TISSUE_NAMES]
     assert row("`validation.tsv`") == ["step", "group", "name", *own]
+    volumes = [*volume_calibration.COLUMNS, *volume_calibration.DOUBT_COLUMNS]
+    assert row("`volumes-*.tsv`") == volumes
     assert row("`scans.tsv`") == [*real_scans.COLUMNS, "hyperintensities"]

@@ -97,6 +97,7 @@ def file_case(output, name, *, lesions=(LARGE, SMALL), kind="ras", kinds=ALL_KIN
         "flips": 8,
         "lesion_volume_ml": volume,
         "lesion_volume_range_ml": [0.5 * volume, 1.5 * volume],
+        "lesion_volume_interval_ml": [0.25 * volume, 2.5 * volume],
         "lesion_count": len(rows),
         "tissue_volumes_ml": dict.fromkeys(CLASSES, 1.0),
         "brain_volume_ml": 1200.0,

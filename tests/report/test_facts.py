@@ -25,6 +25,7 @@ def test_a_finished_case_gives_its_figures(output):
         sum(4 / 3 * 3.1416 * r**3 for _, r in (LARGE, SMALL)) / 1000, rel=0.1
     )
     assert facts.range_ml == pytest.approx((0.5 * facts.volume_ml, 1.5 * facts.volume_ml))
+    assert facts.interval_ml == pytest.approx((0.25 * facts.volume_ml, 2.5 * facts.volume_ml))
     assert facts.count == 2
     assert facts.warnings == ("mind the gap",)
     assert facts.model_names == "tiny"

@@ -235,6 +235,10 @@ def test_legend(volume, count, text):
     assert legend(volume, count) == text
 
 
+def test_the_legend_says_between_what_volumes_the_true_one_lies():
+    assert legend(4.19, 2, (1.25, 9.96)) == "2 lesions, 4.2 ml (90 % interval: 1.2 to 10.0 ml)"
+
+
 def _found(mask, grid):
     return find_lesions(mask, mask.astype(np.float32), grid, midline_mm=0.0)
 

@@ -28,6 +28,7 @@ WHOLE = Record(
     flips=8,
     lesion_volume_ml=1.5,
     lesion_volume_range_ml=(1.0, 2.0),
+    lesion_volume_interval_ml=(0.5, 4.0),
     lesion_count=2,
     tissue_volumes_ml={"GM": 600.0, "lesion": 1.5},
     brain_volume_ml=None,

@@ -11,6 +11,7 @@ from strokeseg.images.reading import read_scan
 from strokeseg.models.finding import load_model_files
 from strokeseg.models.fusion import Fusion
 from strokeseg.models.loading import load_model
+from strokeseg.models.volume_interval import VolumeInterval
 from strokeseg.prediction.ensemble import Member
 from strokeseg.prediction.options import Options
 from strokeseg.space.grid import Grid
@@ -111,7 +112,9 @@ def test_what_a_model_said_is_kept_and_read_again(tmp_path):
 
 
 def test_a_decision_is_written_into_the_config_and_read_by_inference(tmp_path):
-    folder = write_files(tmp_path / "m", tiny_files(OWN, seed=3))
+    interval = {"predictor": "size", "floor": 1.0, "below": 1.0, "above": 1.0, "cases": 30}
+    folder = write_files(tmp_path / "m", tiny_files(OWN | {"volume_interval": interval}, seed=3))
+    assert load_model_files(str(folder)).config.volume_interval == VolumeInterval(**interval)
     fusion = Fusion("pooled", floors={"dwi": 0.05}, sharpness=2.0)
     choice = Choice(fusion, 0.3, 0.5, 0.2, hull_margin_mm=4.0)
     write_decision(folder, json.loads(json.dumps(choice.settings())))
@@ -120,6 +123,7 @@ def test_a_decision_is_written_into_the_config_and_read_by_inference(tmp_path):
     assert (config.threshold, config.min_peak, config.min_volume_ml) == (0.3, 0.5, 0.2)
     assert (config.hull_margin_mm, config.field_of_view) == (4.0, "brain")
     assert config.provenance == OWN["training"]
+    assert config.volume_interval is None, "it was that of another rule"
     with pytest.raises(DataError, match=r"config\.json"):
         write_decision(tmp_path, choice.settings())
 

@@ -10,6 +10,7 @@ from strokeseg.errors import StrokesegError
 
 DONE = "done"
 TO_DO = "to do"
+CANNOT = "cannot be done"
 
 
 def states_of(cases: Sequence[Case], job: BatchJob) -> tuple[str, ...]:
@@ -28,7 +29,7 @@ def states_of(cases: Sequence[Case], job: BatchJob) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        `DONE`, `TO_DO`, or `TO_DO` with the reason why a case is to be done again.
+        `DONE`, `TO_DO`, `CANNOT`, or `TO_DO` with the reason why a case is to be done again.
     """
     try:
         known = with_models(replace(job, offline=True), Silent())
@@ -38,6 +39,8 @@ def states_of(cases: Sequence[Case], job: BatchJob) -> tuple[str, ...]:
 
 
 def _state(case: Case, job: BatchJob) -> str:
+    if case.fault is not None:
+        return CANNOT
     if not job.names(case).record.exists():
         return TO_DO
     try:

@@ -189,6 +189,21 @@ def describe_more(record: Record, case: Case, job: BatchJob, look: ResumeCheck) 
     )
 
 
+def checked_names(case: Case, job: BatchJob) -> OutputNames:
+    """Give what a case's results are called.
+
+    Raises
+    ------
+    StrokesegError
+        It cannot be done, or its results would lie out of the output folder.
+    """
+    names = job.names(case)
+    check_inside(names, job.output)
+    if case.fault is not None:
+        raise case.fault
+    return names
+
+
 def check_inside(names: OutputNames, output: Path) -> None:
     """Refuse a case whose folder a link puts outside the cohort's output folder.
 

@@ -18,6 +18,7 @@ from strokeseg.cohort.batch.resume import (
     ResumeCheck,
     amend_truth,
     check_inside,
+    checked_names,
     describe_more,
     for_kinds,
     look_at,
@@ -115,8 +116,7 @@ class Worker:
         started = time.perf_counter()
         self._hear.on_stage(case.name, "read")
         try:
-            names = self.job.names(case)
-            check_inside(names, self.job.output)
+            names = checked_names(case, self.job)
             holder = self._claims.take(_key(case))
             if holder is not None:
                 return Outcome(case.name, "busy", f"{holder} is at it")

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from strokeseg.errors import StrokesegError
+
 CohortKind = Literal["bids", "folder", "table"]
 
 
@@ -28,6 +30,8 @@ class Case:
         The further runs by modality, where the mean of all of them is taken.
     sources : mapping
         How sidecars name the inputs, by modality, as BIDS URIs; by their paths where empty.
+    fault : StrokesegError or None
+        Why it cannot be done: its line of a table or its folder is wrong. The others can.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Case:
     truth: Path | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     runs: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    fault: StrokesegError | None = None
 
 
 @dataclass(frozen=True)

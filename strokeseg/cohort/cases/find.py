@@ -64,7 +64,7 @@ def find_cases(
     InputNotFoundError
         If the input, a file of the table, or a subject that was asked for is not there.
     DataError
-        If no case is found, one is ambiguous, or two would write the same files.
+        If no case is found or can be done, or two would write the same files.
     UsageError
         If options do not suit the input.
     """
@@ -85,6 +85,9 @@ def find_cases(
             raise DataError(f"{root}: lists no case; add a row for each")
     cases = tuple(sorted(cohort.cases, key=lambda case: case.name))
     check_places(cases, str(root))
+    for case in cases:
+        if case.fault is not None:
+            findings.note("cannot be done, the others can", f"{case.name} ({case.fault})")
     return replace(cohort, cases=cases, notes=findings.lines())
 
 
@@ -137,10 +140,22 @@ def _find_in_tree(
         raise UsageError(f"{unused[0]} fits no file of {root}{_examples(sorter)}")
     for pattern in unused:
         findings.note("patterns that fit no file of the chosen subjects", pattern)
-    findings.check(str(root))
+    cohort = _with_faults(cohort, findings)
     if not cohort.cases:
         raise DataError(_nothing(cohort, sorter, findings))
     return cohort
+
+
+def _with_faults(cohort: Cohort, findings: Findings) -> Cohort:
+    """Mark the cases that are ambiguous; where no other is left, that ends the search."""
+    doubtful = {one.case for one in findings.ambiguities}
+    if not doubtful < {case.name for case in cohort.cases}:
+        findings.check(str(cohort.root))
+    cases = [
+        replace(case, fault=findings.fault(case.name)) if case.name in doubtful else case
+        for case in cohort.cases
+    ]
+    return replace(cohort, cases=tuple(cases))
 
 
 def _datasets_in(root: Path) -> list[str]:

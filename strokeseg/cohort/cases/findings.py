@@ -62,11 +62,18 @@ class Findings:
         if not self.ambiguities:
             return
         told = cut_short(map(_told, self.ambiguities), between="; ")
-        raise DataError(f"{where}: more than one scan could be meant: {told}; {self._hint()}{hint}")
+        settle = f"{self._hint(self.ambiguities[0])}{hint}"
+        raise DataError(f"{where}: more than one scan could be meant: {told}; {settle}")
 
-    def _hint(self) -> str:
-        """Say how the user can settle it, on the first ambiguity's own names."""
-        first = self.ambiguities[0]
+    def fault(self, case: str) -> DataError:
+        """Give why a case that is ambiguous cannot be done, where others can."""
+        own = [one for one in self.ambiguities if one.case == case]
+        # Of all that are ambiguous so, one hint, as one pattern holds for them all.
+        first = next(one for one in self.ambiguities if one.modality == own[0].modality)
+        return DataError(f"{'; '.join(map(_told, own))}; {self._hint(first)}")
+
+    def _hint(self, first: Ambiguity) -> str:
+        """Say how the user can settle it, on the names of an ambiguity."""
         alike = [one.files for one in self.ambiguities if one.modality == first.modality]
         glob = telling_glob(first.files, alike, self.settled.get(first.modality, ()))
         if glob is None:

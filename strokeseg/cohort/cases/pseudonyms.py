@@ -34,6 +34,12 @@ def anonymise_cohort(cohort: Cohort, reference: str | None, *, keep_labels: bool
         Two cases have the same one.
     """
     cases = [replace(case, truth=None, sources={}) for case in cohort.cases]
+    wrong = sum(case.fault is not None for case in cases)
+    if wrong:
+        raise DataError(
+            f"{wrong} of {len(cases)} cases cannot be done; the same without --anonymise says "
+            "which and why"
+        )
     if not keep_labels:
         names = in_threads(lambda case: _pseudonym_of(case, reference), cases)
         unreadable, known = names.count(None), [name for name in names if name is not None]

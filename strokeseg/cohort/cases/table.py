@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,9 +45,9 @@ def find_in_table(path: Path, findings: Findings) -> tuple[Case, ...]:
     Raises
     ------
     DataError
-        If the table or a row cannot be used.
+        If the table cannot be used, or none of its rows.
     InputNotFoundError
-        If the table or a file in it is not there.
+        If the table is not there, or no file in it.
     """
     text = read_text(path)
     lines = list(read_lines(path, text))
@@ -55,18 +56,37 @@ def find_in_table(path: Path, findings: Findings) -> tuple[Case, ...]:
     columns = _columns(path, lines[0][1], findings)
     cases: dict[str, str] = {}
     found = []
-    missing: list[str] = []
     for number, cells in lines[1:]:
-        row = _row(f"{path}, line {number}", columns, cells)
-        case = _case(path.parent, row, missing)
-        if case.name in cases:
-            raise DataError(f"{row.where}: case {case.name} is in {cases[case.name]} already")
+        if not any(cells):
+            findings.note("empty rows of the table that were left out", f"line {number}")
+            continue
+        case = _read_case(path, number, columns, cells, cases)
         cases[case.name] = f"line {number}"
         found.append(case)
-    if missing:
-        more = f" (and {len(missing) - 1} more like it)" if len(missing) > 1 else ""
-        raise InputNotFoundError(f"{missing[0]}{more}; paths are relative to the table's folder")
+    _check_some_can_be_done(found)
     return tuple(found)
+
+
+def _read_case(
+    path: Path, number: int, columns: Sequence[str], cells: Sequence[str], cases: Mapping[str, str]
+) -> Case:
+    """Read the case of a line; a line that is wrong costs its own case, named by its number."""
+    where, name = f"{path}, line {number}", f"line-{number}"
+    try:
+        return _case(path.parent, _row(where, columns, cells), cases)
+    except (DataError, InputNotFoundError) as error:
+        with suppress(ValueError, DataError):
+            told = check_name(cells[columns.index("case")], where)
+            name = name if told in cases else told
+        return Case(name=name, images={}, folder=name, prefix=name, fault=error)
+
+
+def _check_some_can_be_done(cases: Sequence[Case]) -> None:
+    """Raise what is wrong with the first line if every line is wrong."""
+    faults = [case.fault for case in cases if case.fault is not None]
+    if faults and len(faults) == len(cases):
+        more = f" (and {len(faults) - 1} more lines that are wrong)" if len(faults) > 1 else ""
+        raise type(faults[0])(f"{faults[0]}{more}")
 
 
 def _columns(path: Path, header: Sequence[str], findings: Findings) -> list[str]:
@@ -92,8 +112,6 @@ def _columns(path: Path, header: Sequence[str], findings: Findings) -> list[str]
 
 def _row(where: str, columns: Sequence[str], cells: Sequence[str]) -> _Row:
     """Name the cells of a row."""
-    if not any(cells):
-        raise DataError(f"{where}: the row is empty; delete it")
     if len(cells) != len(columns):
         raise DataError(
             f"{where}: the row has {len(cells)} cells and the header {len(columns)}; write n/a for "
@@ -112,12 +130,14 @@ def _is_lesion_free(cell: str) -> bool:
     return cell.lower().replace(" ", "-") == "lesion-free"
 
 
-def _case(folder: Path, row: _Row, missing: list[str]) -> Case:
-    """Make a case of a row; files that are not there are added to `missing`."""
+def _case(folder: Path, row: _Row, others: Mapping[str, str]) -> Case:
+    """Make a case of a row whose files are there."""
     cells = row.cells
     if "case" not in cells:
         raise DataError(f"{row.where}, column case: is empty; name the case")
     name = check_name(cells["case"], f"{row.where}, column case")
+    if name in others:
+        raise DataError(f"{row.where}: case {name} is in {others[name]} already")
     output = name
     if "output" in cells:
         output = check_folder(cells["output"], f"{row.where}, column output")
@@ -137,7 +157,10 @@ def _case(folder: Path, row: _Row, missing: list[str]) -> Case:
             if is_folder and column != "truth" and is_dicom(file):
                 continue
             what = "is a folder" if is_folder else "is no file"
-            missing.append(f"{row.where}, column {column}: {file} {what}")
+            raise InputNotFoundError(
+                f"{row.where}, column {column}: {file} {what}; paths are relative to the table's "
+                "folder"
+            )
     first: dict[Path, str] = {}
     for column, file in files.items():
         if file in first:

@@ -1,0 +1,61 @@
+"""What a probability map leaves open of a lesion's volume, in ml."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from strokeseg.arrays import FloatArray
+
+# Less probable voxels say nothing: there are millions of them.
+_LEAST = 1e-3
+# How far from the threshold a voxel may lie, in log-odds, to be of the edge.
+_EDGE = 1.0
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """How much of a lesion is open, in ml.
+
+    Parameters
+    ----------
+    soft_ml
+        Sum of the probabilities.
+    entropy_ml
+        Sum of their entropies, in bits: 1 for a voxel that is as likely lesion as not.
+    wide_ml, narrow_ml
+        Where the log-odds are above the threshold's less 1, and above the threshold's and 1 more.
+    """
+
+    soft_ml: float
+    entropy_ml: float
+    wide_ml: float
+    narrow_ml: float
+
+
+def measure_doubt(probability: FloatArray, threshold: float, voxel_volume_ml: float) -> Doubt:
+    """Measure what a probability map leaves open, plane by plane.
+
+    Parameters
+    ----------
+    probability : (I, J, K) float32 array
+        Of the lesion.
+    threshold
+        From which a voxel is lesion, above 0 and below 1.
+    voxel_volume_ml
+        Of the grid.
+    """
+    wide, narrow = (_shifted(threshold, by) for by in (-_EDGE, _EDGE))
+    sums = np.zeros(4)
+    for plane in probability:
+        found = plane[plane >= _LEAST].astype(np.float64)
+        rest = np.maximum(1 - found, 1e-12)
+        bits = -(found * np.log2(found) + rest * np.log2(rest))
+        sums += found.sum(), bits.sum(), (found >= wide).sum(), (found >= narrow).sum()
+    return Doubt(*(sums * voxel_volume_ml).tolist())
+
+
+def _shifted(probability: float, by: float) -> float:
+    """Move a probability by some log-odds."""
+    odds = math.log(probability / (1 - probability)) + by
+    return 1 / (1 + math.exp(-odds))
