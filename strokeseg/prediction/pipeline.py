@@ -140,21 +140,18 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         del decision, brain, found
         np.copyto(answer.tissue, np.uint8(len(names) - 1), where=mask)
         measures = measure_case(mask, answer, grid, names, measured, (range_ml, flips))
-        interval = calibrated_interval(run.ensemble, options, rule)
-        measures = with_interval(measures, answer, grid, interval, rule.threshold)
-        if std is not None:
-            std = resample_image(std, working, grid)
+        measures = _with_interval(measures, answer, grid, rule, run)
+        std = None if std is None else resample_image(std, working, grid)
         told = doubts.with_lesions(mask, measures.lesions, scans.reference.data)
         mni = mni_case(options, mask, (answer.probability, answer.tissue), grid, names)
         told += [] if mni is None else mni.warnings()
         filling = filled_case(options, scans.reference, scans.reference_name, mask, answer.tissue)
         told += filling.warnings
-        mni_facts = None if mni is None else mni.as_record()
         warnings = _warnings(scans, measures, told, standing, run)
         record = make_record(scans.seen, run.ensemble, options, measures, asdict(rule), run.memory)
     record = _with_scans(record, scans, passed, standing, fusion)
-    record = replace(record, shares=shares, mni=mni_facts, warnings=warnings)
-    record = replace(record, seconds=run.clock.seconds)
+    record = replace(record, shares=shares, mni=None if mni is None else mni.as_record())
+    record = replace(record, warnings=warnings, seconds=run.clock.seconds)
     return Result(
         mask=mask,
         probability=answer.probability,
@@ -177,6 +174,14 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         in_mni=None if mni is None else mni.lesion,
         filled=filling.filled,
     )
+
+
+def _with_interval(
+    measures: Measures, answer: Posterior, grid: Grid, rule: Rule, run: Run
+) -> Measures:
+    """Add the interval that the model's config has for its rule, where it holds for this run."""
+    interval = calibrated_interval(run.ensemble, run.options, rule)
+    return with_interval(measures, answer, grid, interval, rule.threshold)
 
 
 def _standing(members: list[Member], scans: Scans, run: Run) -> Standing:

@@ -181,8 +181,7 @@ def _one_thread() -> Iterator[None]:
 
 def _laid_on(fixed: Picture, moving: Picture, *, turned: bool) -> list[AffineArray]:
     """Lay the centres on each other, upright and, where wanted, turned about each axis."""
-    # Imported here: it is slow, and most cases move no scan.
-    from scipy.spatial.transform import Rotation
+    from scipy.spatial.transform import Rotation  # slow, and most cases move no scan
 
     pivot, shift = fixed.centre_mm, moving.centre_mm - fixed.centre_mm
     turns = [np.zeros(3)]
