@@ -18,7 +18,7 @@ FLOORS = (
     ("images", "measure"),
     ("models", "results", "demo", "weights"),
     ("prediction", "lesion_map", "evaluation", "report"),
-    ("cohort", "training"),
+    ("cohort", "training", "groups"),
     ("cli",),
     ("__main__",),
 )
@@ -94,6 +94,14 @@ ORDERS = {
         ("writing",),
     ),
     "evaluation.metrics": (("distances", "matching", "voxels"), ("case_metrics",)),
+    "groups": (
+        ("participants", "ranks"),
+        ("measures",),
+        ("comparing", "symptom_map"),
+        ("tables",),
+        ("figure",),
+        ("writing",),
+    ),
     "report": (
         ("blocks", "facts", "folder", "model_cards", "slugs"),
         ("case_volumes", "charts", "lesion_places", "wording"),
@@ -152,7 +160,7 @@ LIBRARIES = {
     "highdicom": ("results.dicom_seg",),
     "huggingface_hub": ("models.hub",),
     "jinja2": ("report",),
-    "matplotlib": ("evaluation.figure", "training"),
+    "matplotlib": ("evaluation.figure", "groups.figure", "training"),
     "nibabel": ("images",),
     "onnx": ("network.onnx_graph", "network.onnx_writer", "network.mesh_graph"),
     "onnxruntime": ("engines.onnxruntime",),

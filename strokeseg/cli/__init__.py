@@ -19,6 +19,7 @@ from strokeseg.cli import (
     bids,
     brain,
     collect,
+    compare,
     convert,
     demo,
     doctor,
@@ -49,6 +50,7 @@ app.command("convert", no_args_is_help=True)(convert.convert)
 app.command("register", no_args_is_help=True)(register.register)
 app.command("report", no_args_is_help=True)(report.report)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
+app.command("compare", no_args_is_help=True)(compare.compare)
 app.command("overlap", no_args_is_help=True)(overlap.overlap)
 app.command("brain", no_args_is_help=True)(brain.brain)
 app.command("demo")(demo.demo)

@@ -4,6 +4,8 @@ import re
 
 from strokeseg.cohort import collect
 from strokeseg.evaluation import tables
+from strokeseg.groups import participants, symptom_map
+from strokeseg.groups import tables as group_tables
 from strokeseg.images.modalities import MODALITIES
 from strokeseg.lesion_map import mapping
 from strokeseg.models.classes import CLASSES, is_tissue
@@ -51,6 +53,11 @@ def test_lesion_map():
     assert mapping.TABLE_NAME == "overlap.tsv"
 
 
+def test_comparison_of_groups():
+    assert of("compare.tsv") == list(group_tables.COLUMNS)
+    assert of("symptom_peaks.tsv") == list(symptom_map.PEAK_COLUMNS)
+
+
 def row(title):
     text = PAGE.read_text()
     (line,) = re.findall(rf"^\| {re.escape(title)} \| (.+) \|$", text, re.MULTILINE)
@@ -60,6 +67,8 @@ def row(title):
 def test_tables_that_a_person_gives():
     assert sorted(row("INPUT of `batch`")) == sorted(["case", "truth", "output", *MODALITIES])
     assert row("TRUTHS of `evaluate`") == ["case", "truth"]
+    known = {*participants.KEYS, participants.SESSION}
+    assert set(row("PARTICIPANTS of `compare`")) == known
 
 
 def test_tables_of_a_training():

@@ -16,6 +16,7 @@ from strokeseg.space.resample import resample_image, resample_labels
 from strokeseg.training.command_line import exit_code_of
 from tests.docs.pages import PAGES, ROOT, anchors, blocks, inline_commands, lines_of, name_of
 from tests.factories import scan_file
+from tests.groups.made_cohorts import made_values, write_cohort
 
 RUN = [page for page in PAGES if lines_of(page, "sh")]
 # Coarser than the demo, so that a page takes seconds.
@@ -58,6 +59,7 @@ def world(tmp_path, monkeypatch, patients):
     (tmp_path / "bids" / "dataset_description.json").write_text(
         '{"Name": "made up", "BIDSVersion": "1.10.0"}'
     )
+    write_cohort(tmp_path, made_values(), masks=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
