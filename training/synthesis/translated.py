@@ -1,7 +1,8 @@
 """Heads painted by a translator instead of by means and textures.
 
 The healthy head is translated once for each of a few variants, which age it differently and draw
-other noise, and kept; a lesion asks for the slices that it lies in. Three planes are averaged.
+other noise, as the mean of three planes, and kept. A lesion asks for the slices that it lies in, in
+the plane where they are fewest: all three would take four times as long as a drawn sample.
 """
 
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ def translate_head(
 
 
 def with_lesion(head: TranslatedHead, weight: torch.Tensor, above: float) -> torch.Tensor:
-    """Draw the slices that hold lesion anew, and take from them what lies in or beside it.
+    """Draw slices that hold lesion anew, and take from them what lies in or beside it.
 
     Parameters
     ----------
@@ -109,15 +110,14 @@ def with_lesion(head: TranslatedHead, weight: torch.Tensor, above: float) -> tor
     if not bool(lesion.any()):
         return head.image
     labels = torch.where(lesion & (head.codes > 0), LESION, head.codes).to(torch.uint8)
-    total = torch.zeros_like(head.image)
-    for axis in range(3):
-        rows = lesion.movedim(axis, 0).flatten(1).any(dim=1).nonzero()[:, 0]
-        plane = head.image.movedim(axis, 0).clone()
-        slices = labels.movedim(axis, 0)[rows].contiguous()
-        plane[rows] = head.translator.draw(slices, head.seed + axis)
-        total += plane.movedim(0, axis)
+    planes = [lesion.movedim(axis, 0).flatten(1).any(dim=1).nonzero()[:, 0] for axis in range(3)]
+    axis = min(range(3), key=lambda number: len(planes[number]))
+    rows = planes[axis]
+    drawn = head.image.clone()
+    slices = labels.movedim(axis, 0)[rows].contiguous()
+    drawn.movedim(axis, 0)[rows] = head.translator.draw(slices, head.seed + axis)
     share = torch.maximum(weight, gaussian_smooth(weight, EDGE_FWHM_VOX)).clamp(max=1)
-    return head.image + share * (total / 3 - head.image)
+    return head.image + share * (drawn - head.image)
 
 
 def _draw(
