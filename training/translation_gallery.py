@@ -1,8 +1,8 @@
 """Pictures of what translators and generators of masks draw.
 
 ``python -m strokeseg.training.translation_gallery LABELS.npz --translator DIR... --bank DIR
--o DIR`` writes `translators.png`: twelve label maps of held-out subjects, the image that each translator
-draws of them, and the real slice; and `lesions.png`: twelve drawn masks in three planes.
+-o DIR`` writes `translators.png`: twelve label maps of held-out subjects, the image that each
+translator draws of them, and the real slice; and `lesions.png`: twelve masks in three planes.
 """
 
 import argparse

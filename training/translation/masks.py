@@ -15,6 +15,7 @@ from strokeseg.errors import DataError
 from strokeseg.files.atomic import write_text
 from strokeseg.images.reading import read
 from strokeseg.images.writing import write
+from strokeseg.measure.components import bounding_box
 from strokeseg.measure.surface_area import surface_area_mm2
 from strokeseg.space.grid import Grid
 from strokeseg.space.mni import mean_head
@@ -31,7 +32,7 @@ BRAIN_ABOVE = 0.3
 LEAST_PART_ML, LEAST_PART_SHARE = 0.3, 0.05
 # What may lie across the midline of a lesion of one side, as a share of it.
 ACROSS = 0.05
-MOST_ROUNDS = 10
+FAINT, MOST_ROUNDS = 0.02, 10
 BANK, TABLE = "lesions", "lesions.tsv"
 
 
@@ -95,15 +96,21 @@ def clean(probability: FloatArray, brain: BoolArray) -> BoolArray:
 
     Empty where the model drew nothing that would be left.
     """
-    fine = ndimage.zoom(probability, FINE, order=1, grid_mode=True, mode="grid-constant")
-    mask: BoolArray = (fine > 0.5) & brain
+    whole = np.zeros(brain.shape, np.bool_)
+    box = bounding_box(probability > FAINT)
+    if box is None:
+        return whole
+    fine = ndimage.zoom(probability[box], FINE, order=1, grid_mode=True, mode="grid-constant")
+    there = tuple(slice(FINE * part.start, FINE * part.stop) for part in box)
+    mask: BoolArray = (fine > 0.5) & brain[there]
     if not mask.any():
-        return mask
+        return whole
     labels, _ = ndimage.label(mask, np.ones((3, 3, 3)))
     sizes = np.bincount(labels.reshape(-1))
     sizes[0] = 0
     least = max(LEAST_PART_ML * 1000 / (SPACING_MM / FINE) ** 3, LEAST_PART_SHARE * sizes.max())
-    return np.asarray((sizes >= least)[labels])
+    whole[there] = (sizes >= least)[labels]
+    return whole
 
 
 def draw_masks(model: MaskModel, count: int, seed: int) -> list[BoolArray]:
@@ -138,7 +145,8 @@ def write_bank(folder: Path, masks: Sequence[BoolArray]) -> Path:
 def describe(name: str, mask: BoolArray, grid: Grid) -> MaskFacts:
     """Measure a mask (I, J, K); sphericity is that of its largest part, 1 for a ball."""
     places = np.argwhere(mask) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
-    labels, parts = ndimage.label(mask, np.ones((3, 3, 3)))
+    # Nothing of what is asked of shapes depends on where they lie.
+    labels, parts = ndimage.label(mask[bounding_box(mask) or ...], np.ones((3, 3, 3)))
     largest = labels == 1 + int(np.argmax(np.bincount(labels.reshape(-1))[1:]))
     volume_mm3 = float(largest.sum()) * grid.voxel_volume_ml * 1000
     ball_mm2 = np.pi ** (1 / 3) * (6 * volume_mm3) ** (2 / 3)
