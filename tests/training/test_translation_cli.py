@@ -136,4 +136,4 @@ def test_pictures_show_labels_every_translator_and_the_real_slice(trained, tmp_p
         translation_gallery.LEAST_LESION_VOX = before
     with Image.open(tmp_path / "translators.png") as sheet:
         assert sheet.size == (2 * 4 * 96 + 8, 96)
-        assert np.asarray(sheet).std() > 10
+        assert np.asarray(sheet.convert("RGB")).std() > 10
