@@ -73,7 +73,8 @@ def draw_batch(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw labels (N, A, B) uint8 and images (N, 1, A, B) in -1 to 1, mirrored and shifted."""
     total, first = len(pairs.images), pairs.first_scan
-    labels, images = [], []
+    labels: list[LabelArray] = []
+    images: list[LabelArray] = []
     for _ in range(count):
         of_scans = rng.random() < config.scan_share
         low, high = (first, total) if of_scans else (0, first)
