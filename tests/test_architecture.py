@@ -114,10 +114,13 @@ ORDERS = {
         ("settings", "command_line"),
         ("config", "data"),
         ("mni_template",),
+        # What translators are and draw; how they are fitted is fitting's, as of any network.
+        ("translation",),
         ("synthesis",),
         ("validation", "gallery", "demo", "made_heads"),
         ("fitting", "model_card"),
-        ("calibration", "export", "parts", "scan_table"),
+        ("calibration", "export", "parts", "scan_table", "slice_labels"),
+        ("translation_gallery", "translation_trial"),
         ("calibrated_model",),
         ("scan_calibration", "volume_calibration"),
         ("ablation",),
@@ -131,8 +134,8 @@ ORDERS = {
     "training.synthesis": (
         ("contrasts", "defects", "field_of_view", "filters", "visibility"),
         ("lesion_placement", "painting", "soft_cp", "susceptibility", "warp"),
-        ("ageing", "scanner"),
-        ("normalising",),
+        ("ageing", "scanner", "soft_target"),
+        ("normalising", "translated"),
         ("pasting", "real_pairs", "slices"),
         ("sample",),
     ),
@@ -143,16 +146,29 @@ ORDERS = {
         ("parity", "seen_scans"),
         ("scan_rules",),
     ),
+    "training.translation": (
+        ("classes", "settings"),
+        ("generators", "pairs"),
+        ("adversary", "translator"),
+        ("objectives",),
+        ("mask_model",),
+        ("masks",),
+    ),
     "training.fitting": (
         ("batches", "checkpoint", "curves", "devices", "losses", "stopping"),
         ("run",),
         ("loop",),
+        ("task",),
+        ("masks", "translators"),
     ),
 }
 # Where a library may be imported: a module, or a room and all below it.
 LIBRARIES = {
     "SimpleITK": ("images.itk", "space.registration"),
-    "PIL": ("results", "lesion_map", "report", "training.gallery", "training.data.slices"),
+    "PIL": (
+        *("results", "lesion_map", "report", "training.gallery", "training.data.slices"),
+        "training.translation_gallery",
+    ),
     "dcm2niix": ("images.dicom",),
     "dask": ("cohort.batch.cluster",),
     "dask_jobqueue": ("cohort.batch.cluster",),

@@ -17,8 +17,8 @@ from strokeseg.images.intensity import TRAINED
 from strokeseg.training.settings import TrainConfig
 
 __all__ = [
-    *("TrainConfig", "as_document", "bundled_configs", "copy_config", "from_document", "located"),
-    "read_config",
+    *("TrainConfig", "as_document", "build_section", "bundled_configs", "copy_config"),
+    *("from_document", "located", "read_config", "read_document"),
 ]
 
 # How the bundled configurations name a folder of data beside the checkout, and earlier runs in it.
@@ -30,21 +30,16 @@ SHARES = (
     *("contrast.uniform_lesion_share", "spatial.flip_probability", "intensity.blur_share"),
     *("intensity.thick_share", "intensity.strip_share", "real.equalise_share", "real.shift_share"),
     *("optimiser.dropout", "optimiser.average", "ageing.share"),
-    *(
-        "intensity.defect_share",
-        "intensity.rim_share",
-        "data.slice_share",
-        "data.scan_share",
-        "data.paste_share",
-    ),
+    *("intensity.defect_share", "intensity.rim_share", "data.slice_share", "data.scan_share"),
+    *("data.paste_share", "slices.paste_share", "contrast.translated_share"),
     *("spatial.small_share", "lesion.least_visible", "slices.thin_share"),
     *("spatial.roam_share", "spatial.cut_share", "spatial.cut_limit", "optimiser.hold_share"),
     *("slices.lesion_share", "slices.whole_share", "slices.masked_share"),
-    "slices.paste_share",
 )
 AT_LEAST_ONE = (
     *("optimiser.steps", "optimiser.batch", "checkpoint_steps", "contrast.texture_bank"),
     *("validation.cases", "validation.cases_in_run", "intensity.rim_count"),
+    "contrast.translated_variants",
 )
 AT_LEAST_TWO_POINTS = (
     *("lesion.fade_points", "spatial.elastic_points", "intensity.bias_points"),
@@ -83,14 +78,19 @@ def read_config(source: Path | str) -> TrainConfig:
     """
     name = str(source)
     path = _bundled(name) if name in bundled_configs() else Path(source)
-    text = _read_file(path)
-    try:
-        document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{name}: not TOML: {error}") from error
-    config = typing.cast(TrainConfig, _build(TrainConfig, document, name))
+    document = read_document(path, name, bundled_configs())
+    config = typing.cast(TrainConfig, build_section(TrainConfig, document, name))
     check(config, name)
     return located(config, path.parent)
+
+
+def read_document(path: Path, name: str, bundled: tuple[str, ...]) -> dict[str, Any]:
+    """Read a TOML file; `name` is what its user calls it, `bundled` what could be named instead."""
+    text = _read_file(path, bundled)
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{name}: not TOML: {error}") from error
 
 
 def located(config: TrainConfig, folder: Path) -> TrainConfig:
@@ -114,6 +114,7 @@ def located(config: TrainConfig, folder: Path) -> TrainConfig:
             slices=absolute(data.slices),
             scans=absolute(data.scans),
             lesions=tuple(map(absolute, data.lesions)),
+            translators=tuple(map(absolute, data.translators)),
         ),
     )
 
@@ -146,7 +147,7 @@ def _bundled(name: str) -> Path:
     return Path(str(resources.files("strokeseg.training"))) / "configs" / f"{name}.toml"
 
 
-def _read_file(path: Path) -> str:
+def _read_file(path: Path, bundled: tuple[str, ...]) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except ValueError as error:  # bytes that are no text, or a name that no file can have
@@ -154,7 +155,7 @@ def _read_file(path: Path) -> str:
     except OSError as error:
         raise InputNotFoundError(
             f"{path}: cannot be read ({error.strerror}); give a TOML file or one of "
-            f"{', '.join(bundled_configs())}"
+            f"{', '.join(bundled)}"
         ) from error
 
 
@@ -165,7 +166,7 @@ def as_document(config: TrainConfig) -> dict[str, Any]:
 
 def from_document(document: dict[str, Any]) -> TrainConfig:
     """Build a configuration from plain values (a checkpoint's)."""
-    return typing.cast(TrainConfig, _build(TrainConfig, document, "configuration"))
+    return typing.cast(TrainConfig, build_section(TrainConfig, document, "configuration"))
 
 
 def check(config: TrainConfig, where: str) -> None:
@@ -204,6 +205,10 @@ def check(config: TrainConfig, where: str) -> None:
             f"{where}: loss.soft_target needs tissue maps, which real images lack; set "
             "data.real_share, data.slice_share and data.scan_share to 0"
         )
+    if config.contrast.translated_share > 0 and not config.data.translators:
+        raise UsageError(f"{where}: contrast.translated_share needs data.translators")
+    if config.contrast.translated_share > 0 and config.loss.soft_target:
+        raise UsageError(f"{where}: loss.soft_target knows no translated images")
     if config.data.partly_known_share > 1:
         raise UsageError(f"{where}: data.real_share, slice_share and scan_share exceed 1 together")
 
@@ -247,8 +252,8 @@ def _numbers(config: TrainConfig, key: str) -> tuple[float, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _build(cls: type, document: dict[str, Any], where: str) -> object:
-    """Build a dataclass from a table, section by section."""
+def build_section(cls: type, document: dict[str, Any], where: str) -> object:
+    """Build a dataclass from a table, section by section; what it does not know is refused."""
     hints = typing.get_type_hints(cls)
     known = {f.name for f in fields(cls)}
     unknown = sorted(set(document) - known)
@@ -262,7 +267,7 @@ def _build(cls: type, document: dict[str, Any], where: str) -> object:
         if is_dataclass(kind):
             if not isinstance(value, dict):
                 raise UsageError(f"{where}: {key} must be a table, got {reprlib.repr(value)}")
-            values[key] = _build(typing.cast(type, kind), value, f"{where} [{key}]")
+            values[key] = build_section(typing.cast(type, kind), value, f"{where} [{key}]")
         else:
             values[key] = _plain(kind, value, f"{where}: {key}")
     return cls(**values)

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 class DataConfig:
     """Where heads, lesions and real images come from; `read_config` makes the paths absolute.
 
-    `label_maps`, `soft_maps` and `pairs` are each a folder or a table (CSV or TSV); empty for
-    none. `lesions` are folders of masks in MNI space. `held_out_*` are names (without extension)
-    that training never sees; `held_out_every` holds out every so-many-th mask of each lesion
-    folder (0: none). `label_table` and `contrast_table` replace the bundled ones.
-    `real_share` of the samples are real pairs, `slice_share` real slices (an `.npz`),
-    `scan_share` real scans without stroke (a table), of which `paste_share` get a drawn lesion.
-    Label maps in that table are heads to draw, too. What is held out may be named with `*`.
+    `label_maps`, `soft_maps` and `pairs` are each a folder or a table (CSV or TSV); empty for none.
+    `lesions` are folders of masks in MNI space. `held_out_*` are names (without extension) that
+    training never sees, `*` allowed; `held_out_every` holds out every so-many-th mask of each
+    lesion folder (0: none). `label_table` and `contrast_table` replace the bundled ones,
+    `translators` are folders of `strokeseg train-translator`: sequences `translated:FOLDER`.
+    `real_share` of the samples are real pairs, `slice_share` real slices (an `.npz`), `scan_share`
+    real scans without stroke (a table), of which `paste_share` get a drawn lesion. Label maps in
+    that table are heads to draw, too.
     """
 
     label_maps: str = ""
@@ -40,6 +41,7 @@ class DataConfig:
     held_out_scans: tuple[str, ...] = ()
     scan_share: float = 0.0
     paste_share: float = 0.6
+    translators: tuple[str, ...] = ()
 
     @property
     def partly_known_share(self) -> float:
@@ -52,10 +54,9 @@ class LesionConfig:
     """How many lesions, how large, where, how faded, how softly stitched.
 
     A drawn or pasted lesion that differs less than `least_visible` from its tissue elsewhere (0:
-    none, 1: no intensity in common; see `synthesis.visibility`) is none to the target.
-    Without `rescale` a mask keeps its size (the paper), and `volume_ml` says nothing.
-    The target is lesion where its weight is over `target_above`, `target_above_unfaded` where
-    no fading field was drawn.
+    none, 1: no intensity in common; see `synthesis.visibility`) is none to the target. Without
+    `rescale` a mask keeps its size (the paper), and `volume_ml` says nothing. The target is lesion
+    where its weight is over `target_above`, `target_above_unfaded` where no field was drawn.
     """
 
     lesion_free_share: float = 0.1
@@ -83,8 +84,9 @@ class ContrastConfig:
     """How much of the paper's random mixture, how much of plausible sequences.
 
     `families` are the plausible sequences to draw from (empty: all of the table).
-    With `texture_per_class` each class's texture is smoothed by its own FWHM (the paper), else by
-    the nearest of `texture_bank` evenly spread ones, which costs less.
+    `translated_share` of the drawn samples are painted by one of `data.translators`, a head in one
+    of `translated_variants` ways. With `texture_per_class` each class's texture is smoothed by its
+    own FWHM (the paper), else by the nearest of `texture_bank` evenly spread ones: that is quicker.
     """
 
     plausible_share: float = 0.85
@@ -96,6 +98,8 @@ class ContrastConfig:
     texture_bank: int = 3
     texture_per_class: bool = False
     uniform_lesion_share: float = 0.4
+    translated_share: float = 0.0
+    translated_variants: int = 4
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from strokeseg.cli import (
     register,
     report,
     train,
+    translation,
     weights,
 )
 from strokeseg.errors import Interrupted, StrokesegError, UsageError
@@ -59,6 +60,8 @@ app.add_typer(weights.app, name="weights")
 app.command("train", no_args_is_help=True)(train.train)
 app.command("synthesise", no_args_is_help=True)(train.synthesise)
 app.command("synthesize", no_args_is_help=True, hidden=True)(train.synthesise)
+app.command("train-translator", no_args_is_help=True)(translation.train_translator)
+app.command("train-lesions", no_args_is_help=True)(translation.train_lesions)
 
 
 @app.callback(invoke_without_command=True)

@@ -69,7 +69,7 @@ def train(
     if layout:
         _show_layout(config)
         return
-    _require_torch()
+    require_torch()
     from strokeseg.training.config import read_config
     from strokeseg.training.data.layout import require_layout
     from strokeseg.training.fitting.curves import draw_curves
@@ -89,7 +89,7 @@ def train(
         device=choose_device(device),
         workers=workers,
         limit_s=None if limit_minutes is None else 60 * limit_minutes,
-        on_step=_Lines(settings.optimiser.steps),
+        on_step=Lines(settings.optimiser.steps),
     )
     say(f"training {settings.name} on {session.device} in {folder}: reading heads and lesions")
     last = run(settings, folder, session, resume=resume)
@@ -107,7 +107,7 @@ def synthesise(
     debug: Debug = False,  # noqa: ARG001 - read where errors are caught
 ) -> None:
     """Write training samples as NIfTI with their targets, and one picture of them all."""
-    _require_torch()
+    require_torch()
     from strokeseg.training.config import read_config
     from strokeseg.training.data.layout import require_layout
     from strokeseg.training.fitting.devices import choose_device
@@ -146,7 +146,8 @@ def _indented(text: str) -> str:
     return fill(text, 78, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False)
 
 
-def _require_torch() -> None:
+def require_torch() -> None:
+    """Ask for what training needs and a plain installation lacks."""
     missing = [name for name in ("torch", "matplotlib") if importlib.util.find_spec(name) is None]
     if missing:
         raise EngineError(
@@ -155,7 +156,7 @@ def _require_torch() -> None:
         )
 
 
-class _Lines:
+class Lines:
     """Says every half a minute where the run is."""
 
     def __init__(self, steps: int) -> None:

@@ -63,8 +63,8 @@ def prepare_subject(
     if step < 1 or abs(step - voxel_size_mm) > 1e-6:
         raise UsageError(f"data.voxel_size_mm is {voxel_size_mm:g}; label maps need a whole number")
     volume = read_scan(path)
-    labels = _whole_numbers(volume.data, path)
-    classes = _to_classes(labels, table, path)
+    labels = whole_numbers(volume.data, path)
+    classes = to_classes(labels, table, path)
     if hyperintensities is not None and table.ageing is not None:
         found = read_map(hyperintensities)
         bright = resample_labels((found.data > 0.5).astype(np.uint8), found.grid, volume.grid)
@@ -87,7 +87,14 @@ def prepare_subject(
     return Subject(path.name.split(".")[0], first, second, share, coarse, to_mni)
 
 
-def _whole_numbers(data: FloatArray, path: Path) -> npt.NDArray[np.int32]:
+def whole_numbers(data: FloatArray, path: Path) -> npt.NDArray[np.int32]:
+    """Give a label map's voxels as integers.
+
+    Raises
+    ------
+    DataError
+        Some are no whole numbers from 0.
+    """
     with np.errstate(invalid="ignore"):
         labels = data.astype(np.int32)
     if labels.min() < 0 or not np.array_equal(labels, data):
@@ -95,8 +102,14 @@ def _whole_numbers(data: FloatArray, path: Path) -> npt.NDArray[np.int32]:
     return labels
 
 
-def _to_classes(labels: npt.NDArray[np.int32], table: LabelTable, path: Path) -> LabelArray:
-    """Turn labels into generation classes, every one by the table."""
+def to_classes(labels: npt.NDArray[np.int32], table: LabelTable, path: Path) -> LabelArray:
+    """Turn labels into generation classes, every one by the table.
+
+    Raises
+    ------
+    DataError
+        The table lacks one.
+    """
     # Counting takes as much memory as the largest label: an unknown one is refused before.
     highest = int(labels.max())
     known = highest <= max(table.class_of_label)

@@ -70,7 +70,9 @@ def require_layout(config: TrainConfig, name: str) -> None:
 
 def _paths(data: DataConfig) -> list[tuple[str, str]]:
     single = [(key, getattr(data, key)) for key in SINGLE]
-    return [*single[:1], *(("lesions", path) for path in data.lesions), *single[1:]]
+    lesions = [("lesions", path) for path in data.lesions]
+    translators = [("translators", path) for path in data.translators]
+    return [*single[:1], *lesions, *single[1:], *translators]
 
 
 def _place(key: str, path: Path) -> Place:

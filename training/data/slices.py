@@ -36,6 +36,8 @@ class Slices:
         The masks.
     with_lesion, without : (M,) int
         Which slices show lesion, and which none.
+    subjects
+        Whose each slice is.
     """
 
     plane: str
@@ -43,6 +45,7 @@ class Slices:
     lesions: BoolArray
     with_lesion: npt.NDArray[np.int64]
     without: npt.NDArray[np.int64]
+    subjects: tuple[str, ...] = ()
 
 
 def read_slices(source: str, held_out: Sequence[str], *, wanted: bool) -> tuple[Slices, ...]:
@@ -79,8 +82,9 @@ def read_slices(source: str, held_out: Sequence[str], *, wanted: bool) -> tuple[
             arrays = {name: stored[name] for name in stored.files}
         subjects = [str(number) for number in arrays["subject"]]
         kept = np.array([is_held_out(name, held_out) == wanted for name in subjects])
+        names = tuple(name for name, keep in zip(subjects, kept, strict=True) if keep)
         return tuple(
-            _group(name, arrays[name][kept], _lesions(arrays, name)[kept])
+            _group(name, arrays[name][kept], _lesions(arrays, name)[kept], names)
             for name in PLANES
             if name in arrays
         )
@@ -94,7 +98,7 @@ def _lesions(arrays: dict[str, LabelArray], name: str) -> BoolArray:
     return bits.reshape(images.shape).astype(np.bool_)
 
 
-def _group(name: str, images: LabelArray, lesions: BoolArray) -> Slices:
+def _group(name: str, images: LabelArray, lesions: BoolArray, subjects: tuple[str, ...]) -> Slices:
     if not len(images):
         raise DataError(f"no {name} slice is left: change data.held_out_slices")
     sizes = lesions.reshape(len(lesions), -1).sum(axis=1, dtype=np.int64)
@@ -105,12 +109,14 @@ def _group(name: str, images: LabelArray, lesions: BoolArray) -> Slices:
         lesions,
         np.flatnonzero(sizes >= LEAST_LESION_VOX),
         np.flatnonzero(sizes == 0),
+        subjects,
     )
 
 
 def _folder(folder: Path, held_out: Sequence[str], *, wanted: bool) -> tuple[Slices, ...]:
     """Read the pictures of a folder, brought to 1 mm and to one shape a plane."""
     found: dict[str, list[tuple[FloatArray, FloatArray]]] = {}
+    subjects: dict[str, list[str]] = {}
     files = {stem(path): path for path in sorted(folder.iterdir()) if _is_picture(path)}
     for name, path in files.items():
         if name.endswith("_mask") or is_held_out(name.split("_")[0], held_out) != wanted:
@@ -123,9 +129,12 @@ def _folder(folder: Path, held_out: Sequence[str], *, wanted: bool) -> tuple[Sli
         if image.shape != lesion.shape:
             raise DataError(f"{mask}: is {lesion.shape}, its slice {image.shape}")
         found.setdefault(plane, []).append((image, lesion))
+        subjects.setdefault(plane, []).append(name.split("_")[0])
     if not found:
         raise DataError(f"{folder}: holds no slice with a mask (NAME.png beside NAME_mask.png)")
-    return tuple(_stack(plane, found[plane]) for plane in PLANES if plane in found)
+    return tuple(
+        _stack(plane, found[plane], tuple(subjects[plane])) for plane in PLANES if plane in found
+    )
 
 
 def _is_picture(path: Path) -> bool:
@@ -147,7 +156,9 @@ def _read_picture(path: Path) -> FloatArray:
     return np.asarray(fine, dtype=np.float32)
 
 
-def _stack(plane: str, pictures: list[tuple[FloatArray, FloatArray]]) -> Slices:
+def _stack(
+    plane: str, pictures: list[tuple[FloatArray, FloatArray]], subjects: tuple[str, ...]
+) -> Slices:
     shape = np.max([image.shape for image, _ in pictures], axis=0)
     images = np.zeros((len(pictures), *shape), np.uint8)
     lesions = np.zeros(images.shape, np.bool_)
@@ -157,4 +168,4 @@ def _stack(plane: str, pictures: list[tuple[FloatArray, FloatArray]]) -> Slices:
         top = max(float(np.percentile(image, 99.9)), 1e-6)
         images[number][where] = np.clip(image / top * GREY_LEVELS, 0, GREY_LEVELS)
         lesions[number][where] = lesion > 0.5 * max(float(lesion.max()), 1e-6)
-    return _group(plane, images, lesions)
+    return _group(plane, images, lesions, subjects)

@@ -1,5 +1,6 @@
 """Everything that samples are drawn from, read once and kept in memory."""
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,9 @@ from strokeseg.training.data.real_scans import (
 from strokeseg.training.data.slices import Slices, read_slices
 from strokeseg.training.data.soft_maps import prepare_soft_subject
 from strokeseg.training.settings import DataConfig
+
+# Some MB each.
+MOST_KEPT = 96
 
 
 @dataclass(frozen=True)
@@ -115,12 +119,16 @@ def _check_families(families: tuple[str, ...], sequences: tuple[Sequence3D, ...]
 
 
 class Heads:
-    """The heads' voxels on a device, each carried there once; (3, I, J, K) uint8."""
+    """The heads' voxels on a device, each carried there once; (3, I, J, K) uint8.
+
+    `kept` is what was made of them and serves again, by who made it; the last `MOST_KEPT`.
+    """
 
     def __init__(self, subjects: tuple[Subject, ...], device: torch.device) -> None:
         self.device = device
         self._subjects = subjects
         self._carried: dict[int, torch.Tensor] = {}
+        self.kept: dict[Hashable, tuple[torch.Tensor, ...]] = {}
 
     def __getitem__(self, index: int) -> torch.Tensor:
         """Give first class, second class and share of one head."""
@@ -129,3 +137,13 @@ class Heads:
             stacked = np.stack((subject.first, subject.second, subject.share))
             self._carried[index] = torch.as_tensor(stacked, device=self.device)
         return self._carried[index]
+
+    def keep(
+        self, key: Hashable, make: Callable[[], tuple[torch.Tensor, ...]]
+    ) -> tuple[torch.Tensor, ...]:
+        """Give what was kept under a key, or make it and keep it."""
+        if key not in self.kept:
+            self.kept[key] = make()
+            if len(self.kept) > MOST_KEPT:
+                del self.kept[next(iter(self.kept))]
+        return self.kept[key]

@@ -86,8 +86,8 @@ def train(config: TrainConfig, folder: Path, session: Session, *, resume: bool =
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CannotCreateError(f"{folder}: cannot be created ({error.strerror})") from error
-        _cut_log(folder / LOSS_FILE, run.step)
-        _cut_log(folder / VALIDATION_FILE, run.step)
+        cut_log(folder / LOSS_FILE, run.step)
+        cut_log(folder / VALIDATION_FILE, run.step)
         first = run.step * config.optimiser.batch
         generation = Generation(session.device, session.workers)
         batches = make_batches(sources, config, first, generation)
@@ -265,7 +265,7 @@ def _measure(run: Run, config: TrainConfig, place: _Place) -> None:
         stream.write("\t".join(fields) + "\n")
 
 
-def _cut_log(path: Path, step: int) -> None:
+def cut_log(path: Path, step: int) -> None:
     """Remove what a broken run logged after its last checkpoint; all of it for a fresh run."""
     if not path.exists():
         return

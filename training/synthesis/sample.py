@@ -6,9 +6,8 @@ from typing import Literal, cast
 import numpy as np
 import torch
 
-from strokeseg.arrays import AffineArray, FloatArray, Shape3
+from strokeseg.arrays import AffineArray, Shape3
 from strokeseg.images.intensity import Normalisation
-from strokeseg.training.data.label_maps import Subject
 from strokeseg.training.data.label_table import LESION
 from strokeseg.training.data.sources import Heads, Sources
 from strokeseg.training.settings import DataConfig, TrainConfig
@@ -30,20 +29,28 @@ from strokeseg.training.synthesis.real_pairs import RealParams, build_real, draw
 from strokeseg.training.synthesis.scanner import Scanner, apply_scanner, draw_scanner
 from strokeseg.training.synthesis.slices import SliceParams, build_slice, draw_slices
 from strokeseg.training.synthesis.soft_cp import Fade, apply_fade, draw_fade, soften
+from strokeseg.training.synthesis.soft_target import soft_target
+from strokeseg.training.synthesis.translated import (
+    TranslatedHead,
+    Translation,
+    draw_translation,
+    translate_head,
+    with_lesion,
+)
 from strokeseg.training.synthesis.visibility import visibility
 from strokeseg.training.synthesis.warp import (
     Box,
     Warp,
+    brain_centre,
     canvas_vox,
     draw_warp,
     reach,
     sample_linear,
     sample_nearest,
     sampling_grid,
+    voxel_to_mni,
     within,
 )
-
-BRAIN_MIDDLE_MM = (0.0, -18.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ class SampleParams:
     scanner: Scanner
     ageing: Ageing
     cut: Cut = field(default_factory=Cut)
+    translation: Translation | None = None
 
 
 Params = SampleParams | RealParams | SliceParams | ScanParams
@@ -144,7 +152,7 @@ def draw_synthetic(rng: np.random.Generator, sources: Sources, config: TrainConf
     """Draw a head, its lesions, a contrast, a warp and a scanner."""
     subject_index = int(rng.integers(len(sources.subjects)))
     subject = sources.subjects[subject_index]
-    return SampleParams(
+    params = SampleParams(
         subject=subject_index,
         placements=draw_placements(rng, sources.bank, config.lesion),
         fade=draw_fade(rng, config.lesion),
@@ -157,12 +165,11 @@ def draw_synthetic(rng: np.random.Generator, sources: Sources, config: TrainConf
         ageing=draw_ageing(rng, config.ageing),
         cut=draw_cut(rng, config.spatial),
     )
-
-
-def brain_centre(subject: Subject) -> FloatArray:
-    """Voxel of the head where MNI has the middle of the brain."""
-    to_voxel = np.linalg.inv(subject.to_mni @ subject.affine)
-    return np.asarray((to_voxel @ [*BRAIN_MIDDLE_MM, 1.0])[:3], dtype=np.float32)
+    translation = draw_translation(rng, subject_index, config)
+    if translation is None:
+        return params
+    contrast = replace(params.contrast, family=translation.family, stage="translated")
+    return replace(params, contrast=contrast, translation=translation)
 
 
 def build_sample(
@@ -190,17 +197,16 @@ def build_synthetic(
     """Make a synthetic image (float32) and its target, on the whole canvas."""
     subject = sources.subjects[params.subject]
     canvas = canvas_vox(config.spatial)
-    box = reach(params.warp, canvas, subject.first.shape)
-    first, second, share = heads[params.subject][:, *box]
-    mixture = Mixture(first.long(), second.long(), share.float() / 255)
-    reach_vox = config.ageing.reach_mm / config.data.voxel_size_mm
-    mixture = apply_ageing(mixture, params.ageing, sources.table.ageing, reach_vox)
+    box, mixture, translated = _head_part(params, sources, config, heads)
     tissue_of_class = carry(np.array(sources.table.tissue_of_class, np.uint8), heads.device)
     tissue = tissue_of_class[mixture.first]
     weight = lesion_weight(params, sources, config, tissue > 0, voxel_to_mni(subject, box))
-    image, noise = paint(mixture, params.contrast, config.contrast)
-    if params.placements:
-        image = paint_lesion(image, weight, noise, params.contrast, params.texture)
+    if translated is not None:
+        image = with_lesion(translated, weight, config.lesion.target_above)
+    else:
+        image, noise = paint(mixture, params.contrast, config.contrast)
+        if params.placements:
+            image = paint_lesion(image, weight, noise, params.contrast, params.texture)
     # Noisy air is magnitude noise.
     image = image.clamp_min(0)
     where = sampling_grid(within(params.warp, box), canvas, image.shape, heads.device)
@@ -221,11 +227,19 @@ def build_synthetic(
     return normalise(image, cast(Normalisation, config.intensity.normalisation)), target
 
 
-def voxel_to_mni(subject: Subject, box: Box) -> AffineArray:
-    """Affine (4x4) from voxels of a box of the head to MNI152 mm."""
-    affine = subject.to_mni @ subject.affine
-    affine[:3, 3] += affine[:3, :3] @ [s.start for s in box]
-    return affine
+def _head_part(
+    params: SampleParams, sources: Sources, config: TrainConfig, heads: Heads
+) -> tuple[Box, Mixture, TranslatedHead | None]:
+    """Give the part of the head that is made, its classes, aged, and its translation, if any."""
+    if params.translation is not None:
+        translated = translate_head(params.translation, sources, config, heads)
+        return translated.box, translated.mixture, translated
+    canvas = canvas_vox(config.spatial)
+    box = reach(params.warp, canvas, sources.subjects[params.subject].first.shape)
+    first, second, share = heads[params.subject][:, *box]
+    mixture = Mixture(first.long(), second.long(), share.float() / 255)
+    reach_vox = config.ageing.reach_mm / config.data.voxel_size_mm
+    return box, apply_ageing(mixture, params.ageing, sources.table.ageing, reach_vox), None
 
 
 def lesion_weight(
@@ -240,30 +254,6 @@ def lesion_weight(
     settings = config.lesion
     softened = soften(mask, settings.erode, settings.dilate, settings.alpha)
     return apply_fade(softened, params.fade) * brain
-
-
-def soft_target(
-    mixture: Mixture,
-    weight: torch.Tensor,
-    tissue_of_class: torch.Tensor,
-    where: torch.Tensor,
-    config: TrainConfig,
-) -> torch.Tensor:
-    """Carry the share of each tissue and of the lesion onto the canvas; (C, I, J, K) of sum 1."""
-    first = tissue_of_class[mixture.first]
-    second = tissue_of_class[mixture.second]
-    rest = 1 - weight
-    # The background (0) is what the others leave over, outside the head too.
-    shares = [
-        rest * (mixture.share * (first == tissue) + (1 - mixture.share) * (second == tissue))
-        for tissue in range(1, LESION)
-    ]
-    if config.lesion_only:
-        shares = []
-    carried = sample_linear(torch.stack([*shares, weight]), where)
-    background = (1 - carried.sum(dim=0, keepdim=True)).clamp_min(0)
-    whole = torch.cat((background, carried))
-    return whole / whole.sum(dim=0, keepdim=True)
 
 
 def make_sample(

@@ -11,10 +11,12 @@ import torch
 from torch.nn import functional
 
 from strokeseg.arrays import AffineArray, FloatArray, Shape3
+from strokeseg.training.data.label_maps import Subject
 from strokeseg.training.settings import SpatialConfig
 from strokeseg.training.synthesis.filters import smooth_field
 
 Box = tuple[slice, slice, slice]
+BRAIN_MIDDLE_MM = (0.0, -18.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -143,3 +145,16 @@ def sample_nearest(labels: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
         labels[None, None].float(), where, mode="nearest", padding_mode="zeros", align_corners=True
     )
     return carried[0, 0].to(torch.uint8)
+
+
+def brain_centre(subject: Subject) -> FloatArray:
+    """Voxel of the head where MNI has the middle of the brain."""
+    to_voxel = np.linalg.inv(subject.to_mni @ subject.affine)
+    return np.asarray((to_voxel @ [*BRAIN_MIDDLE_MM, 1.0])[:3], dtype=np.float32)
+
+
+def voxel_to_mni(subject: Subject, box: Box) -> AffineArray:
+    """Affine (4x4) from voxels of a box of the head to MNI152 mm."""
+    affine = subject.to_mni @ subject.affine
+    affine[:3, 3] += affine[:3, :3] @ [s.start for s in box]
+    return affine

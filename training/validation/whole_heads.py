@@ -21,12 +21,11 @@ from strokeseg.training.settings import TrainConfig
 from strokeseg.training.synthesis.contrasts import draw_contrast
 from strokeseg.training.synthesis.sample import (
     SampleParams,
-    brain_centre,
     build_synthetic,
     draw_synthetic,
 )
 from strokeseg.training.synthesis.scanner import draw_scanner
-from strokeseg.training.synthesis.warp import sample_nearest, sampling_grid
+from strokeseg.training.synthesis.warp import brain_centre, sample_nearest, sampling_grid
 from strokeseg.training.validation.cases import DRAWN_ML, case_config
 
 CSF = TISSUES.index("CSF")
