@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -107,7 +108,10 @@ def _measured(case: ScanCase, loaded: LoadedModel) -> VolumeCase:
 def _key(loaded: LoadedModel) -> str:
     """Name a model and how it decides, so that figures of another one are not taken for its own."""
     config = loaded.model.config
-    said = [loaded.model.sha256, *(config.threshold, config.min_volume_ml, config.min_peak)]
+    said: list[Any] = [
+        loaded.model.sha256,
+        *(config.threshold, config.min_volume_ml, config.min_peak),
+    ]
     said += [config.brain_mask, config.hull_margin_mm, config.fusion.as_record()]
     said += [config.field_of_view, config.window]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]

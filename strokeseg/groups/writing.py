@@ -1,6 +1,7 @@
 """Where a comparison of groups goes: a table, a page, a record, and the map; all or none."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,7 @@ def _record(
 
 def _template(symptom_map: SymptomMap) -> Volume:
     like = read_map((symptom_map.t, symptom_map.grid.affine))
-    fields = {**like.header.nifti, "sform_code": _MNI_CODE, "qform_code": _MNI_CODE}
+    fields = deepcopy(like.header.nifti)
+    fields["sform_code"] = fields["qform_code"] = _MNI_CODE
     header = replace(like.header, nifti=fields, sform_code=_MNI_CODE, qform_code=_MNI_CODE)
     return replace(like, header=header)

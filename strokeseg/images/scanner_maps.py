@@ -88,8 +88,9 @@ def _number(modality: str, said: Mapping[str, Any], count: int, b_value: float) 
     """Find the one volume that a sidecar gives the right name, or of a trace the right b-value."""
     for key, kinds in _LISTS.items():
         entries = said.get(key)
-        is_list = isinstance(entries, list) and len(entries) == count
-        if is_list and all(isinstance(one, kinds) for one in entries):
+        if not isinstance(entries, list) or len(entries) != count:
+            continue
+        if all(isinstance(one, kinds) for one in entries):
             names = [_name(entry) for entry in entries]
             fits = [i for i, n in enumerate(names) if _WORDS[modality].search(n)]
             fits = [i for i in fits if not _NOT.search(names[i])]

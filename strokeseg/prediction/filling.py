@@ -82,16 +82,17 @@ def fill_lesion(data: FloatArray, grid: Grid, mask: BoolArray, brain: BoolArray)
     rest = mask & ~usable
     if rest.any():
         _spread(image, (healthy | mirrored) & ~rest, rest, grid)
+    voxels, spread = int(np.count_nonzero(mask)), int(np.count_nonzero(rest))
     how = {
-        "voxels": int(np.count_nonzero(mask)),
+        "voxels": voxels,
         "mirrored": int(np.count_nonzero(mirrored)),
-        "spread_from_around": int(np.count_nonzero(rest)),
+        "spread_from_around": spread,
         "symmetry": round(alike, 3),
         "gain": round(gain, 4),
         "shift": round(shift, 4),
         "reflection": [[round(float(value), 6) for value in row] for row in mirror],
     }
-    share = how["spread_from_around"] / how["voxels"]
+    share = spread / voxels
     doubts = (
         (f"{share:.0%} of the filled lesion has no healthy tissue opposite: it is smooth there",)
         if share > 0.25

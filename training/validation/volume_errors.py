@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from strokeseg.arrays import FloatArray
+from strokeseg.arrays import AnyArray
 from strokeseg.errors import DataError
 from strokeseg.models.volume_interval import (
     COVERAGE,
@@ -75,7 +75,7 @@ def choose(cases: Sequence[VolumeCase]) -> list[Trial]:
     return sorted(trials, key=lambda trial: trial.score)
 
 
-def made(errors: FloatArray, scales: FloatArray) -> tuple[float, float]:
+def made(errors: AnyArray, scales: AnyArray) -> tuple[float, float]:
     """Give how many scales the interval reaches below and above, by split conformal prediction.
 
     Each tail leaves out half of what is not covered, counted among one case more than there are.

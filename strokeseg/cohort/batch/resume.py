@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256 as hash_of
 from pathlib import Path
+from typing import Any
 
 from strokeseg.cohort.batch.job import BatchJob
 from strokeseg.cohort.cases.case import Case
@@ -91,7 +92,7 @@ def with_kinds_of(case: Case, job: BatchJob) -> BatchJob:
 
 def for_kinds(job: BatchJob, kinds: frozenset[str]) -> BatchJob:
     """Give the job that saves these kinds of results, and computes what they hold."""
-    computed = {
+    computed: dict[str, Any] = {
         kind: getattr(job.options, kind) or kind in kinds
         for kind in ("uncertainty", "mni", "filled")
     }
