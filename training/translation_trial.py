@@ -162,7 +162,7 @@ def measure(model: UNet2D, test: Slices2D) -> dict[str, list[float]]:
     scores: dict[str, list[float]] = {"dice": [], "f1": [], "false_cm2": []}
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         grey = torch.from_numpy(test.images).float()[:, None] / 200
-        found = torch.cat([model(part)[:, 0].float() > 0 for part in grey.split(32)]).numpy()
+        found = torch.cat([model(part)[:, 0].float() > 0 for part in torch.split(grey, 32)]).numpy()
     for mask, truth in zip(found, test.lesions, strict=True):
         if truth.sum() >= LEAST_LESION_VOX:
             scores["dice"].append(float(dice(mask, truth)))

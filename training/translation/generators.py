@@ -96,7 +96,8 @@ class SpadeNorm(nn.Module):
     def forward(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Normalise features, then scale and shift them by labels (N, C, A, B) of their size."""
         scale, shift = self.modulation(functional.relu(self.shared(labels))).chunk(2, dim=1)
-        return self.norm(features) * (1 + scale) + shift
+        modulated: torch.Tensor = self.norm(features) * (1 + scale) + shift
+        return modulated
 
 
 class SpadeBlock(nn.Module):

@@ -59,12 +59,13 @@ class MaskModel(nn.Module):
         features = self.from_latent(latents).reshape(len(latents), *self.bottom)
         for layer in self.decoder:
             features = layer(functional.leaky_relu(features, SLOPE))
-        return features[:, 0]
+        logits: torch.Tensor = features[:, 0]
+        return logits
 
     def settle(self, masks: torch.Tensor) -> None:
         """Learn where the latents of masks (N, I, J, K), in 1/255, lie."""
         with torch.inference_mode():
-            parts = [self.encode(part.float() / 255) for part in masks.split(BATCH)]
+            parts = [self.encode(part.float() / 255) for part in torch.split(masks, BATCH)]
         means = torch.cat([mean for mean, _ in parts]).double()
         variance = torch.cat([log.exp() for _, log in parts]).double().mean(dim=0)
         centred = means - means.mean(dim=0)
@@ -78,7 +79,7 @@ class MaskModel(nn.Module):
         unit = torch.randn((count, self.latent), generator=generator)
         with torch.inference_mode():
             latents = self.place + unit @ self.spread.T
-            drawn = torch.cat([self.decode(part).sigmoid() for part in latents.split(BATCH)])
+            drawn = torch.cat([self.decode(part).sigmoid() for part in torch.split(latents, BATCH)])
         return np.asarray(drawn.numpy(), dtype=np.float32)
 
 

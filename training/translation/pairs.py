@@ -190,7 +190,8 @@ def _grey(image: FloatArray, labels: LabelArray) -> LabelArray:
     healthy = brain & (labels < HYPERINTENSITY)
     values = image[healthy if healthy.any() else brain]
     top = max(float(np.percentile(values, BRIGHT_PERCENTILE)), 1e-6) if values.size else 1.0
-    return np.round(np.clip(image / top * BRIGHT, 0, 255) * brain).astype(np.uint8)
+    grey = np.round(np.clip(image / top * BRIGHT, 0, 255) * brain)
+    return np.asarray(grey, np.uint8)
 
 
 def _canvas(plane: LabelArray, edge: int) -> LabelArray:

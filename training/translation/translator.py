@@ -61,7 +61,7 @@ class Translator:
             torch.autocast(labels.device.type, torch.bfloat16, enabled=half),
         ):
             torch.manual_seed(seed)
-            for part in padded.split(BATCH):
+            for part in torch.split(padded, BATCH):
                 image = self.generator(part, noise.expand(len(part), *noise.shape[1:]))
                 drawn.append(image[:, 0, :a, :b].float())
         grey = (torch.cat(drawn) + 1) * 127.5
