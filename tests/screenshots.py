@@ -88,7 +88,7 @@ def take(report, browser):
     browser.driver.set_window_size(1280, 1019)
     case = report / "cases" / "sub-demo.html"
     browser.open_viewer(case)
-    browser.fill("#comment", "White matter hyperintensities are in it")
+    browser.fill("#comment", "A second, small one is doubtful")
     browser.press("e")
     browser.click("tr[data-lesion='0'] td:nth-child(3)")
     browser.run("scrollTo(0, 0)")
