@@ -149,7 +149,7 @@ def test_what_was_left_out_is_counted_and_not_named(patients, capfd):
                 folder / f"{NAMED}/{NAMED}_flair.nii.gz", folder / NAMED, f"{NAMED}_b_FLAIR.nii.gz"
             ),
             65,
-            "the cases of INPUT cannot be told; the same with --dry-run",
+            "1 of 3 cases cannot be done; the same without --anonymise says which and why",
         ),
         (
             lambda folder: (

@@ -84,7 +84,7 @@ def test_scans_that_are_missing_or_apart_fail_with_their_own_codes(job, tmp_path
     ("error", "word"),
     [(ZeroDivisionError("by zero"), "fault of ours"), (MemoryError(), "out of memory")],
 )
-@pytest.mark.parametrize("where", ["read", "predict", "save"])
+@pytest.mark.parametrize("where", ["read_case", "predict", "save"])
 def test_whatever_goes_wrong_costs_one_case(job, tmp_path, monkeypatch, error, word, where):
     if where == "save":
         inside = work.Result.save
