@@ -40,8 +40,8 @@ GIVEN = {
 @pytest.mark.parametrize("command", [predict, batch, bids])
 def test_every_command_has_an_argument_for_every_option(command):
     names = set(inspect.signature(command).parameters)
-    # Two follow from what is saved; one is read from pairs, --weight NAME=NUMBER.
-    implied = {"mni", "uncertainty", "weights"}
+    # Three follow from what is saved; one is read from pairs, --weight NAME=NUMBER.
+    implied = {"filled", "mni", "uncertainty", "weights"}
     of_a_cohort = {"strict"} if command is predict else set()  # one case is always strict
     assert {one.name for one in fields(Options)} - names == implied | of_a_cohort
     assert "weight" in names
