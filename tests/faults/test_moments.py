@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from strokeseg.cohort.batch import worker
+from strokeseg.cohort.batch import case_scans
 from strokeseg.cohort.batch.claims import FOLDER
 from strokeseg.errors import InputNotFoundError
 from tests.cohort.cohorts import Heard, make_cases, make_job, make_model, run_all, statuses
@@ -39,7 +39,7 @@ def test_an_input_that_vanishes_costs_its_own_case(small, jobs):
 @pytest.mark.parametrize("before", [True, False])
 def test_an_input_that_vanishes_around_its_reading_costs_its_own_case(small, monkeypatch, before):
     cases, job = small
-    vanishing, read = cases[1].images["flair"], worker.read
+    vanishing, read = cases[1].images["flair"], case_scans.read_scan
 
     def read_and_take_away(path):
         if path == vanishing and before:
@@ -49,7 +49,7 @@ def test_an_input_that_vanishes_around_its_reading_costs_its_own_case(small, mon
             path.unlink()
         return volume
 
-    monkeypatch.setattr(worker, "read", read_and_take_away)
+    monkeypatch.setattr(case_scans, "read_scan", read_and_take_away)
     outcomes = run_all(cases, job)
     assert [outcomes[name].status for name in ("s1", "s2", "s3")] == ["done", "failed", "done"]
     assert outcomes["s2"].exit_code == InputNotFoundError.exit_code

@@ -89,7 +89,7 @@ def test_such_a_file_is_refused_where_a_process_may_take_little(tmp_path):
         "pages = int(open('/proc/self/statm').read().split()[0])\n"
         "limit = pages * resource.getpagesize() + 64 * 2**20\n"
         "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
-        "try:\n    v.read(sys.argv[1])\nexcept DataError:\n    print('refused')\n"
+        "try:\n    v.read_scan(sys.argv[1])\nexcept DataError:\n    print('refused')\n"
     )
     child = subprocess.run(
         [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
