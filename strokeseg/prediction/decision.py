@@ -1,12 +1,13 @@
 """From probabilities to a lesion mask: threshold, peak, the model's own brain, least volume."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from strokeseg.arrays import AnyArray, BoolArray, LabelArray
 from strokeseg.measure.brain import brain_mask, brain_volume_ml, is_hardly_any_brain
-from strokeseg.measure.components import label_components
+from strokeseg.measure.components import Components, label_components
 from strokeseg.measure.hull import find_hull
 from strokeseg.measure.lesions import large_enough, mask_volume_ml, threshold_probability
 from strokeseg.models.config import ModelConfig
@@ -61,6 +62,11 @@ class Decision:
     mask: BoolArray
     brain: BoolArray | None
     hull: BoolArray | None = None
+
+    @cached_property
+    def components(self) -> Components:
+        """The lesions apart; found once for all rules that leave some of them out."""
+        return label_components(self.mask)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +132,7 @@ def refine(found: Decision, answer: Posterior, grid: Grid, rule: Rule) -> Decisi
     """Leave out of what was found the lesions that a rule leaves out, whatever its threshold."""
     judge = _judge(found.brain, grid, rule)
     peak = _Peak(answer.probability, rule.min_peak)
-    return Decision(_clean(found.mask, peak, judge, grid, rule), found.brain, found.hull)
+    return Decision(_clean(found, peak, judge, grid, rule), found.brain, found.hull)
 
 
 def label_map(tissue: LabelArray, mask: BoolArray, lesion: int) -> LabelArray:
@@ -146,7 +152,10 @@ def flip_volumes_ml(
         hull = resample_labels(decision.hull.view(np.uint8), native, working)
         levels = [level * hull for level in levels]
     least = 2.0 if rule.min_peak > 0 else 0.0
-    masks = (_clean(level > 0, _Peak(level, least), brain, working, rule) for level in levels)
+    masks = (
+        _clean(Decision(level > 0, None), _Peak(level, least), brain, working, rule)
+        for level in levels
+    )
     volumes = [mask_volume_ml(mask, working) for mask in masks]
     return min(volumes), max(volumes)
 
@@ -165,7 +174,7 @@ def _is_judge(brain: BoolArray, grid: Grid, rule: Rule) -> bool:
 
 
 def _clean(
-    found: BoolArray,
+    found: Decision,
     peak: _Peak,
     brain: BoolArray | None,
     grid: Grid,
@@ -173,8 +182,8 @@ def _clean(
 ) -> BoolArray:
     """Leave out what does not touch the brain, is too small, or has no peak."""
     if brain is None and rule.min_volume_ml == 0.0 and peak.least == 0.0:
-        return found
-    components = label_components(found)
+        return found.mask
+    components = found.components
     keep = large_enough(components, rule.min_volume_ml, grid)
     if peak.least > 0:
         keep &= components.reaching(peak.image, peak.least)
