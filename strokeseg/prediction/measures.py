@@ -58,16 +58,17 @@ def measure_case(
     grid: Grid,
     names: Sequence[str],
     brain: tuple[float, float | None] | None,
-    flips: tuple[tuple[float, float], int],
+    range_ml: tuple[float, float],
+    flips: int,
 ) -> Measures:
     """Measure lesions and tissues on the reference's grid; the brain was measured before."""
     return Measures(
         volume_ml=mask_volume_ml(mask, grid),
-        volume_range_ml=flips[0],
+        volume_range_ml=range_ml,
         tissue_volumes_ml=_tissue_ml(answer.tissue, names, grid),
         brain_volume_ml=None if brain is None else brain[0],
         lesions=find_lesions(mask, answer.probability, grid, None if brain is None else brain[1]),
-        flips=flips[1],
+        flips=flips,
     )
 
 

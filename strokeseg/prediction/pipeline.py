@@ -139,7 +139,7 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         doubts = doubts_about(brain, scans.reference, scans.reference_name)
         del decision, brain, found
         np.copyto(answer.tissue, np.uint8(len(names) - 1), where=mask)
-        measures = measure_case(mask, answer, grid, names, measured, (range_ml, flips))
+        measures = measure_case(mask, answer, grid, names, measured, range_ml, flips)
         measures = _with_interval(measures, answer, grid, rule, run)
         std = None if std is None else resample_image(std, working, grid)
         told = doubts.with_lesions(mask, measures.lesions, scans.reference.data)
