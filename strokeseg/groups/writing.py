@@ -1,8 +1,6 @@
 """Where a comparison of groups goes: a table, a page, a record, and the map; all or none."""
 
 from collections.abc import Mapping
-from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +28,11 @@ from strokeseg.groups.symptom_map import (
     read_damage,
 )
 from strokeseg.groups.tables import INTERVALS, comparison_table
-from strokeseg.images.reading import Volume, read_map
+from strokeseg.images.header import space_from_affine
+from strokeseg.images.reading import Volume
 from strokeseg.images.writing import write
 from strokeseg.results.archive import find_filed_cases
+from strokeseg.space.mni import MNI_CODE
 
 TABLE_NAME = "compare.tsv"
 PAGE_NAME = "compare.png"
@@ -40,8 +40,6 @@ RECORD_NAME = "compare.json"
 MAP_NAME = "symptom_t.nii.gz"
 PEAKS_NAME = "symptom_peaks.tsv"
 NAMES = (TABLE_NAME, PAGE_NAME, MAP_NAME, PEAKS_NAME, RECORD_NAME)
-
-_MNI_CODE = 4
 
 
 def map_of(
@@ -102,7 +100,9 @@ def save_comparison(
         page = draw_groups(comparison, symptom_map)
         write_atomically(staging.path_for(PAGE_NAME), [page])
         if symptom_map is not None:
-            write(staging.path_for(MAP_NAME), symptom_map.t, _template(symptom_map))
+            header = space_from_affine(symptom_map.grid.affine, MNI_CODE)
+            like = Volume(symptom_map.t, symptom_map.grid, header)
+            write(staging.path_for(MAP_NAME), symptom_map.t, like)
             write_text(staging.path_for(PEAKS_NAME), peak_table(symptom_map))
         write_json(staging.path_for(RECORD_NAME), _record(comparison, symptom_map, sources))
         return staging.commit()
@@ -150,11 +150,3 @@ def _record(
             "left_out": dict(symptom_map.left_out),
         }
     return content
-
-
-def _template(symptom_map: SymptomMap) -> Volume:
-    like = read_map((symptom_map.t, symptom_map.grid.affine))
-    fields = deepcopy(like.header.nifti)
-    fields["sform_code"] = fields["qform_code"] = _MNI_CODE
-    header = replace(like.header, nifti=fields, sform_code=_MNI_CODE, qform_code=_MNI_CODE)
-    return replace(like, header=header)

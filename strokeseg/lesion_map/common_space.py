@@ -12,7 +12,7 @@ from strokeseg.images.header import read_header
 from strokeseg.lesion_map.mni_fit import fit_to_mni
 from strokeseg.results.archive import FiledCase
 from strokeseg.space.grid import Grid, affine_problem
-from strokeseg.space.mni import mni_grid
+from strokeseg.space.mni import MNI_CODE, mni_grid
 
 MNI = "MNI152"
 UNNAMED = "the masks' own grid"
@@ -24,7 +24,6 @@ BY_HEADER = "header names MNI152"
 BY_RECORD = "affine of --save mni"
 BY_TISSUE = "affine from the tissue map"
 
-_MNI_CODE = 4
 _SCANNER_CODE = 1
 _SPACE_ENTITY = re.compile(r"_space-([^_]+)")
 
@@ -127,7 +126,7 @@ def _look_at(case: FiledCase) -> _Native:
     named = _SPACE_ENTITY.search(path.name)
     if named:
         return _Native(case, grid, named[1], BY_NAME, code)
-    return _Native(case, grid, MNI if code == _MNI_CODE else None, BY_HEADER, code)
+    return _Native(case, grid, MNI if code == MNI_CODE else None, BY_HEADER, code)
 
 
 def _shared(natives: list[_Native], wish: SpaceChoice, skipped: dict[str, str]) -> Layout | None:

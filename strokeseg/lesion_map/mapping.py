@@ -26,6 +26,7 @@ from strokeseg.lesion_map.common_space import Placed, SpaceChoice, lay_out
 from strokeseg.lesion_map.heat_picture import draw_heat
 from strokeseg.results.archive import PICTURE_NAME, FiledCase
 from strokeseg.space.grid import Grid
+from strokeseg.space.mni import MNI_CODE
 from strokeseg.space.resample import resample_labels
 
 COUNT_NAME = "overlap_count.nii.gz"
@@ -36,7 +37,6 @@ NAMES = (COUNT_NAME, PERCENT_NAME, PICTURE_NAME, TABLE_NAME, RECORD_NAME)
 
 SCHEMA = 1
 _COLUMNS = ("case", "used", "how", "lesion_ml", "lesion_on_map_ml", "note")
-_MNI_CODE = 4
 _PARTICIPANT = re.compile(r"sub-[^_]+")
 
 Counts = npt.NDArray[np.int16]
@@ -211,8 +211,8 @@ def _template(lesion_map: LesionMap) -> Volume:
     if not lesion_map.space.upper().startswith("MNI"):
         return like
     fields = deepcopy(like.header.nifti)
-    fields["sform_code"] = fields["qform_code"] = _MNI_CODE
-    header = replace(like.header, nifti=fields, sform_code=_MNI_CODE, qform_code=_MNI_CODE)
+    fields["sform_code"] = fields["qform_code"] = MNI_CODE
+    header = replace(like.header, nifti=fields, sform_code=MNI_CODE, qform_code=MNI_CODE)
     return replace(like, header=header)
 
 

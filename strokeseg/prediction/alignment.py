@@ -17,6 +17,7 @@ from strokeseg.measure.brain import brain_mask
 from strokeseg.models.classes import is_matter
 from strokeseg.prediction.ensemble import Member
 from strokeseg.space.grid import Grid
+from strokeseg.space.pictures import weighted_correlation
 from strokeseg.space.resample import coverage, resample_labels
 
 FAR_MM = 25.0
@@ -221,7 +222,7 @@ def _fit(fixed: _Coarse, moving: _Coarse) -> FloatArray:
         weight = ndimage.map_coordinates(reach, moved, order=1)
         if weight.sum() < 0.2 * weight.size:
             return 1.0
-        return 1.0 - _correlation(values, seen, weight)
+        return 1.0 - weighted_correlation(values, seen, weight)
 
     shift = _centre(moving.brain) - pivot
     starts = [np.zeros(6), np.concatenate([shift, np.zeros(3)])]
@@ -245,11 +246,3 @@ def _soft(seen: _Coarse) -> FloatArray:
     total = seen.brain.astype(np.float32) + seen.matter
     blurred: FloatArray = ndimage.gaussian_filter(total, _BLUR_VOX)
     return blurred
-
-
-def _correlation(a: FloatArray, b: FloatArray, weight: FloatArray) -> float:
-    total = weight.sum()
-    a = a - (weight * a).sum() / total
-    b = b - (weight * b).sum() / total
-    scale = np.sqrt((weight * a * a).sum() * (weight * b * b).sum())
-    return float((weight * a * b).sum() / scale) if scale > 0 else 0.0

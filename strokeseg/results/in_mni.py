@@ -14,13 +14,12 @@ from strokeseg.images.header import space_from_affine
 from strokeseg.images.reading import Volume
 from strokeseg.images.writing import write
 from strokeseg.space.grid import Grid
-from strokeseg.space.mni import mni_grid
+from strokeseg.space.mni import MNI_CODE, mni_grid
 from strokeseg.space.resample import coverage, resample_image
 from strokeseg.space.tfm import tfm_text
 
 STEP_MM = 1.0
 _HALF = 0.5
-_MNI_CODE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +75,6 @@ def bring_to_mni(
         np.where(inside, resample_image(image, moved, target), np.float32(0))
         for image in (mask.astype(np.float32), np.ascontiguousarray(probability))
     )
-    like = Volume(likely, target, space_from_affine(target.affine, _MNI_CODE))
+    like = Volume(likely, target, space_from_affine(target.affine, MNI_CODE))
     to_scan: AffineArray = np.asarray(np.linalg.inv(to_mni), np.float64)
     return InMni(share >= _HALF, likely, like, to_scan)

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray
 from strokeseg.space.grid import Grid
-from strokeseg.space.pictures import picture_of
+from strokeseg.space.pictures import picture_of, weighted_correlation
 from strokeseg.space.resample import resample_labels
 
 _STEP_MM = 3.0
@@ -55,7 +55,9 @@ def reflection_of(data: FloatArray, grid: Grid, counts: BoolArray) -> tuple[Affi
         weight = ndimage.map_coordinates(share, there, order=1)
         if weight.sum() < _LEAST_SHARE * weight.size:
             return 1.0
-        return 1.0 - _correlation(values, ndimage.map_coordinates(soft, there, order=1), weight)
+        return 1.0 - weighted_correlation(
+            values, ndimage.map_coordinates(soft, there, order=1), weight
+        )
 
     tried = [
         np.array([0.0, *np.radians((roll, yaw))])
@@ -81,10 +83,3 @@ def _levelled(image: FloatArray, share: FloatArray) -> FloatArray:
     level = np.divide(broad, around, out=np.zeros_like(image), where=around > 1e-3)
     soft: FloatArray = ndimage.gaussian_filter((image - level) * share, _BLUR_VOX)
     return soft
-
-
-def _correlation(a: FloatArray, b: FloatArray, weight: FloatArray) -> float:
-    total = weight.sum()
-    a, b = (one - (weight * one).sum() / total for one in (a, b))
-    scale = np.sqrt((weight * a * a).sum() * (weight * b * b).sum())
-    return float((weight * a * b).sum() / scale) if scale > 0 else 0.0

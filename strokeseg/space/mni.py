@@ -11,6 +11,8 @@ from strokeseg.errors import DataError
 from strokeseg.space.grid import Grid
 
 LEAST_LANDMARKS = 6
+# How NIfTI says that an affine leads to MNI152.
+MNI_CODE = 4
 # Mean and standard deviation along R, A, S of the brain's voxels (grey and white matter) in MNI,
 # averaged over the heads that the bundled model was trained on.
 BRAIN_CENTRE_MM = (0.0, -24.5, 8.0)

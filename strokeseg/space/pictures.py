@@ -76,3 +76,12 @@ def _upright(grid: Grid, step_mm: float) -> Grid:
     affine = np.diag([step_mm, step_mm, step_mm, 1.0])
     affine[:3, 3] = low + step_mm / 2
     return Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
+
+
+def weighted_correlation(a: FloatArray, b: FloatArray, weight: FloatArray) -> float:
+    """Correlate two images of one grid, each voxel by its weight; 0 where one is of one value."""
+    total = weight.sum()
+    a = a - (weight * a).sum() / total
+    b = b - (weight * b).sum() / total
+    scale = np.sqrt((weight * a * a).sum() * (weight * b * b).sum())
+    return float((weight * a * b).sum() / scale) if scale > 0 else 0.0
