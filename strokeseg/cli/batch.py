@@ -13,6 +13,7 @@ from strokeseg.cli import arguments as a
 from strokeseg.cli import method
 from strokeseg.cli.jobs import check_anonymity, job_of
 from strokeseg.cli.runs import Runs, wants_mean
+from strokeseg.cli.save_format import SaveFormat
 from strokeseg.cli.show.lines import (
     counted,
     say,
@@ -61,6 +62,7 @@ def batch(
     strict: a.Strict = False,
     dry_run: a.DryRun = False,
     save: a.Save = "mask,lesions,qc",
+    save_format: SaveFormat = "nifti",
     resume: a.Resume = True,
     anonymise: a.AnonymiseCases = False,
     as_json: a.OutcomesAsJson = False,

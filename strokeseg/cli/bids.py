@@ -29,7 +29,8 @@ from strokeseg.cli.collect import write_and_show
 from strokeseg.cli.jobs import check_anonymity, job_of
 from strokeseg.cli.register import CaseCommand
 from strokeseg.cli.runs import Runs, wants_mean
-from strokeseg.cli.show.lines import say, say_error, say_warning
+from strokeseg.cli.save_format import SaveFormat
+from strokeseg.cli.show.lines import counted, say, say_error, say_warning
 from strokeseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -175,6 +176,7 @@ def bids(
     strict: a.Strict = False,
     dry_run: a.DryRun = False,
     save: a.Save = "mask,lesions,qc",
+    save_format: SaveFormat = "nifti",
     fmriprep_roi: FmriprepRoi = False,
     n_cpus: CpuCount = None,
     mem_mb: MemoryMb = None,
@@ -288,11 +290,10 @@ def _run_with_masks(cohort: "Cohort", job: "BatchJob", place: "Runner", show: Sh
     for line in rois.failed:
         say_error(veil(line))
     if not show.quiet:
-        masks = "1 mask" if len(rois.written) == 1 else f"{len(rois.written)} masks"
+        masks = counted(len(rois.written), "mask")
         say(f"{masks} for fMRIPrep beside the T1w scans of {veil(str(cohort.root))}")
         for line in rois.without:
             say(veil(line))
-    if rois.failed:
-        raise typer.Exit(1)
+    end = typer.Exit(1) if rois.failed else end
     if end is not None:
         raise end

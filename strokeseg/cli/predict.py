@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING
 from strokeseg.cli import arguments as a
 from strokeseg.cli import method
 from strokeseg.cli.jobs import check_anonymity, hardware_of, options_of
-from strokeseg.cli.save_format import (
-    NIFTI,
-    SaveFormat,
-    check_free,
-    paths_beside,
-    save_beside,
-    wanted_ending,
-)
+from strokeseg.cli.save_format import SaveFormat
 from strokeseg.cli.scans import ToldScans, WantedScans, with_told
 from strokeseg.cli.seg import check_seg, save_seg, without_dicom
 from strokeseg.cli.show.lines import Reporter, say_warning, show_facts, show_text
@@ -129,7 +122,7 @@ class Output:
     anonymise: bool = False
     as_dicom: bool = False
     framed: bool = False
-    save_format: str = NIFTI
+    save_format: str = "nifti"
 
 
 @dataclass(frozen=True)
@@ -156,6 +149,7 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     from strokeseg.prediction.pipeline import predict as predict_case
     from strokeseg.results.anonymous import usual_prefix
     from strokeseg.results.filled import FILLED_SCAN
+    from strokeseg.results.other_formats import check_format, endings_of, other_names
     from strokeseg.results.output_names import OutputNames, check_prefix
 
     output = job.output
@@ -171,10 +165,10 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
             "give --t1, and no other --reference"
         )
     names = OutputNames.for_prefix(output.directory, prefix)
-    check_outputs(names.chosen(output.kinds), job.images.values(), overwrite=output.overwrite)
-    ending = wanted_ending(output.save_format, job.images[reference])
-    beside = paths_beside(names, output.kinds, ending) if ending else {}
-    check_free(beside.values(), overwrite=output.overwrite)
+    check_format(output.save_format)
+    endings = endings_of(output.save_format, job.images[reference])
+    targets = [*names.chosen(output.kinds), *other_names(names, output.kinds, endings)]
+    check_outputs(targets, job.images.values(), overwrite=output.overwrite)
     seg = output.directory / f"{prefix}{SEG_ENDING}"
     if output.as_dicom:
         check_seg(job.images, reference, seg, output)
@@ -195,8 +189,8 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
             overwrite=output.overwrite,
             anonymise=output.anonymise,
             framed=output.framed,
+            endings=endings,
         )
-        written = (*written[:-1], *save_beside(result, beside), written[-1])
         if output.as_dicom:
             save_seg(result, seg, job.images[reference])
             written = (*written[:-1], seg, written[-1])

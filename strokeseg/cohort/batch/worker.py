@@ -182,6 +182,7 @@ class Worker:
                     overwrite=True,
                     sources=case.sources or None,
                     anonymise=self.job.anonymise,
+                    endings=segmented.look.endings,
                 )
             error_path(names).unlink(missing_ok=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs this case alone
