@@ -26,7 +26,7 @@ FLOORS = (
 ORDERS = {
     "cohort": (("cases", "bids_derivative"), ("batch", "fmriprep"), ("collect",)),
     "cohort.cases": (
-        ("case", "diffusion", "entities", "lexicon", "patterns"),
+        ("case", "diffusion", "entities", "lexicon", "patterns", "run_names"),
         ("case_names", "hints", "image_names", "pseudonyms"),
         ("findings",),
         ("sorting", "table", "told_scans"),
@@ -68,8 +68,8 @@ ORDERS = {
             "page",
             "outlining",
         ),
-        ("archive", "anonymous", "lesion_numbers"),
-        ("picture",),
+        ("archive", "anonymous", "lesion_numbers", "other_formats"),
+        ("case_words", "picture"),
         ("brain_files", "result"),
     ),
     "prediction": (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from strokeseg.cli import arguments as a
 from strokeseg.cli import method
 from strokeseg.cli.jobs import check_anonymity, hardware_of, options_of
+from strokeseg.cli.runs import RunsOfOne, wants_mean
 from strokeseg.cli.save_format import SaveFormat
 from strokeseg.cli.scans import ToldScans, WantedScans, with_told
 from strokeseg.cli.seg import check_seg, save_seg, without_dicom
@@ -37,6 +38,7 @@ def predict(
     ct: a.Ct = None,
     image: a.Image = None,
     series: a.SeriesNumbers = None,
+    runs: RunsOfOne = "first",
     b_value: a.BValue = 1000.0,
     register: a.Register = False,
     register_always: a.RegisterAlways = False,
@@ -88,7 +90,9 @@ def predict(
     kinds = parse_kinds(save)
     check_anonymity(anonymise=anonymise, debug=debug)
     options = options_of(given, kinds)
-    wanted = WantedScans.of(with_told(scans, told or ()), image or (), series or ())
+    averages = wants_mean(runs)
+    named = with_told(scans, told or (), averages=averages)
+    wanted = WantedScans.of(named, image or (), series or (), averages=averages)
     wanted.check_weights(name for name, _ in options.weights)
     job = Job(
         images=wanted.images,
@@ -98,6 +102,7 @@ def predict(
         offline=offline,
         output=Output(output, prefix, kinds, overwrite, anonymise, wants_seg, debug, save_format),
         opened=partial(wanted.opened, b_value),
+        read=wanted.paths,
     )
     result, written = run_job(job, quiet=quiet)
     if as_json:
@@ -129,7 +134,8 @@ class Output:
 class Job:
     """Everything that one prediction needs to know.
 
-    `opened` gives the scans where some are more than their files: a chosen series, ADC computed.
+    `opened` gives the scans where some are more than their files: a chosen series, ADC computed, a
+    mean of runs. `read` is every file that is read for them.
     """
 
     images: dict[str, Path]
@@ -139,6 +145,7 @@ class Job:
     offline: bool
     output: Output
     opened: "Callable[[], Mapping[str, Source]] | None" = None
+    read: tuple[Path, ...] = ()
 
 
 def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
@@ -168,7 +175,7 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     check_format(output.save_format)
     endings = endings_of(output.save_format, job.images[reference])
     targets = [*names.chosen(output.kinds), *other_names(names, output.kinds, endings)]
-    check_outputs(targets, job.images.values(), overwrite=output.overwrite)
+    check_outputs(targets, job.read or job.images.values(), overwrite=output.overwrite)
     seg = output.directory / f"{prefix}{SEG_ENDING}"
     if output.as_dicom:
         check_seg(job.images, reference, seg, output)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from strokeseg.cohort.cases.bids import Wanted, find_in_bids, is_bids
-from strokeseg.cohort.cases.case import Case, Cohort
+from strokeseg.cohort.cases.case import Cohort
 from strokeseg.cohort.cases.case_names import check_places
 from strokeseg.cohort.cases.entities import EntityFilter
 from strokeseg.cohort.cases.findings import Findings, cut_short
@@ -50,9 +50,8 @@ def find_cases(
         The modality whose grid results will have.
     entities : EntityFilter, optional
         What the names of scans have to have. For BIDS datasets alone.
-
     average : bool
-        Whether the mean of several runs of a scan is taken, not the first. For BIDS datasets alone.
+        Whether the mean of several runs of a scan is taken, not the first. Not for tables.
 
     Returns
     -------
@@ -80,6 +79,8 @@ def find_cases(
         _check_is_table(root)
         if patterns or participants or sessions:
             raise UsageError(f"{root} is a table: it takes no --pattern and no label of BIDS")
+        if average:
+            raise UsageError(f"{root} is a table, which names each scan: leave --runs average out")
         cohort = Cohort("table", root, find_in_table(root, findings))
         if not cohort.cases:
             raise DataError(f"{root}: lists no case; add a row for each")
@@ -99,7 +100,8 @@ def plan_rows(cohort: Cohort) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     base = cohort.root if cohort.kind != "table" else cohort.root.parent
     rows: list[tuple[str, ...]] = []
     for case in cohort.cases:
-        files = dict(case.images) | _further(case) | ({"(truth)": case.truth} if case.truth else {})
+        truth = {"(truth)": case.truth} if case.truth else {}
+        files = {**case.images, **case.further, **truth}
         rows.append(
             (
                 case.name,
@@ -109,15 +111,6 @@ def plan_rows(cohort: Cohort) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
             )
         )
     return PLAN_COLUMNS, rows
-
-
-def _further(case: Case) -> dict[str, Path]:
-    """Give the runs that are averaged with the first, by modality and number."""
-    return {
-        f"{name} ({number})": path
-        for name, paths in case.runs.items()
-        for number, path in enumerate(paths, start=2)
-    }
 
 
 def _find_in_tree(

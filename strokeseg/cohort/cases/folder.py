@@ -11,11 +11,13 @@ from strokeseg.cohort.cases.case_names import check_name, space_of
 from strokeseg.cohort.cases.findings import Findings, cut_short
 from strokeseg.cohort.cases.image_names import case_of_claimed, read_name
 from strokeseg.cohort.cases.patterns import Pattern
+from strokeseg.cohort.cases.run_names import without_run
 from strokeseg.cohort.cases.sorting import (
     SortedImages,
     Sorter,
     choose_images,
     choose_truth,
+    further_runs,
     sort_files,
     take_series,
 )
@@ -130,7 +132,7 @@ def _piles_of_files(root: Path, sorter: Sorter, findings: Findings) -> dict[str,
         findings.note(TWINS, f"{left} (taken: {taken})")
     for file in files:
         pile = SortedImages()
-        key = _key(file, sorter.add(pile, root, file))
+        key = _key(file, sorter.add(pile, root, file), averages=sorter.averages)
         whole = piles.setdefault(key or root.name, SortedImages())
         for modality, files in pile.scans.items():
             whole.scans.setdefault(modality, []).extend(files)
@@ -166,11 +168,12 @@ def _series_of_one(piles: Mapping[str, SortedImages]) -> list[list[str]]:
     return [names for names in alike.values() if len(names) > 1]
 
 
-def _key(file: str, claim: Pattern | None) -> str:
+def _key(file: str, claim: Pattern | None, *, averages: bool) -> str:
     """Tell whose a file is that lies beside those of others."""
     if claim:
         return case_of_claimed(file, claim.modality, claim.wild(file))
-    return read_name(plain_name(file)).case
+    plain = plain_name(file)
+    return read_name(without_run(plain) if averages else plain).case
 
 
 def _loose_case(
@@ -186,7 +189,8 @@ def _case(
     check_name(name, str(folder))
     truth = choose_truth(name, folder, pile, findings)
     prefix = name + space_of(images[order_modalities(images)[0]].name, name)
-    return Case(name=name, images=images, folder=name, prefix=prefix, truth=truth)
+    runs = further_runs(folder, pile)
+    return Case(name=name, images=images, folder=name, prefix=prefix, truth=truth, runs=runs)
 
 
 def _check_no_subject(root: Path) -> None:
