@@ -12,7 +12,7 @@ SOURCES = sorted([*PACKAGE.rglob("*.py"), *TRAINING.rglob("*.py")])
 
 # From the ground up: a room imports from lower floors alone, and from no sibling on its own.
 FLOORS = (
-    ("_version", "arrays", "errors"),
+    ("_version", "arrays", "errors", "phrases"),
     ("files", "machine", "network"),
     ("space", "engines"),
     ("images", "measure"),

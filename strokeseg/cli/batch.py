@@ -15,7 +15,6 @@ from strokeseg.cli.jobs import check_anonymity, job_of
 from strokeseg.cli.runs import Runs, wants_mean
 from strokeseg.cli.save_format import SaveFormat
 from strokeseg.cli.show.lines import (
-    counted,
     say,
     say_error,
     say_warning,
@@ -25,6 +24,7 @@ from strokeseg.cli.show.lines import (
     tell_damaged,
 )
 from strokeseg.errors import StrokesegError
+from strokeseg.phrases import counted
 
 if TYPE_CHECKING:
     from strokeseg.cohort.batch.job import BatchJob, Outcome

@@ -30,7 +30,7 @@ from strokeseg.cli.jobs import check_anonymity, job_of
 from strokeseg.cli.register import CaseCommand
 from strokeseg.cli.runs import Runs, wants_mean
 from strokeseg.cli.save_format import SaveFormat
-from strokeseg.cli.show.lines import counted, say, say_error, say_warning
+from strokeseg.cli.show.lines import say, say_error, say_warning
 from strokeseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -290,7 +290,7 @@ def _run_with_masks(cohort: "Cohort", job: "BatchJob", place: "Runner", show: Sh
     for line in rois.failed:
         say_error(veil(line))
     if not show.quiet:
-        masks = counted(len(rois.written), "mask")
+        masks = "1 mask" if len(rois.written) == 1 else f"{len(rois.written)} masks"
         say(f"{masks} for fMRIPrep beside the T1w scans of {veil(str(cohort.root))}")
         for line in rois.without:
             say(veil(line))

@@ -152,6 +152,7 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     """Check where results go, predict, and save; returns the result and what was written."""
     from strokeseg.files.targets import check_outputs
     from strokeseg.images.modalities import choose_reference, order_modalities
+    from strokeseg.images.stream import require_file
     from strokeseg.machine import at_most
     from strokeseg.prediction.pipeline import predict as predict_case
     from strokeseg.results.anonymous import usual_prefix
@@ -161,6 +162,9 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
 
     output = job.output
     _check_is_folder(output.directory)
+    for path in job.read or job.images.values():
+        if not path.is_dir():  # of DICOM
+            require_file(path)
     reference = choose_reference(order_modalities(job.images), job.options.reference)
     prefix = output.prefix
     if prefix is None:

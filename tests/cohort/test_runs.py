@@ -12,7 +12,7 @@ from strokeseg.errors import UsageError
 from strokeseg.images import run_average
 from strokeseg.images.reading import read_scan
 from strokeseg.images.run_average import average_runs
-from strokeseg.space.registration import Fit
+from strokeseg.space.fit import Fit
 from tests.cohort.cohorts import make_job, make_model, statuses, with_prints
 from tests.cohort.trees import tree
 from tests.space.test_registration import T1, displacement, grid, head

@@ -8,7 +8,7 @@ from strokeseg.cohort.cases.case import Case
 from strokeseg.cohort.cases.case_names import check_name
 from strokeseg.cohort.cases.diffusion import Diffusion, diffusion_of
 from strokeseg.cohort.cases.entities import is_ignored, read_ignored
-from strokeseg.cohort.cases.findings import Findings, cut_short
+from strokeseg.cohort.cases.findings import Findings
 from strokeseg.cohort.cases.sorting import (
     SortedImages,
     Sorter,
@@ -19,6 +19,7 @@ from strokeseg.cohort.cases.sorting import (
 from strokeseg.errors import InputNotFoundError, UsageError
 from strokeseg.images.listing import list_folders, list_images
 from strokeseg.images.modalities import order_modalities
+from strokeseg.phrases import cut_short
 
 DESCRIPTION = "dataset_description.json"
 # The folders whose images are taken by their names; others only by a pattern.

@@ -12,7 +12,7 @@ from strokeseg.cohort.cases.bids import Wanted, find_in_bids, is_bids
 from strokeseg.cohort.cases.case import Cohort
 from strokeseg.cohort.cases.case_names import check_places
 from strokeseg.cohort.cases.entities import EntityFilter
-from strokeseg.cohort.cases.findings import Findings, cut_short
+from strokeseg.cohort.cases.findings import Findings
 from strokeseg.cohort.cases.folder import find_in_folder
 from strokeseg.cohort.cases.patterns import compile_patterns
 from strokeseg.cohort.cases.sorting import Sorter
@@ -20,6 +20,8 @@ from strokeseg.cohort.cases.table import find_in_table
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.images.file_names import is_image_name
 from strokeseg.images.listing import list_folders
+from strokeseg.images.stream import windows_hint
+from strokeseg.phrases import cut_short
 
 PLAN_COLUMNS = ("case", "scan", "file", "results")
 _NO_PATTERNS: Mapping[str, str] = MappingProxyType({})
@@ -69,7 +71,8 @@ def find_cases(
     """
     root = source.absolute()
     if not os.path.exists(root):  # noqa: PTH110 - Path.exists() raises where it may not look
-        raise InputNotFoundError(f"{source}: no such folder or table; give INPUT")
+        hint = windows_hint(os.fspath(source)) or "give INPUT"
+        raise InputNotFoundError(f"{source}: no such folder or table; {hint}")
     findings = Findings()
     wanted = Wanted(tuple(participants), tuple(sessions))
     if root.is_dir():

@@ -8,7 +8,7 @@ from pathlib import Path
 from strokeseg.cohort.cases.bids import is_subject
 from strokeseg.cohort.cases.case import Case
 from strokeseg.cohort.cases.case_names import check_name, space_of
-from strokeseg.cohort.cases.findings import Findings, cut_short
+from strokeseg.cohort.cases.findings import Findings
 from strokeseg.cohort.cases.image_names import case_of_claimed, read_name
 from strokeseg.cohort.cases.patterns import Pattern
 from strokeseg.cohort.cases.run_names import without_run
@@ -26,6 +26,7 @@ from strokeseg.images.dicom import is_dicom
 from strokeseg.images.listing import list_folders, list_images
 from strokeseg.images.modalities import order_modalities
 from strokeseg.images.twins import TWINS, plain_name, without_twins
+from strokeseg.phrases import cut_short
 from strokeseg.results.archive import OVERLAP_FOLDER, REPORT_FOLDER
 from strokeseg.results.output_names import ERROR_ENDING, RECORD_ENDING
 

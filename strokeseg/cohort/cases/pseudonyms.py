@@ -10,6 +10,7 @@ from strokeseg.errors import CannotCreateError, DataError, InputNotFoundError, S
 from strokeseg.files.json_files import read_json
 from strokeseg.images.modalities import order_modalities
 from strokeseg.machine import in_threads
+from strokeseg.phrases import counted
 from strokeseg.results.anonymous import pseudonym
 from strokeseg.results.output_names import ERROR_ENDING, RECORD_ENDING
 
@@ -37,16 +38,16 @@ def anonymise_cohort(cohort: Cohort, reference: str | None, *, keep_labels: bool
     wrong = sum(case.fault is not None for case in cases)
     if wrong:
         raise DataError(
-            f"{wrong} of {len(cases)} cases cannot be done; the same without --anonymise says "
-            "which and why"
+            f"{wrong} of {counted(len(cases), 'case')} cannot be done; the same without "
+            "--anonymise says which and why"
         )
     if not keep_labels:
         names = in_threads(lambda case: _pseudonym_of(case, reference), cases)
         unreadable, known = names.count(None), [name for name in names if name is not None]
         if unreadable:
             raise InputNotFoundError(
-                f"{unreadable} of {len(cases)} cases have a scan that cannot be read, and so no "
-                "pseudonym; the same without --anonymise says which"
+                f"of {counted(len(cases), 'case')}, {unreadable} cannot be called after a scan, as "
+                "it cannot be read; the same without --anonymise says which"
             )
         twice = [name for name, count in Counter(known).items() if count > 1]
         if twice:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from strokeseg.cohort.cases.diffusion import Diffusion, diffusion_of
 from strokeseg.cohort.cases.entities import EntityFilter
-from strokeseg.cohort.cases.findings import Ambiguity, Findings, cut_short
+from strokeseg.cohort.cases.findings import Ambiguity, Findings
 from strokeseg.cohort.cases.image_names import read_name
 from strokeseg.cohort.cases.patterns import Pattern
 from strokeseg.cohort.cases.run_names import sorted_runs
@@ -16,6 +16,7 @@ from strokeseg.images.diffusion_series import is_series
 from strokeseg.images.file_names import image_stem
 from strokeseg.images.modalities import order_modalities
 from strokeseg.images.twins import TWINS, without_twins
+from strokeseg.phrases import cut_short
 from strokeseg.results.output_names import RECORD_ENDING, RESULT_FILES
 
 _OWN_MASK = str(image_stem(RESULT_FILES["mask"].ending))
