@@ -27,8 +27,8 @@ ORDERS = {
     "cohort": (("cases", "bids_derivative"), ("batch", "fmriprep"), ("collect",)),
     "cohort.cases": (
         ("case", "diffusion", "entities", "lexicon", "patterns", "run_names"),
-        ("case_names", "hints", "image_names", "pseudonyms"),
-        ("findings",),
+        ("case_names", "hints", "image_names"),
+        ("findings", "pseudonyms"),
         ("sorting", "table", "told_scans"),
         ("bids",),
         ("folder",),

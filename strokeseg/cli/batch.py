@@ -12,6 +12,7 @@ import typer
 from strokeseg.cli import arguments as a
 from strokeseg.cli import method
 from strokeseg.cli.jobs import check_anonymity, job_of
+from strokeseg.cli.plan import show_plan
 from strokeseg.cli.runs import Runs, wants_mean
 from strokeseg.cli.save_format import SaveFormat
 from strokeseg.cli.show.lines import (
@@ -116,7 +117,7 @@ def batch(
     cohort = choose_shard(cohort, shard, from_environment=place.is_here)
     cohort = hide_names(cohort, job, keep_labels=False)
     if dry_run:
-        show_plan(cohort, job)
+        show_plan(cohort, job, here=place.is_here)
     else:
         run_cohort(cohort, job, place, Show(quiet=quiet, as_json=as_json))
 
@@ -167,30 +168,6 @@ def hide_names(cohort: "Cohort", job: "BatchJob", *, keep_labels: bool) -> "Coho
     from strokeseg.cohort.cases.pseudonyms import anonymise_cohort
 
     return anonymise_cohort(cohort, job.options.reference, keep_labels=keep_labels)
-
-
-def show_plan(cohort: "Cohort", job: "BatchJob") -> None:
-    """Show what would run; what would not run at all is refused as it would be.
-
-    Raises
-    ------
-    StrokesegError
-        The batch would not begin.
-    """
-    from strokeseg.cohort.batch.plan import DONE, states_of
-    from strokeseg.cohort.batch.run import check_job
-    from strokeseg.cohort.cases.find import plan_rows
-
-    check_job(job, cohort.root)
-    (first, *others), rows = plan_rows(cohort)
-    states = states_of(cohort.cases, job)
-    shown = [(row[0], state, *row[1:]) for row, state in zip(rows, states, strict=True)]
-    show_table((first, "state", *others), shown)
-    for note in cohort.notes:
-        say_warning(note)
-    done = sum(state == DONE for state in states)
-    before = f", {done} of them done before" if done else ""
-    say(f"{counted(len(rows), 'case')}{before}; nothing was done")
 
 
 def run_cohort(cohort: "Cohort", job: "BatchJob", place: "Runner", show: Show) -> None:

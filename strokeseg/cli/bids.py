@@ -14,7 +14,6 @@ from strokeseg.cli.batch import (
     find_cohort,
     hide_names,
     run_cohort,
-    show_plan,
     veil_of,
 )
 from strokeseg.cli.bids_app import (
@@ -27,6 +26,7 @@ from strokeseg.cli.bids_app import (
 )
 from strokeseg.cli.collect import write_and_show
 from strokeseg.cli.jobs import check_anonymity, job_of
+from strokeseg.cli.plan import show_plan
 from strokeseg.cli.register import CaseCommand
 from strokeseg.cli.runs import Runs, wants_mean
 from strokeseg.cli.save_format import SaveFormat
@@ -259,7 +259,7 @@ def bids(
     cohort = choose_shard(cohort, shard, from_environment=place.is_here)
     cohort = hide_names(cohort, job, keep_labels=True)
     if dry_run:
-        show_plan(cohort, job)
+        show_plan(cohort, job, here=place.is_here)
         return
     work = _run_with_masks if fmriprep_roi else run_cohort
     work(cohort, job, place, Show(quiet=quiet, as_json=as_json))

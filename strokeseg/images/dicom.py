@@ -120,10 +120,11 @@ def convert_dicom(source: Path, target: Path) -> tuple[Series, ...]:
     found = [path.name for path in sorted(target.iterdir()) if is_image_name(path.name)]
     if not found:
         said = [line for line in done.stdout.splitlines() if re.match(r"Error|Warning", line)]
+        what = "is a zip that holds" if source.is_file() and zipfile.is_zipfile(source) else "holds"
         raise DataError(
-            f"{source}: holds no DICOM that can be converted"
+            f"{source}: {what} no DICOM that can be converted"
             + (f" ({said[-1]})" if said else "")
-            + "; give the folder of a series, or NIfTI"
+            + "; give the folder of a series, or NIfTI, unpacked"
         )
     kept, _ = without_twins(found)
     series = [_describe(target / name, target) for name in kept]

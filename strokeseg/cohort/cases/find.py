@@ -9,8 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from strokeseg.cohort.cases.bids import Wanted, find_in_bids, is_bids
-from strokeseg.cohort.cases.case import Cohort
-from strokeseg.cohort.cases.case_names import check_places
+from strokeseg.cohort.cases.case import Case, Cohort
+from strokeseg.cohort.cases.case_names import check_places, space_of
 from strokeseg.cohort.cases.entities import EntityFilter
 from strokeseg.cohort.cases.findings import Findings
 from strokeseg.cohort.cases.folder import find_in_folder
@@ -20,6 +20,7 @@ from strokeseg.cohort.cases.table import find_in_table
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.images.file_names import is_image_name
 from strokeseg.images.listing import list_folders
+from strokeseg.images.modalities import order_modalities
 from strokeseg.images.stream import windows_hint
 from strokeseg.phrases import cut_short
 
@@ -87,12 +88,21 @@ def find_cases(
         cohort = Cohort("table", root, find_in_table(root, findings))
         if not cohort.cases:
             raise DataError(f"{root}: lists no case; add a row for each")
-    cases = tuple(sorted(cohort.cases, key=lambda case: case.name))
+    named = (_with_space(case, reference) for case in cohort.cases)
+    cases = tuple(sorted(named, key=lambda case: case.name))
     check_places(cases, str(root))
     for case in cases:
         if case.fault is not None:
             findings.note("cannot be done, the others can", f"{case.name} ({case.fault})")
     return replace(cohort, cases=cases, notes=findings.lines())
+
+
+def _with_space(case: Case, reference: str | None) -> Case:
+    """Keep the space of the scan whose grid results have in their names."""
+    if not case.images:
+        return case
+    grid = reference if reference in case.images else order_modalities(case.images)[0]
+    return replace(case, prefix=case.prefix + space_of(case.images[grid].name, case.prefix))
 
 
 def plan_rows(cohort: Cohort) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from strokeseg.cohort.cases.bids import is_subject
 from strokeseg.cohort.cases.case import Case
-from strokeseg.cohort.cases.case_names import check_name, space_of
+from strokeseg.cohort.cases.case_names import check_name
 from strokeseg.cohort.cases.findings import Findings
 from strokeseg.cohort.cases.image_names import case_of_claimed, read_name
 from strokeseg.cohort.cases.patterns import Pattern
@@ -24,7 +24,6 @@ from strokeseg.cohort.cases.sorting import (
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.images.dicom import is_dicom
 from strokeseg.images.listing import list_folders, list_images
-from strokeseg.images.modalities import order_modalities
 from strokeseg.images.twins import TWINS, plain_name, without_twins
 from strokeseg.phrases import cut_short
 from strokeseg.results.archive import OVERLAP_FOLDER, REPORT_FOLDER
@@ -32,7 +31,7 @@ from strokeseg.results.output_names import ERROR_ENDING, RECORD_ENDING
 
 _BIDS_BELOW = re.compile(r"sub-[^/]+/(?:ses-[^/]+/)?(?:anat|dwi)/")
 # A patient and the number of a series, as dcm2niix writes them: P01_5.
-_SERIES = re.compile(r"(.*(?:[A-Za-z]\d+|\d[A-Za-z]+).*)[_-]s?(\d{1,4})")
+_SERIES = re.compile(r"(.*(?:[A-Za-z]\d+|\d[A-Za-z]+).*)[_-]s?(\d{1,4}[a-z]?)")
 _UNTOLD = (
     "DICOM whose folder's name tells no contrast was left out (name it t1, flair, dwi, ct, or use "
     "strokeseg convert)"
@@ -189,9 +188,8 @@ def _case(
 ) -> Case:
     check_name(name, str(folder))
     truth = choose_truth(name, folder, pile, findings)
-    prefix = name + space_of(images[order_modalities(images)[0]].name, name)
     runs = further_runs(folder, pile)
-    return Case(name=name, images=images, folder=name, prefix=prefix, truth=truth, runs=runs)
+    return Case(name=name, images=images, folder=name, prefix=name, truth=truth, runs=runs)
 
 
 def _check_no_subject(root: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from strokeseg.cohort.cases.case import Case, Cohort
+from strokeseg.cohort.cases.case_names import space_of
 from strokeseg.errors import CannotCreateError, DataError, InputNotFoundError, StrokesegError
 from strokeseg.files.json_files import read_json
 from strokeseg.images.modalities import order_modalities
@@ -58,15 +59,20 @@ def anonymise_cohort(cohort: Cohort, reference: str | None, *, keep_labels: bool
             )
         below = "/anat" if cohort.kind == "bids" else ""
         cases = [
-            replace(case, name=name, prefix=name, folder=name + below)
+            replace(case, name=name, prefix=name + _space(case), folder=name + below)
             for case, name in zip(cases, known, strict=True)
         ]
-    left_out = f"{len(cohort.notes)} notes on files that were left out: see --dry-run"
+    left_out = f"{counted(len(cohort.notes), 'note')} on files that were left out: see --dry-run"
     return replace(
         cohort,
         cases=tuple(sorted(cases, key=lambda case: case.name)),
         notes=(left_out,) if cohort.notes else (),
     )
+
+
+def _space(case: Case) -> str:
+    """Give the space of a case's results, which names nobody."""
+    return space_of(case.prefix, "")
 
 
 def check_unnamed(output: Path) -> None:
