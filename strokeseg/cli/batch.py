@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,7 @@ from strokeseg.cli.jobs import check_anonymity, job_of
 from strokeseg.cli.plan import show_plan
 from strokeseg.cli.runs import Runs, wants_mean
 from strokeseg.cli.save_format import SaveFormat
+from strokeseg.cli.seg import check_segs, without_dicom
 from strokeseg.cli.show.lines import (
     say,
     say_error,
@@ -62,7 +63,7 @@ def batch(
     register_always: a.RegisterAlways = False,
     strict: a.Strict = False,
     dry_run: a.DryRun = False,
-    save: a.Save = "mask,lesions,qc",
+    save: a.SaveOfOne = "mask,lesions,qc",
     save_format: SaveFormat = "nifti",
     resume: a.Resume = True,
     anonymise: a.AnonymiseCases = False,
@@ -104,9 +105,9 @@ def batch(
     from strokeseg.cohort.cases.patterns import parse_patterns
     from strokeseg.results.output_names import parse_kinds
 
-    kinds = parse_kinds(save)
+    save, wants_seg = without_dicom(save)
     check_anonymity(anonymise=anonymise, debug=debug, dry_run=dry_run)
-    job = job_of(given, output, kinds)
+    job = replace(job_of(given, output, parse_kinds(save)), as_dicom=wants_seg)
     place = Runner(jobs, dask, None if slurm is None else parse_slurm(slurm))
     wanted = {
         "patterns": parse_patterns(pattern or ()),
@@ -114,6 +115,8 @@ def batch(
         "average": wants_mean(runs),
     }
     cohort = find_cohort(source, wanted, anonymise=anonymise)
+    if wants_seg:
+        check_segs(cohort.cases, reference, anonymise=anonymise)
     cohort = choose_shard(cohort, shard, from_environment=place.is_here)
     cohort = hide_names(cohort, job, keep_labels=False)
     if dry_run:
@@ -147,8 +150,6 @@ def find_cohort(source: Path, wanted: "Mapping[str, Any]", *, anonymise: bool) -
 
 def choose_shard(cohort: "Cohort", shard: str | None, *, from_environment: bool) -> "Cohort":
     """Leave the part of the cases that this process is to do."""
-    from dataclasses import replace
-
     from strokeseg.cohort.batch.shard import parse_shard, shard_from_environment, take_shard
 
     part = parse_shard(shard) if shard is not None else None

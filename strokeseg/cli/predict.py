@@ -11,14 +11,12 @@ from strokeseg.cli.jobs import check_anonymity, hardware_of, options_of
 from strokeseg.cli.runs import RunsOfOne, wants_mean
 from strokeseg.cli.save_format import SaveFormat
 from strokeseg.cli.scans import ToldScans, WantedScans, with_told
-from strokeseg.cli.seg import check_seg, save_seg, without_dicom
+from strokeseg.cli.seg import check_seg, without_dicom
 from strokeseg.cli.show.lines import Reporter, say_warning, show_facts, show_text
 from strokeseg.errors import UsageError
 
-SEG_ENDING = "_seg.dcm"
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from strokeseg.images.reading import Source
     from strokeseg.models.loading import Hardware
@@ -152,19 +150,19 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     """Check where results go, predict, and save; returns the result and what was written."""
     from strokeseg.files.targets import check_outputs
     from strokeseg.images.modalities import choose_reference, order_modalities
-    from strokeseg.images.stream import require_file
     from strokeseg.machine import at_most
     from strokeseg.prediction.pipeline import predict as predict_case
     from strokeseg.results.anonymous import usual_prefix
+    from strokeseg.results.dicom_seg import save_seg, seg_path
     from strokeseg.results.filled import FILLED_SCAN
     from strokeseg.results.other_formats import check_format, endings_of, other_names
     from strokeseg.results.output_names import OutputNames, check_prefix
+    from strokeseg.results.record import Record
 
     output = job.output
     _check_is_folder(output.directory)
-    for path in job.read or job.images.values():
-        if not path.is_dir():  # of DICOM
-            require_file(path)
+    read = job.read or tuple(job.images.values())
+    _check_are_there(read)
     reference = choose_reference(order_modalities(job.images), job.options.reference)
     prefix = output.prefix
     if prefix is None:
@@ -179,8 +177,8 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     check_format(output.save_format)
     endings = endings_of(output.save_format, job.images[reference])
     targets = [*names.chosen(output.kinds), *other_names(names, output.kinds, endings)]
-    check_outputs(targets, job.read or job.images.values(), overwrite=output.overwrite)
-    seg = output.directory / f"{prefix}{SEG_ENDING}"
+    check_outputs(targets, read, overwrite=output.overwrite)
+    seg = seg_path(names)
     if output.as_dicom:
         check_seg(job.images, reference, seg, output)
     with at_most(job.hardware.threads), Reporter(quiet=quiet) as progress:
@@ -203,7 +201,8 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
             endings=endings,
         )
         if output.as_dicom:
-            save_seg(result, seg, job.images[reference])
+            models = [model.name for model in Record.read(result.record).models]
+            save_seg(seg, result.mask, result.grid, job.images[reference], models)
             written = (*written[:-1], seg, written[-1])
     for warning in result.warnings:
         say_warning(warning)
@@ -235,6 +234,21 @@ def interval_fact(interval_ml: tuple[float, float] | None) -> dict[str, str]:
     low, high = interval_ml
     told = "which held the true volume in 9 of 10 validation cases"
     return {"90 % interval": f"{low:.2f} to {high:.2f} ml, {told}"}
+
+
+def _check_are_there(paths: "Iterable[Path]") -> None:
+    """Refuse what is not there before anything is said of its name.
+
+    Raises
+    ------
+    InputNotFoundError
+        If it is not.
+    """
+    from strokeseg.images.stream import require_file
+
+    for path in paths:
+        if not path.is_dir():  # of DICOM
+            require_file(path)
 
 
 def _check_is_folder(output: Path) -> None:

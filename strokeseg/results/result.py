@@ -20,6 +20,7 @@ from strokeseg.measure.lesions import Lesion, label_lesions
 from strokeseg.results.anonymous import without_names
 from strokeseg.results.case_tables import lesion_table, tissue_table
 from strokeseg.results.case_words import CaseWords, file_name
+from strokeseg.results.dicom_seg import seg_path
 from strokeseg.results.filled import Filled
 from strokeseg.results.in_mni import InMni
 from strokeseg.results.other_formats import ENDINGS, other_names, other_writers
@@ -276,6 +277,6 @@ class Result:
 def _remove_stale(names: OutputNames, written: tuple[Path, ...]) -> None:
     """Remove files of an earlier run of this case that the new one did not replace."""
     others = other_names(names, ALL_KINDS, ENDINGS)
-    for path in (*names.chosen(ALL_KINDS), *names.old_transforms(), *others):
+    for path in (*names.chosen(ALL_KINDS), *names.old_transforms(), *others, seg_path(names)):
         if path not in written:
             path.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from strokeseg.images.filetype import header_and_voxels
 from strokeseg.images.modalities import choose_reference, order_modalities
 from strokeseg.images.stream import require_file
 from strokeseg.results.archive import error_path
+from strokeseg.results.dicom_seg import dicom_of, seg_path
 from strokeseg.results.filled import FILLED_SCAN
 from strokeseg.results.other_formats import ENDINGS, endings_of, other_names
 from strokeseg.results.output_names import ALL_KINDS, RESULT_FILES, OutputNames
@@ -37,7 +38,7 @@ class ResumeCheck:
     `digests` is the sha256 of each input file by modality, as a record has them, taken before the
     inputs are read; `pairs` that of the other half of each .img/.hdr pair, or of
     the further runs of a scan. `kinds` are the results that the case is to have, and `endings` the
-    formats beside NIfTI: those asked for, and those that it has.
+    formats beside NIfTI: those asked for, and those that it has; so is `seg`, whether a DICOM SEG.
     """
 
     reason: str | None
@@ -45,6 +46,7 @@ class ResumeCheck:
     pairs: Mapping[str, str]
     kinds: frozenset[str]
     endings: tuple[str, ...] = ()
+    seg: bool = False
 
 
 def look_at(case: Case, job: BatchJob) -> ResumeCheck:
@@ -70,7 +72,9 @@ def look_at(case: Case, job: BatchJob) -> ResumeCheck:
     } | _runs_of(case)
     wanted = with_kinds_of(case, job)
     endings = _endings_of(case, job)
-    look = ResumeCheck(None, digests, pairs, wanted.kinds, endings)
+    seg = job.as_dicom or seg_path(job.names(case)).is_file()
+    seg = seg and dicom_of(case.images, job.options.reference) is not None
+    look = ResumeCheck(None, digests, pairs, wanted.kinds, endings, seg)
     return replace(look, reason=_find_reason(case, wanted, look))
 
 
@@ -133,9 +137,10 @@ def _find_reason(case: Case, job: BatchJob, look: ResumeCheck) -> str | None:
         record = Record.read(read_json(names.record))
     except StrokesegError:
         return "its record is damaged"
-    return _find_difference(record, case, job, look) or _find_damage(
-        record, names, job.output, look.endings
-    )
+    seg = seg_path(names)
+    gone = f"{seg.name} was missing" if look.seg and not seg.is_file() else None
+    damage = _find_damage(record, names, job.output, look.endings)
+    return _find_difference(record, case, job, look) or damage or gone
 
 
 def _find_difference(record: Record, case: Case, job: BatchJob, look: ResumeCheck) -> str | None:
