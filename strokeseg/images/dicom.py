@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from strokeseg.errors import DataError, EngineError, InputNotFoundError, StrokesegError
+from strokeseg.images.dicom_text import remove_comments
 from strokeseg.images.file_names import is_image_name, without_ending
 from strokeseg.images.header import read_header
 from strokeseg.images.twins import without_twins
@@ -126,6 +127,7 @@ def convert_dicom(source: Path, target: Path) -> tuple[Series, ...]:
             + (f" ({said[-1]})" if said else "")
             + "; give the folder of a series, or NIfTI, unpacked"
         )
+    remove_comments(target)
     kept, _ = without_twins(found)
     series = [_describe(target / name, target) for name in kept]
     return tuple(sorted(series, key=lambda one: (one.number is None, one.number, one.path.name)))

@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from importlib.util import find_spec
 
 import nibabel as nib
 import numpy as np
@@ -15,6 +16,7 @@ from strokeseg.cohort.cases.patterns import compile_patterns
 from strokeseg.errors import DataError
 from strokeseg.images.arrival import arrived
 from strokeseg.images.twins import without_twins
+from strokeseg.results.dicom_seg import seg_path
 from tests.cohort.cohorts import make_case, make_job, make_model, statuses, with_prints
 from tests.factories import scan_file
 from tests.images.dicom_series import needs_dicom, zipped
@@ -278,13 +280,21 @@ def test_a_folder_of_dicom_per_case_is_a_cohort(tmp_path, monkeypatch):
         "p4": {"ct": cases / "p4" / "ct.zip"},
     }
     assert any("p3/IM0001" in note and "strokeseg convert" in note for note in cohort.notes)
-    job = make_job(tmp_path / "out", make_model(tmp_path / "model"), kinds=frozenset({"mask"}))
+    model, kinds = make_model(tmp_path / "model"), frozenset({"mask"})
+    job = make_job(
+        tmp_path / "out", model, kinds=kinds, as_dicom=find_spec("highdicom") is not None
+    )
     assert statuses(cohort.cases, job) == {"p1": "done", "p2": "done", "p4": "done"}
     for case in cohort.cases:
         ((modality, path),) = case.images.items()
         mask, scan = nib.load(job.names(case).mask), arrived(modality, path)
         assert mask.shape == scan.data.shape
         np.testing.assert_allclose(mask.affine, scan.grid.affine, atol=1e-4)
+        if job.as_dicom:
+            from pydicom import dcmread
+
+            frames = dcmread(seg_path(job.names(case))).pixel_array
+            assert np.count_nonzero(frames) == np.count_nonzero(mask.dataobj)
     assert statuses(cohort.cases, with_prints(job)) == {
         "p1": "skipped",
         "p2": "skipped",
