@@ -35,6 +35,13 @@ _WORDS = (
     ("t2", r"t2"),
     ("pd", r"(?<![a-z])pd"),
 )
+_SCANNER = {
+    "field_strength_t": "MagneticFieldStrength",
+    "slice_timing_s": "SliceTiming",
+    "manufacturer": "Manufacturer",
+    "echo_time_s": "EchoTime",
+    "repetition_time_s": "RepetitionTime",
+}
 _BIDS = {"T1w": "t1", "T2w": "t2", "FLAIR": "flair", "PDw": "pd", "dwi": "dwi", "ct": "ct"}
 
 
@@ -64,6 +71,13 @@ class Series:
     modality: str | None
     shape: tuple[int, ...]
     sidecar: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def scanner(self) -> dict[str, Any]:
+        """How it was acquired, as far as its sidecar says."""
+        told = {name: self.sidecar.get(key) for name, key in _SCANNER.items()}
+        known = {name: value for name, value in told.items() if value is not None}
+        return {"series": self.number, **known}
 
     def row(self) -> tuple[str, str, str, str]:
         """Give number, description, modality and shape, for a table."""

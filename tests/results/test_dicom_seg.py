@@ -101,7 +101,16 @@ def test_predict_writes_a_seg_that_is_its_mask(name, model, tmp_path, capsys):
     words = ["predict", f"--{MODALITIES[name]}", str(source), *model, "-o", str(out)]
     assert run([*words, "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
-    assert record["inputs"][MODALITIES[name]]["path"] == str(source)
+    scan = record["inputs"][MODALITIES[name]]
+    assert scan["path"] == str(source)
+    assert (scan["scanner"]["manufacturer"], scan["scanner"].get("field_strength_t")) == {
+        "canon-dti-classic": ("Toshiba", 3),
+        "siemens-dwi-enhanced": ("Siemens", 3),
+        "ge-ct-tilted": ("GE", None),
+    }[name]
+    # One time for each slice, where the scanner tells them.
+    timing = scan["scanner"].get("slice_timing_s", [])
+    assert len(timing) == (scan["shape"][2] if name == "siemens-dwi-enhanced" else 0)
     assert_is_mask(out / f"{name}_seg.dcm", out / f"{name}_label-L_mask.nii.gz")
     assert sorted(p.suffix for p in out.iterdir()) == [".dcm", ".gz", ".json", ".json"]
 
