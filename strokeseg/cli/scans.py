@@ -166,7 +166,7 @@ def runs_of(
         raise UsageError("--runs average: give a contrast several times, such as --t1 A --t1 B")
     for name, files in several.items():
         _check_named(f"--{name}", files)
-    first = {name: files[:1] if name in several else files for name, files in given.items()}
+    first = {**given, **{name: files[:1] for name, files in several.items()}}
     return first, {name: tuple(map(Path, files[1:])) for name, files in several.items()}
 
 

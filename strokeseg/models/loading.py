@@ -138,8 +138,9 @@ def check_hardware(models: Sequence[Model], hardware: Hardware) -> None:
         As `load_model` does.
     """
     _check_threads(hardware)
-    for model in models if hardware.max_memory_bytes is not None else ():
-        _check_room(model, hardware.engine, hardware.max_memory_bytes)
+    if hardware.max_memory_bytes is not None:
+        for model in models:
+            _check_room(model, hardware.engine, hardware.max_memory_bytes)
     choose_engine(hardware.engine, hardware.device, hardware.threads, hardware.precision)
 
 

@@ -47,7 +47,7 @@ def seg_path(names: OutputNames) -> Path:
 def dicom_of(images: Mapping[str, Path], reference: str | None) -> Path | None:
     """Give the DICOM of a case whose grid results have; None where that scan is none."""
     order = order_modalities(images)
-    path = images[reference if reference in images else order[0]] if order else None
+    path = images.get(reference or order[0], images[order[0]]) if order else None
     return path if path is not None and is_dicom(path) else None
 
 

@@ -157,7 +157,7 @@ def test_what_was_left_out_is_counted_and_not_named(patients, capfd):
                 or (folder / NAMED / f"{NAMED}_flair.nii.gz").unlink()
             ),
             66,
-            "of 3 cases, 1 cannot be called after a scan, as it cannot be read",
+            "1 of 3 cases has a scan that cannot be read",
         ),
     ],
 )

@@ -101,8 +101,9 @@ def _with_space(case: Case, reference: str | None) -> Case:
     """Keep the space of the scan whose grid results have in their names."""
     if not case.images:
         return case
-    grid = reference if reference in case.images else order_modalities(case.images)[0]
-    return replace(case, prefix=case.prefix + space_of(case.images[grid].name, case.prefix))
+    first = order_modalities(case.images)[0]
+    grid = case.images.get(reference or first, case.images[first])
+    return replace(case, prefix=case.prefix + space_of(grid.name, case.prefix))
 
 
 def plan_rows(cohort: Cohort) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

@@ -46,9 +46,10 @@ def anonymise_cohort(cohort: Cohort, reference: str | None, *, keep_labels: bool
         names = in_threads(lambda case: _pseudonym_of(case, reference), cases)
         unreadable, known = names.count(None), [name for name in names if name is not None]
         if unreadable:
+            have = "has" if unreadable == 1 else "have"
             raise InputNotFoundError(
-                f"of {counted(len(cases), 'case')}, {unreadable} cannot be called after a scan, as "
-                "it cannot be read; the same without --anonymise says which"
+                f"{unreadable} of {counted(len(cases), 'case')} {have} a scan that cannot be read, "
+                "and so no pseudonym; the same without --anonymise says which"
             )
         twice = [name for name, count in Counter(known).items() if count > 1]
         if twice:
