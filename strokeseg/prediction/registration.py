@@ -30,7 +30,7 @@ from strokeseg.space.resample import resample_labels
 # Below the voxels that a registration looks at: a scan that is less far off lies well.
 LEAST_MM = 2.0
 # A move that gains less of the metric may be chance: of six real pairs as they lay the best move
-# gained 0, 0, 1, 2, 4 and 6 %, of the same displaced by 2 mm at least 6 %, by 3 mm and 1 degree 19 %.
+# gained 0 to 6 %, of the same displaced by 2 mm at least 6 %, by 3 mm and 1 degree 19 %.
 LEAST_GAIN = 0.05
 # What two brains seen by a network differ in anyway.
 _WORSE = 0.02
