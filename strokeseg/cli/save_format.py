@@ -10,8 +10,8 @@ SaveFormat = Annotated[
     str,
     typer.Option(
         "--save-format",
-        metavar="nifti|nrrd|mha|input",
+        metavar="FORMAT",
         rich_help_panel=RESULTS,
-        help="Also write mask and maps as NRRD or MetaImage, or in the reference's own format.",
+        help="nrrd or mha: mask and maps as such, too; input: in the reference's own format.",
     ),
 ]
