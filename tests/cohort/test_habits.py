@@ -210,6 +210,9 @@ def test_a_dry_run_tells_series_that_nothing_says_of_what_they_are(tmp_path, cap
     assert "2 cases, 1 cannot be done; nothing was done" in shown.err
     assert run([*words, "-q"]) == 1
     assert "1 of 2 cases failed, the first b" in capsys.readouterr().err
+    assert run([*words, "--dry-run", "--reference", "dwi"]) == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--reference dwi was not given" in shown
 
 
 @pytest.mark.parametrize(

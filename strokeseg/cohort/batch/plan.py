@@ -7,7 +7,7 @@ from pathlib import Path
 from strokeseg.cohort.batch.job import BatchJob, Silent, with_models
 from strokeseg.cohort.batch.resume import look_at
 from strokeseg.cohort.cases.case import Case
-from strokeseg.errors import DataError, StrokesegError
+from strokeseg.errors import DataError, StrokesegError, UsageError
 from strokeseg.images.diffusion_series import find_bvals
 from strokeseg.images.file_names import is_image_name, without_ending
 from strokeseg.images.modalities import choose_reference, order_modalities
@@ -84,7 +84,10 @@ def _state(case: Case, job: BatchJob) -> str:
 
 def _fault_of(case: Case, job: BatchJob) -> str | None:
     """Say why a case would fail, as far as headers tell; DICOM and series are not looked into."""
-    reference = choose_reference(order_modalities(case.images), job.options.reference)
+    try:
+        reference = choose_reference(order_modalities(case.images), job.options.reference)
+    except UsageError as error:
+        return str(error)
     for name, path in case.images.items():
         if not is_image_name(path.name) or (name in _OF_SERIES and _is_told(path)):
             continue

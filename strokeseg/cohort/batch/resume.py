@@ -268,7 +268,8 @@ def remove_leftovers(names: OutputNames, *, shared: bool) -> None:
     shared
         Whether other cases have the same folder: then only what is this case's by its name goes.
     """
-    own = {path.name for path in (*names.chosen(ALL_KINDS), error_path(names))}
+    files = (*names.chosen(ALL_KINDS), error_path(names), seg_path(names))
+    own = {path.name for path in files}
     if not names.directory.is_dir():
         return
     remove_temporary(names.directory, own if shared else None)
