@@ -19,7 +19,9 @@ TALLEST_MM = 170.0
 BEYOND_BRAIN_MM = 200.0
 # Upside down is a scan whose white matter is this much nearer to its lower end.
 UPSIDE_DOWN = 0.6
-LEAST_BRAIN_ML = 200.0
+# Of less tissue than this, or of so little white matter in it, muscles of the neck may be half.
+LEAST_BRAIN_ML = 700.0
+LEAST_WHITE_SHARE = 0.17
 # The brain is thicker than twice this everywhere it matters; what comes back around its core is as
 # thick, and a little more.
 CORE_DEPTH_MM = 8.0
@@ -65,13 +67,17 @@ def brain_box(labels: LabelArray, grid: Grid, white: int) -> Box | None:
     Returns
     -------
     tuple of three slices, or None
-        None where less than 200 ml of tissue hang together.
+        None where less than 700 ml of tissue hang together, or hardly any of it is white matter:
+        among what a field of view shows of a neck a part of a brain is not told for certain.
     """
     piece = without_appendages(tissue_piece(labels), grid)
     box = bounding_box(piece)
     if box is None or np.count_nonzero(piece) * grid.voxel_volume_ml < LEAST_BRAIN_ML:
         return None
-    middle = _middle((labels == white) & piece) or _middle(piece)
+    inner = (labels == white) & piece
+    if np.count_nonzero(inner) < LEAST_WHITE_SHARE * np.count_nonzero(piece):
+        return None
+    middle = _middle(inner)
     sides = [
         _shortened(side, middle[axis], size_mm, axis)
         for axis, (side, size_mm) in enumerate(zip(box, grid.voxel_size_mm, strict=True))

@@ -23,7 +23,7 @@ from strokeseg.models.loading import LoadedModel
 from strokeseg.prediction.preparation import lay_windows, prepared_image
 from strokeseg.space.grid import Grid
 
-MARGIN_MM = 6.0
+MARGIN_MM = 8.0
 LOOK_OVERLAP = 0.25
 WHITE = "WM"
 
