@@ -20,7 +20,7 @@ BEYOND_BRAIN_MM = 200.0
 # Upside down is a scan whose white matter is this much nearer to its lower end.
 UPSIDE_DOWN = 0.6
 # Of less tissue than this, or of so little white matter in it, muscles of the neck may be half.
-LEAST_BRAIN_ML = 700.0
+LEAST_BRAIN_ML = 950.0
 LEAST_WHITE_SHARE = 0.17
 # The brain is thicker than twice this everywhere it matters; what comes back around its core is as
 # thick, and a little more.
@@ -67,7 +67,7 @@ def brain_box(labels: LabelArray, grid: Grid, white: int) -> Box | None:
     Returns
     -------
     tuple of three slices, or None
-        None where less than 700 ml of tissue hang together, or hardly any of it is white matter:
+        None where less than 950 ml of tissue hang together, or hardly any of it is white matter:
         among what a field of view shows of a neck a part of a brain is not told for certain.
     """
     piece = without_appendages(tissue_piece(labels), grid)

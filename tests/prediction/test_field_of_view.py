@@ -102,13 +102,13 @@ def test_a_cord_and_a_face_that_hang_on_by_little_are_left_away():
 
 
 def test_a_thin_slab_is_kept_whole():
-    slab = np.zeros((90, 100, 6), np.bool_)
+    slab = np.zeros((90, 100, 9), np.bool_)
     slab[10:80, 10:90] = True
     grid = Grid(slab.shape, np.diag([2.0, 2.0, 6.0, 1.0]))
     assert brain_box(slab * np.uint8(WHITE), grid, WHITE) == (
         slice(10, 80),
         slice(10, 90),
-        slice(0, 6),
+        slice(0, 9),
     )
 
 
@@ -122,7 +122,7 @@ def test_a_part_of_a_brain_is_not_told_from_a_neck_for_certain():
     part = BRAIN.copy()
     part[:, :, 102:] = False
     part[:, :, :88] = False
-    assert 300 < part.sum() * GRID.voxel_volume_ml < 700
+    assert 300 < part.sum() * GRID.voxel_volume_ml < 950
     assert brain_box(labels((part, WHITE)), GRID, WHITE) is None
 
 
