@@ -104,17 +104,32 @@ def _shortened(side: slice, middle: float, size_mm: float, axis: int) -> slice:
     return slice(side.stop - kept, side.stop)
 
 
-def widened(box: Box, by_mm: float, grid: Grid) -> Box:
-    """Widen a box on every side, as far as the grid reaches."""
+def widened(box: Box, by_mm: float, grid: Grid, window: int | None = None) -> Box:
+    """Widen a box on every side, as far as the grid reaches.
+
+    Along an axis on which it then exceeds `window` voxels, but not with half of the margin, it is
+    widened to these.
+    """
     i, j, k = (
-        slice(max(s.start - _steps(by_mm, mm), 0), min(s.stop + _steps(by_mm, mm), size))
-        for s, mm, size in zip(box, grid.voxel_size_mm, grid.shape, strict=True)
+        _widened(side, by_mm / mm, size, window)
+        for side, mm, size in zip(box, grid.voxel_size_mm, grid.shape, strict=True)
     )
     return i, j, k
 
 
-def _steps(length_mm: float, voxel_mm: float) -> int:
-    return int(np.ceil(length_mm / voxel_mm - 1e-6))
+def _widened(side: slice, by_vox: float, size: int, window: int | None) -> slice:
+    most, least = _whole(by_vox), _whole(by_vox / 2)
+    length = side.stop - side.start
+    wide = slice(max(side.start - most, 0), min(side.stop + most, size))
+    if window is None or wide.stop - wide.start <= window or length + 2 * least > window:
+        return wide
+    start = max(side.start - (window - length) // 2, 0)
+    stop = min(start + window, size)
+    return slice(max(stop - window, 0), stop)
+
+
+def _whole(length_vox: float) -> int:
+    return int(np.ceil(length_vox - 1e-6))
 
 
 def moved(box: Box, outer: Box) -> Box:

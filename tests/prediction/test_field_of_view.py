@@ -144,6 +144,14 @@ def test_boxes_are_widened_within_the_grid_and_counted_from_outer_ones():
     np.testing.assert_allclose(part.affine[:3, 3], [4, 20, 200])
 
 
+def test_a_margin_is_halved_rather_than_spending_a_window_more():
+    box = (slice(10, 96), slice(10, 104), slice(10, 80))
+    assert widened(box, 8.0, GRID, 96) == (slice(6, 100), slice(6, 108), slice(6, 84))
+    box = (slice(2, 92), slice(12, 104), slice(1, 91))
+    fitted = widened(box, 8.0, GRID, 96)
+    assert fitted == (slice(0, 96), slice(10, 106), slice(0, 95))
+
+
 @pytest.fixture
 def head():
     rng = np.random.default_rng(0)
