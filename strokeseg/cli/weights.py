@@ -103,7 +103,9 @@ def download_model(
 
 @app.command("verify")
 def verify(
-    name: Annotated[str | None, typer.Argument(help="All that are here if left out.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="All that are here if left out.")
+    ] = None,
     *,
     engine: Annotated[str, typer.Option(help="Engine for the golden check.")] = "auto",
     device: Annotated[str, typer.Option(help="Device for the golden check.")] = "auto",
