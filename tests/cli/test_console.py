@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from strokeseg.cli import run
 from strokeseg.cli.show.batch import BatchReporter
 from strokeseg.cli.show.lines import Reporter, say, say_error, say_warning, show_facts, show_table
 from strokeseg.cli.show.models import text_of
@@ -61,6 +62,17 @@ def test_long_facts_go_on_below_on_a_terminal_and_names_stay_whole(capsys):
     assert lines[0] == f"written  {names[0]},"
     assert lines[1:3] == [f"         {names[1]},", f"         {names[2]}"]
     assert lines[-1].endswith("/a/" + "long-" * 20)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_summaries_of_models_go_on_below_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["weights", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    (first,) = [number for number, line in enumerate(lines) if line.startswith("* ")]
+    begins = lines[first].index("Bundled")
+    assert lines[first + 1][: begins + 1].strip() == lines[first + 1][begins]
 
 
 def test_facts_are_one_line_each_where_there_is_no_terminal(capsys):

@@ -60,13 +60,19 @@ def show_text(text: str) -> None:
 
 def show_facts(facts: Mapping[str, str]) -> None:
     """Write names and values to stdout, one pair a line; on a terminal, long values below it."""
-    console, width = Console(), max(len(name) for name in facts)
-    room = max(console.width, 2 * width) if console.is_terminal else _NO_LIMIT
+    width = max(len(name) for name in facts)
+    lines = [f"{name:<{width}}  {printable(value)}" for name, value in facts.items()]
+    show_lines(lines, width + 2)
+
+
+def show_lines(lines: Iterable[str], indent: int) -> None:
+    """Write lines to stdout; on a terminal, one that is too long goes on below, that far in."""
+    console = Console()
+    room = max(console.width, 2 * indent) if console.is_terminal else _NO_LIMIT
     wrapper = TextWrapper(
-        room, subsequent_indent=" " * (width + 2), break_long_words=False, break_on_hyphens=False
+        room, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
     )
-    for name, value in facts.items():
-        line = f"{name:<{width}}  {printable(value)}"
+    for line in lines:
         show_text(line if len(line) <= room else wrapper.fill(line))
 
 
