@@ -46,7 +46,7 @@ def _are_cubes(affine: AffineArray) -> bool:
 def _shares(units: AffineArray, *, is_cube: bool) -> AffineArray:
     """Give the share of the sphere that is nearer to each direction than to any other one."""
     if is_cube:
-        return np.array([_CUBE_SHARES[np.count_nonzero(step)] for step in _STEPS])
+        return np.array([_CUBE_SHARES[sum(map(abs, step))] for step in _STEPS])
     # Imported here: it is slow, and most voxels are cubes.
     from scipy.spatial import SphericalVoronoi
 

@@ -111,6 +111,10 @@ def test_the_demo_writes_everything_tells_the_dice_and_draws_the_truth(tmp_path,
         pixels = np.asarray(picture).astype(int)
     for colour in (OUTLINE, TRUTH):
         assert (np.abs(pixels - colour).max(axis=-1) <= 40).sum() > 1000
+    assert run(["demo", "-o", str(tmp_path / "demo")]) == 73
+    assert "--overwrite" in capsys.readouterr().err
+    assert run(["demo", "-o", str(tmp_path / "demo"), "--overwrite", "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
 
 
 def test_doctor_says_where_things_are_without_the_users_name(monkeypatch, tmp_path):

@@ -1,11 +1,10 @@
 """Help texts as they were written: brackets are no markup, and lines break where there is room."""
 
 import inspect
+from typing import Any
 
-import typer
 
-
-def plainly_helped(command: typer.core.TyperCommand | typer.core.TyperGroup) -> None:
+def plainly_helped(command: Any) -> None:  # noqa: ANN401 - a command or group, as Typer hides them
     """Make the help of a command, of its options and of the commands below it plain text.
 
     Typer takes ``[itk]`` for markup and shows nothing of it, and keeps the line ends of docstrings,
@@ -15,7 +14,7 @@ def plainly_helped(command: typer.core.TyperCommand | typer.core.TyperGroup) -> 
     for parameter in command.params:
         told = getattr(parameter, "help", None)
         if told:
-            parameter.help = _escaped(told)  # type: ignore[attr-defined]
+            parameter.help = _escaped(told)
     for below in getattr(command, "commands", {}).values():
         plainly_helped(below)
 
