@@ -117,7 +117,9 @@ class OpenVINOEngine:
             self._model.reshape([1, 1, *shape])
             compiled = self._core.compile_model(self._model, "CPU", self._options)
             if self._kept is not None:
-                self._kept.write(self._setting(shape), compiled.export_model().getbuffer())
+                exported = compiled.export_model()  # a stream, or bytes in older releases
+                whole = exported if isinstance(exported, bytes) else exported.getbuffer()
+                self._kept.write(self._setting(shape), whole)
         self._request, self._shape = compiled.create_infer_request(), shape
 
     def _read(self) -> None:
