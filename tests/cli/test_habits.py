@@ -1,5 +1,6 @@
 """What people try first: -h, -V, python -m, the other spelling, completion."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -164,3 +165,18 @@ def test_brackets_in_help_are_shown(capsys):
     assert "strokeseg[itk]" in capsys.readouterr().out
     assert run(["weights", "show", "--help"]) == 0
     assert "hub:owner/name[@rev]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["train", "synthesise"])
+def test_training_without_torch_tells_of_its_cpu_wheel_before_anything_is_fetched(
+    command, tmp_path, capsys, monkeypatch
+):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "torch" else real(name, *a)
+    )
+    assert run([command, "smoke", "-o", str(tmp_path / "out")]) == 70
+    told = capsys.readouterr().err
+    assert "strokeseg[train]" in told
+    assert "CPU wheel first" in told
+    assert not (tmp_path / "out").exists()
