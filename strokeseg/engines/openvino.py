@@ -1,6 +1,5 @@
 """The OpenVINO engine: the default on a CPU."""
 
-import io
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -137,7 +136,7 @@ class OpenVINOEngine:
         if self._kept is None or compiled is None:
             return None
         try:
-            return self._core.import_model(io.BytesIO(compiled), "CPU", self._options)
+            return self._core.import_model(compiled, "CPU", self._options)
         except RuntimeError:
             self._kept.forget(setting)
             return None

@@ -84,7 +84,9 @@ def test_a_damaged_file_is_written_anew(kept, harm):
     assert path.stat().st_size == len(whole)
 
 
-def test_what_openvino_does_not_take_up_is_written_anew(kept):
+def test_what_openvino_does_not_take_up_is_written_anew(kept, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     expected = opened(kept).logits(IMAGE)
     (path,) = files_of(kept)
     size = path.stat().st_size
@@ -92,6 +94,7 @@ def test_what_openvino_does_not_take_up_is_written_anew(kept):
         kept.write(engine._setting((16, 16, 16)), b"nothing that OpenVINO wrote")
         assert np.array_equal(engine.logits(IMAGE), expected)
         assert path.stat().st_size == size
+    assert list((tmp_path / "here").iterdir()) == []  # older releases put streams there
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owners here")
