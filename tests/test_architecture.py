@@ -67,6 +67,7 @@ ORDERS = {
             "sidecars",
             "page",
             "outlining",
+            "slice_choice",
         ),
         ("archive", "anonymous", "lesion_numbers"),
         ("picture",),

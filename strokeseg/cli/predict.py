@@ -1,6 +1,6 @@
 """`strokeseg predict`: one case, from scans to results."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ SEG_ENDING = "_seg.dcm"
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from strokeseg.arrays import BoolArray
     from strokeseg.images.reading import Source
     from strokeseg.models.loading import Hardware
     from strokeseg.prediction.options import Options
@@ -137,6 +138,7 @@ class Job:
     """Everything that one prediction needs to know.
 
     `opened` gives the scans where some are more than their files: a chosen series, ADC computed.
+    `truth` is the true lesion on the reference's grid, where it is known: for the picture.
     """
 
     images: dict[str, Path]
@@ -146,6 +148,7 @@ class Job:
     offline: bool
     output: Output
     opened: "Callable[[], Mapping[str, Source]] | None" = None
+    truth: "BoolArray | None" = None
 
 
 def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
@@ -188,7 +191,7 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
             progress=progress,
         )
         progress.on_stage("save")
-        written = result.save(
+        written = replace(result, truth=job.truth).save(
             output.directory,
             prefix=prefix,
             kinds=output.kinds,

@@ -18,9 +18,10 @@ SaveFormat = Annotated[
     str,
     typer.Option(
         "--save-format",
-        metavar="nifti|nrrd|mha|input",
+        metavar="FORMAT",
         rich_help_panel=RESULTS,
-        help="Also write mask and maps as NRRD or MetaImage, or in the reference's own format.",
+        help="Also write mask and maps as nrrd or mha, or, with input, in the reference's own "
+        "format.",
     ),
 ]
 NIFTI, INPUT = "nifti", "input"
