@@ -12,7 +12,7 @@ SOURCES = sorted([*PACKAGE.rglob("*.py"), *TRAINING.rglob("*.py")])
 
 # From the ground up: a room imports from lower floors alone, and from no sibling on its own.
 FLOORS = (
-    ("_version", "arrays", "errors"),
+    ("_version", "arrays", "errors", "phrases"),
     ("files", "machine", "network"),
     ("space", "engines"),
     ("images", "measure"),
@@ -26,9 +26,9 @@ FLOORS = (
 ORDERS = {
     "cohort": (("cases", "bids_derivative"), ("batch", "fmriprep"), ("collect",)),
     "cohort.cases": (
-        ("case", "diffusion", "entities", "lexicon", "patterns"),
-        ("case_names", "hints", "image_names", "pseudonyms"),
-        ("findings",),
+        ("case", "diffusion", "entities", "lexicon", "patterns", "run_names"),
+        ("case_names", "hints", "image_names"),
+        ("findings", "pseudonyms"),
         ("sorting", "table", "told_scans"),
         ("bids",),
         ("folder",),
@@ -60,7 +60,6 @@ ORDERS = {
             "output_names",
             "record",
             "case_tables",
-            "dicom_seg",
             "filled",
             "in_mni",
             "moved_scan",
@@ -69,8 +68,8 @@ ORDERS = {
             "outlining",
             "slice_choice",
         ),
-        ("archive", "anonymous", "lesion_numbers"),
-        ("picture",),
+        ("archive", "anonymous", "dicom_seg", "lesion_numbers", "other_formats"),
+        ("case_words", "picture"),
         ("brain_files", "result"),
     ),
     "prediction": (

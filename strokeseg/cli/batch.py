@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +12,11 @@ import typer
 from strokeseg.cli import arguments as a
 from strokeseg.cli import method
 from strokeseg.cli.jobs import check_anonymity, job_of
+from strokeseg.cli.plan import show_plan
 from strokeseg.cli.runs import Runs, wants_mean
+from strokeseg.cli.save_format import SaveFormat
+from strokeseg.cli.seg import check_segs, without_dicom
 from strokeseg.cli.show.lines import (
-    counted,
     say,
     say_error,
     say_warning,
@@ -24,6 +26,7 @@ from strokeseg.cli.show.lines import (
     tell_damaged,
 )
 from strokeseg.errors import StrokesegError
+from strokeseg.phrases import counted
 
 if TYPE_CHECKING:
     from strokeseg.cohort.batch.job import BatchJob, Outcome
@@ -60,7 +63,8 @@ def batch(
     register_always: a.RegisterAlways = False,
     strict: a.Strict = False,
     dry_run: a.DryRun = False,
-    save: a.Save = "mask,lesions,qc",
+    save: a.SaveOfOne = "mask,lesions,qc",
+    save_format: SaveFormat = "nifti",
     resume: a.Resume = True,
     anonymise: a.AnonymiseCases = False,
     as_json: a.OutcomesAsJson = False,
@@ -101,9 +105,9 @@ def batch(
     from strokeseg.cohort.cases.patterns import parse_patterns
     from strokeseg.results.output_names import parse_kinds
 
-    kinds = parse_kinds(save)
+    save, wants_seg = without_dicom(save)
     check_anonymity(anonymise=anonymise, debug=debug, dry_run=dry_run)
-    job = job_of(given, output, kinds)
+    job = replace(job_of(given, output, parse_kinds(save)), as_dicom=wants_seg)
     place = Runner(jobs, dask, None if slurm is None else parse_slurm(slurm))
     wanted = {
         "patterns": parse_patterns(pattern or ()),
@@ -111,10 +115,12 @@ def batch(
         "average": wants_mean(runs),
     }
     cohort = find_cohort(source, wanted, anonymise=anonymise)
+    if wants_seg:
+        check_segs(cohort.cases, reference, anonymise=anonymise)
     cohort = choose_shard(cohort, shard, from_environment=place.is_here)
     cohort = hide_names(cohort, job, keep_labels=False)
     if dry_run:
-        show_plan(cohort, job)
+        show_plan(cohort, job, here=place.is_here)
     else:
         run_cohort(cohort, job, place, Show(quiet=quiet, as_json=as_json))
 
@@ -144,8 +150,6 @@ def find_cohort(source: Path, wanted: "Mapping[str, Any]", *, anonymise: bool) -
 
 def choose_shard(cohort: "Cohort", shard: str | None, *, from_environment: bool) -> "Cohort":
     """Leave the part of the cases that this process is to do."""
-    from dataclasses import replace
-
     from strokeseg.cohort.batch.shard import parse_shard, shard_from_environment, take_shard
 
     part = parse_shard(shard) if shard is not None else None
@@ -165,30 +169,6 @@ def hide_names(cohort: "Cohort", job: "BatchJob", *, keep_labels: bool) -> "Coho
     from strokeseg.cohort.cases.pseudonyms import anonymise_cohort
 
     return anonymise_cohort(cohort, job.options.reference, keep_labels=keep_labels)
-
-
-def show_plan(cohort: "Cohort", job: "BatchJob") -> None:
-    """Show what would run; what would not run at all is refused as it would be.
-
-    Raises
-    ------
-    StrokesegError
-        The batch would not begin.
-    """
-    from strokeseg.cohort.batch.plan import DONE, states_of
-    from strokeseg.cohort.batch.run import check_job
-    from strokeseg.cohort.cases.find import plan_rows
-
-    check_job(job, cohort.root)
-    (first, *others), rows = plan_rows(cohort)
-    states = states_of(cohort.cases, job)
-    shown = [(row[0], state, *row[1:]) for row, state in zip(rows, states, strict=True)]
-    show_table((first, "state", *others), shown)
-    for note in cohort.notes:
-        say_warning(note)
-    done = sum(state == DONE for state in states)
-    before = f", {done} of them done before" if done else ""
-    say(f"{counted(len(rows), 'case')}{before}; nothing was done")
 
 
 def run_cohort(cohort: "Cohort", job: "BatchJob", place: "Runner", show: Show) -> None:

@@ -14,7 +14,6 @@ from strokeseg.cli.batch import (
     find_cohort,
     hide_names,
     run_cohort,
-    show_plan,
     veil_of,
 )
 from strokeseg.cli.bids_app import (
@@ -27,8 +26,10 @@ from strokeseg.cli.bids_app import (
 )
 from strokeseg.cli.collect import write_and_show
 from strokeseg.cli.jobs import check_anonymity, job_of
+from strokeseg.cli.plan import show_plan
 from strokeseg.cli.register import CaseCommand
 from strokeseg.cli.runs import Runs, wants_mean
+from strokeseg.cli.save_format import SaveFormat
 from strokeseg.cli.show.lines import say, say_error, say_warning
 from strokeseg.errors import UsageError
 
@@ -175,6 +176,7 @@ def bids(
     strict: a.Strict = False,
     dry_run: a.DryRun = False,
     save: a.Save = "mask,lesions,qc",
+    save_format: SaveFormat = "nifti",
     fmriprep_roi: FmriprepRoi = False,
     n_cpus: CpuCount = None,
     mem_mb: MemoryMb = None,
@@ -257,7 +259,7 @@ def bids(
     cohort = choose_shard(cohort, shard, from_environment=place.is_here)
     cohort = hide_names(cohort, job, keep_labels=True)
     if dry_run:
-        show_plan(cohort, job)
+        show_plan(cohort, job, here=place.is_here)
         return
     work = _run_with_masks if fmriprep_roi else run_cohort
     work(cohort, job, place, Show(quiet=quiet, as_json=as_json))
@@ -292,7 +294,6 @@ def _run_with_masks(cohort: "Cohort", job: "BatchJob", place: "Runner", show: Sh
         say(f"{masks} for fMRIPrep beside the T1w scans of {veil(str(cohort.root))}")
         for line in rois.without:
             say(veil(line))
-    if rois.failed:
-        raise typer.Exit(1)
+    end = typer.Exit(1) if rois.failed else end
     if end is not None:
         raise end

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from strokeseg.cli import arguments as a
-from strokeseg.cli.show.lines import counted, show_facts, tell_damaged
+from strokeseg.cli.show.lines import show_facts, tell_damaged
+from strokeseg.phrases import counted
 
 
 def collect(

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from strokeseg.cli import arguments as a
-from strokeseg.cli.show.lines import counted, say, say_warning, show_table, show_text
+from strokeseg.cli.show.lines import say, say_warning, show_table, show_text
 from strokeseg.errors import CannotCreateError, UsageError
+from strokeseg.phrases import counted
 
 MOST_LINES = 10
 

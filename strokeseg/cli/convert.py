@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from strokeseg.cli import arguments as a
-from strokeseg.cli.show.lines import counted, say, show_table
+from strokeseg.cli.show.lines import say, show_table
 from strokeseg.errors import CannotCreateError
+from strokeseg.phrases import counted
 
 _COLUMNS = ("number", "description", "contrast", "shape", "file")
 

@@ -18,6 +18,7 @@ from strokeseg.cli.show.lines import (
     tell_damaged,
 )
 from strokeseg.errors import UsageError
+from strokeseg.phrases import counted
 
 if TYPE_CHECKING:
     from strokeseg.evaluation.comparison import ModelComparison
@@ -280,5 +281,5 @@ class _Lines:
         """Hear of a case that is done."""
         now = time.monotonic()
         if now - self._last >= SECONDS_BETWEEN_LINES:
-            say(f"{self._name}: {done} of {count} cases done ({case})")
+            say(f"{self._name}: {done} of {counted(count, 'case')} done ({case})")
             self._last = now

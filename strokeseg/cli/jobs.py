@@ -64,9 +64,13 @@ def job_of(given: Mapping[str, Any], output: Path, kinds: frozenset[str]) -> "Ba
     ------
     UsageError
         If a value is out of range.
+    EngineError
+        If SimpleITK is asked for and not installed.
     """
     from strokeseg.cohort.batch.job import BatchJob
+    from strokeseg.results.other_formats import check_format
 
+    check_format(given["save_format"])
     return BatchJob(
         output=output.absolute(),
         models=models_of(given),
@@ -75,6 +79,7 @@ def job_of(given: Mapping[str, Any], output: Path, kinds: frozenset[str]) -> "Ba
         kinds=kinds,
         offline=given["offline"],
         anonymise=given["anonymise"],
+        save_format=given["save_format"],
         resume=given["resume"],
     )
 

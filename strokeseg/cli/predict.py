@@ -8,23 +8,15 @@ from typing import TYPE_CHECKING
 from strokeseg.cli import arguments as a
 from strokeseg.cli import method
 from strokeseg.cli.jobs import check_anonymity, hardware_of, options_of
-from strokeseg.cli.save_format import (
-    NIFTI,
-    SaveFormat,
-    check_free,
-    paths_beside,
-    save_beside,
-    wanted_ending,
-)
+from strokeseg.cli.runs import RunsOfOne, wants_mean
+from strokeseg.cli.save_format import SaveFormat
 from strokeseg.cli.scans import ToldScans, WantedScans, with_told
-from strokeseg.cli.seg import check_seg, save_seg, without_dicom
+from strokeseg.cli.seg import check_seg, without_dicom
 from strokeseg.cli.show.lines import Reporter, say_warning, show_facts, show_text
 from strokeseg.errors import UsageError
 
-SEG_ENDING = "_seg.dcm"
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from strokeseg.arrays import BoolArray
     from strokeseg.images.reading import Source
@@ -45,6 +37,7 @@ def predict(
     ct: a.Ct = None,
     image: a.Image = None,
     series: a.SeriesNumbers = None,
+    runs: RunsOfOne = "first",
     b_value: a.BValue = 1000.0,
     register: a.Register = False,
     register_always: a.RegisterAlways = False,
@@ -96,7 +89,9 @@ def predict(
     kinds = parse_kinds(save)
     check_anonymity(anonymise=anonymise, debug=debug)
     options = options_of(given, kinds)
-    wanted = WantedScans.of(with_told(scans, told or ()), image or (), series or ())
+    averages = wants_mean(runs)
+    named = with_told(scans, told or (), averages=averages)
+    wanted = WantedScans.of(named, image or (), series or (), averages=averages)
     wanted.check_weights(name for name, _ in options.weights)
     job = Job(
         images=wanted.images,
@@ -106,6 +101,7 @@ def predict(
         offline=offline,
         output=Output(output, prefix, kinds, overwrite, anonymise, wants_seg, debug, save_format),
         opened=partial(wanted.opened, b_value),
+        read=wanted.paths,
     )
     result, written = run_job(job, quiet=quiet)
     if as_json:
@@ -130,15 +126,16 @@ class Output:
     anonymise: bool = False
     as_dicom: bool = False
     framed: bool = False
-    save_format: str = NIFTI
+    save_format: str = "nifti"
 
 
 @dataclass(frozen=True)
 class Job:
     """Everything that one prediction needs to know.
 
-    `opened` gives the scans where some are more than their files: a chosen series, ADC computed.
-    `truth` is the true lesion on the reference's grid, where it is known: for the picture.
+    `opened` gives the scans where some are more than their files: a chosen series, ADC computed, a
+    mean of runs. `read` is every file that is read for them. `truth` is the true lesion on the
+    reference's grid, where it is known: for the picture.
     """
 
     images: dict[str, Path]
@@ -149,6 +146,7 @@ class Job:
     output: Output
     opened: "Callable[[], Mapping[str, Source]] | None" = None
     truth: "BoolArray | None" = None
+    read: tuple[Path, ...] = ()
 
 
 def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
@@ -158,11 +156,16 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
     from strokeseg.machine import at_most
     from strokeseg.prediction.pipeline import predict as predict_case
     from strokeseg.results.anonymous import usual_prefix
+    from strokeseg.results.dicom_seg import save_seg, seg_path
     from strokeseg.results.filled import FILLED_SCAN
+    from strokeseg.results.other_formats import check_format, endings_of, other_names
     from strokeseg.results.output_names import OutputNames, check_prefix
+    from strokeseg.results.record import Record
 
     output = job.output
     _check_is_folder(output.directory)
+    read = job.read or tuple(job.images.values())
+    _check_are_there(read)
     reference = choose_reference(order_modalities(job.images), job.options.reference)
     prefix = output.prefix
     if prefix is None:
@@ -174,11 +177,11 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
             "give --t1, and no other --reference"
         )
     names = OutputNames.for_prefix(output.directory, prefix)
-    check_outputs(names.chosen(output.kinds), job.images.values(), overwrite=output.overwrite)
-    ending = wanted_ending(output.save_format, job.images[reference])
-    beside = paths_beside(names, output.kinds, ending) if ending else {}
-    check_free(beside.values(), overwrite=output.overwrite)
-    seg = output.directory / f"{prefix}{SEG_ENDING}"
+    check_format(output.save_format)
+    endings = endings_of(output.save_format, job.images[reference])
+    targets = [*names.chosen(output.kinds), *other_names(names, output.kinds, endings)]
+    check_outputs(targets, read, overwrite=output.overwrite)
+    seg = seg_path(names)
     if output.as_dicom:
         check_seg(job.images, reference, seg, output)
     with at_most(job.hardware.threads), Reporter(quiet=quiet) as progress:
@@ -198,10 +201,11 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
             overwrite=output.overwrite,
             anonymise=output.anonymise,
             framed=output.framed,
+            endings=endings,
         )
-        written = (*written[:-1], *save_beside(result, beside), written[-1])
         if output.as_dicom:
-            save_seg(result, seg, job.images[reference])
+            models = [model.name for model in Record.read(result.record).models]
+            save_seg(seg, result.mask, result.grid, job.images[reference], models)
             written = (*written[:-1], seg, written[-1])
     for warning in result.warnings:
         say_warning(warning)
@@ -233,6 +237,21 @@ def interval_fact(interval_ml: tuple[float, float] | None) -> dict[str, str]:
     low, high = interval_ml
     told = "which held the true volume in 9 of 10 validation cases"
     return {"90 % interval": f"{low:.2f} to {high:.2f} ml, {told}"}
+
+
+def _check_are_there(paths: "Iterable[Path]") -> None:
+    """Refuse what is not there before anything is said of its name.
+
+    Raises
+    ------
+    InputNotFoundError
+        If it is not.
+    """
+    from strokeseg.images.stream import require_file
+
+    for path in paths:
+        if not path.is_dir():  # of DICOM
+            require_file(path)
 
 
 def _check_is_folder(output: Path) -> None:

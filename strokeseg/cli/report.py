@@ -7,6 +7,7 @@ import typer
 
 from strokeseg.cli import arguments as a
 from strokeseg.cli.show.lines import say, show_facts, tell_damaged
+from strokeseg.phrases import counted
 
 
 def report(
@@ -41,7 +42,7 @@ def report(
     def tell(done: int, total: int) -> None:
         step = max(1, total // 10)
         if not quiet and (done % step == 0 or done == total):
-            say(f"{done} of {total} cases")
+            say(f"{done} of {counted(total, 'case')}")
 
     with at_most(threads):
         built = build_report(output, title=title, viewer_mb=viewer_mb, fresh=fresh, on_case=tell)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from strokeseg.cli.arguments import CASES
+from strokeseg.cli.arguments import CASES, SCANS
 from strokeseg.errors import UsageError
 
 Runs = Annotated[
@@ -13,7 +13,20 @@ Runs = Annotated[
         "--runs",
         metavar="first|average",
         rich_help_panel=CASES,
-        help="Of several runs of a contrast in BIDS: the first, or their registered mean.",
+        help="Of several runs of a contrast: the first, or their registered mean.",
+    ),
+]
+
+
+RunsOfOne = Annotated[
+    str,
+    typer.Option(
+        "--runs",
+        metavar="average",
+        rich_help_panel=SCANS,
+        show_default=False,
+        help="A contrast that is given several times (--t1 A --t1 B) is several runs: take their "
+        "registered mean, on the grid of the first.",
     ),
 ]
 

@@ -39,11 +39,14 @@ class WantedScans:
         Which series of DICOM is meant, by contrast.
     computes_adc : bool
         Whether ADC is to be computed from the diffusion series.
+    runs : mapping
+        Further runs by contrast, whose mean with the first is wanted.
     """
 
     images: dict[str, Path]
     series: Mapping[str, int]
     computes_adc: bool
+    runs: Mapping[str, tuple[Path, ...]]
 
     @classmethod
     def of(
@@ -51,8 +54,10 @@ class WantedScans:
         given: Mapping[str, Sequence[str] | None],
         others: Sequence[str],
         series: Sequence[str],
+        *,
+        averages: bool = False,
     ) -> Self:
-        """Read options; see `scans_of`.
+        """Read options; see `scans_of`. Several files of a contrast are runs, if `averages`.
 
         Raises
         ------
@@ -64,14 +69,21 @@ class WantedScans:
             given = {name: files for name, files in given.items() if name != "adc"}
             if not given.get("dwi"):
                 raise UsageError("--adc auto computes ADC from --dwi, which was not given")
+        given, runs = runs_of(given) if averages else (given, {})
         images = scans_of(given, others)
+        _check_each_once({**images, **_numbered(runs)})
         numbers = {}
         for pair in series:
             name, _, number = pair.partition("=")
             if name not in images or not number.isdecimal():
                 raise UsageError(f"--series {pair}: give NAME=NUMBER of a scan, such as dwi=5")
             numbers[name] = int(number)
-        return cls(images, numbers, computes_adc)
+        return cls(images, numbers, computes_adc, runs)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file that is read."""
+        return (*self.images.values(), *_numbered(self.runs).values())
 
     def check_weights(self, names: Iterable[str]) -> None:
         """Refuse a weight for a scan that is not there.
@@ -94,9 +106,11 @@ class WantedScans:
         StrokesegError
             A series is not there, or ADC cannot be computed.
         """
-        if not self.series and not self.computes_adc:
+        if not self.series and not self.computes_adc and not self.runs:
             return dict(self.images)
         from strokeseg.images.arrival import adc_of, arrived
+        from strokeseg.images.reading import read_scan
+        from strokeseg.images.run_average import average_runs
 
         found: dict[str, Source] = dict(self.images)
         for name, number in self.series.items():
@@ -104,11 +118,15 @@ class WantedScans:
         if self.computes_adc:
             number_of_dwi = self.series.get("dwi")
             found["adc"] = adc_of(self.images["dwi"], series=number_of_dwi, b_value=b_value)
+        for name, others in self.runs.items():
+            scans = [found[name], *others]
+            first, *rest = (read_scan(arrived(name, scan, b_value=b_value)) for scan in scans)
+            found[name] = average_runs(first, rest)
         return found
 
 
 def with_told(
-    given: Mapping[str, Sequence[str] | None], told: Sequence[str]
+    given: Mapping[str, Sequence[str] | None], told: Sequence[str], *, averages: bool = False
 ) -> dict[str, Sequence[str] | None]:
     """Add scans that were given without an option, whose names tell what they show.
 
@@ -121,15 +139,40 @@ def with_told(
     from strokeseg.cohort.cases.told_scans import told_scans
 
     found = dict(given)
-    for name, path in told_scans(map(Path, told)).items():
+    for name, paths in told_scans(map(Path, told), averages=averages).items():
         others = found.get(name)
         if others:
+            path = paths[0]
             raise UsageError(
                 f"{path} seems to be {name}, and --{name} {others[0]} was given: leave one out, or "
                 f"give {path} by what it is, such as --image NAME={path}"
             )
-        found[name] = [str(path)]
+        found[name] = [str(path) for path in paths]
     return found
+
+
+def runs_of(
+    given: Mapping[str, Sequence[str] | None],
+) -> tuple[dict[str, Sequence[str] | None], dict[str, tuple[Path, ...]]]:
+    """Split what was given several times: the first scan of each contrast, and its further runs.
+
+    Raises
+    ------
+    UsageError
+        No contrast was given several times.
+    """
+    several = {name: files for name, files in given.items() if files and len(files) > 1}
+    if not several:
+        raise UsageError("--runs average: give a contrast several times, such as --t1 A --t1 B")
+    for name, files in several.items():
+        _check_named(f"--{name}", files)
+    first = {**given, **{name: files[:1] for name, files in several.items()}}
+    return first, {name: tuple(map(Path, files[1:])) for name, files in several.items()}
+
+
+def _numbered(runs: Mapping[str, Sequence[Path]]) -> dict[str, Path]:
+    """Give further runs by contrast and number."""
+    return {f"{n} ({k})": path for n, paths in runs.items() for k, path in enumerate(paths, 2)}
 
 
 def scans_of(given: Mapping[str, Sequence[str] | None], others: Sequence[str]) -> dict[str, Path]:
@@ -164,15 +207,20 @@ def scans_of(given: Mapping[str, Sequence[str] | None], others: Sequence[str]) -
 
 def _only(option: str, files: Sequence[str]) -> Path:
     """Give the one file of an option."""
-    if not all(files):
-        raise UsageError(f"{option} is empty: name a file, or leave the option out")
+    _check_named(option, files)
     if len(files) > 1:
         raise UsageError(
             f"{option} was given {'twice' if len(files) == 2 else f'{len(files)} times'} "
-            f"({' and '.join(files)}): give one scan; another of the same contrast can come as "
+            f"({' and '.join(files)}): give one scan, or --runs average for the mean of several "
+            "runs; another of the same contrast can come as "
             f"--image {option.removeprefix('--')}b=FILE"
         )
     return Path(files[0])
+
+
+def _check_named(option: str, files: Sequence[str]) -> None:
+    if not all(files):
+        raise UsageError(f"{option} is empty: name a file, or leave the option out")
 
 
 def _check_each_once(images: Mapping[str, Path]) -> None:

@@ -1,13 +1,13 @@
 """`--save dicom`: the mask as DICOM SEG too, where the scan came as DICOM."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from strokeseg.errors import CannotCreateError, EngineError, UsageError
 
 if TYPE_CHECKING:
-    from strokeseg.results.result import Result
+    from strokeseg.cohort.cases.case import Case
 
 KIND = "dicom"
 
@@ -43,33 +43,48 @@ def check_seg(images: Mapping[str, Path], reference: str, target: Path, choice: 
     EngineError
         If highdicom is not installed.
     """
-    from importlib.util import find_spec
-
     from strokeseg.images.dicom import is_dicom
 
-    if choice.anonymise:
-        raise UsageError("--save dicom names the patient as the source does: leave --anonymise out")
+    check_seg_can_be(anonymise=choice.anonymise)
     if not is_dicom(images[reference]):
         raise UsageError(
             f"--save dicom needs DICOM, and --{reference} {images[reference]} is none; choose "
             "another --reference, or leave it out"
         )
-    if find_spec("highdicom") is None:
-        raise EngineError("--save dicom needs highdicom: pip install 'strokeseg[dicom]'")
     if target.exists() and not choice.overwrite:
         raise CannotCreateError(f"{target} exists already: pass --overwrite, or another -o")
 
 
-def save_seg(result: "Result", target: Path, source: Path) -> Path:
-    """Write the mask of a result as DICOM SEG; under its name only when it is whole."""
-    from strokeseg.results.dicom_seg import write_seg
-    from strokeseg.results.record import Record
+def check_segs(cases: "Iterable[Case]", reference: str | None, *, anonymise: bool) -> None:
+    """Check, before any work, that SEGs of a cohort can be written.
 
-    models = [str(model.name) for model in Record.read(result.record).models]
-    beside = target.with_name(f".{target.name}.tmp")
-    try:
-        write_seg(beside, result.mask, result.grid, source, models)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
-    return target
+    Raises
+    ------
+    UsageError
+        If no case has DICOM as its reference, or results are to name nobody.
+    EngineError
+        If highdicom is not installed.
+    """
+    from strokeseg.results.dicom_seg import dicom_of
+
+    check_seg_can_be(anonymise=anonymise)
+    if all(dicom_of(case.images, reference) is None for case in cases):
+        raise UsageError("--save dicom needs DICOM, and no case has it as its reference")
+
+
+def check_seg_can_be(*, anonymise: bool) -> None:
+    """Check what does not depend on a case.
+
+    Raises
+    ------
+    UsageError
+        If results are to name nobody.
+    EngineError
+        If highdicom is not installed.
+    """
+    from importlib.util import find_spec
+
+    if anonymise:
+        raise UsageError("--save dicom names the patient as the source does: leave --anonymise out")
+    if find_spec("highdicom") is None:
+        raise EngineError("--save dicom needs highdicom: pip install 'strokeseg[dicom]'")

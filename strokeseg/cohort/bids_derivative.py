@@ -18,6 +18,7 @@ from strokeseg.files.atomic import write_text
 from strokeseg.files.json_files import read_json, write_json
 from strokeseg.files.links import is_link_out
 from strokeseg.results.archive import COHORT_TABLE, LESION_TABLE, OVERLAP_FOLDER, REPORT_FOLDER
+from strokeseg.results.other_formats import ENDINGS
 from strokeseg.results.output_names import (
     ERROR_ENDING,
     LABEL,
@@ -41,6 +42,7 @@ NOT_IN_BIDS = (
         if name != "record"
     ),
     f"*{TRANSFORM_ENDING}",
+    *(f"*{ending}" for ending in ENDINGS),
     f"/{COHORT_TABLE}",
     f"/{LESION_TABLE}",
     f"/{OVERLAP_FOLDER}",
@@ -66,6 +68,7 @@ Not part of BIDS, and so named in `.bidsignore`:
 
 - `*{lesions}`: one row per lesion.
 - `*{uncertainty}`: entropy and deviation over the flips, where asked for.
+- `*.nrrd`, `*.mha`: mask and maps in ITK's formats, where asked for.
 - `*{qc}`: the picture to look at before a result is used.
 - `*{record}`: how the results were made, with checksums of inputs, model and outputs.
 - `*{error}`: why a participant or session could not be segmented.

@@ -17,6 +17,7 @@ from strokeseg.images.modalities import order_modalities
 from strokeseg.models.classes import is_tissue
 from strokeseg.results.archive import COHORT_TABLE, LESION_TABLE, FiledCase, below, find_filed_cases
 from strokeseg.results.case_tables import LESION_COLUMNS
+from strokeseg.results.other_formats import ENDINGS, other_names
 from strokeseg.results.output_names import ALL_KINDS, OutputNames
 from strokeseg.results.record import Record
 
@@ -225,7 +226,8 @@ def _ml(volume: float | None) -> str:
 
 def _absent(record: Record, names: OutputNames) -> str | None:
     """Find a file that the record tells of and that is gone."""
-    there = (*names.chosen(ALL_KINDS), *names.old_transforms())
+    others = other_names(names, ALL_KINDS, ENDINGS)
+    there = (*names.chosen(ALL_KINDS), *names.old_transforms(), *others)
     ours = {path.name: path for path in there}
     return next(
         (name for name in record.files or () if name not in ours or not ours[name].is_file()), None

@@ -111,11 +111,7 @@ def open_engine(
     ModelFormatError
         If the tensors are not those of the network.
     """
-    device = plain_device(device)
-    _check_words(engine, device, threads, precision)
-    name, place = _choose(engine, device)
-    if precision not in PRECISIONS[name]:
-        raise EngineError(f"{name} has no {precision}; use fp32, or the openvino or torch engine")
+    name, place = choose_engine(engine, device, threads, precision)
     from strokeseg.network.state import build_onnx, check_state
 
     check_state(spec, state)
@@ -130,6 +126,16 @@ def open_engine(
         write_graph = partial(build_onnx, spec, state, folded=True)
         opened = module.OpenVINOEngine(write_graph, spec.out_channels, threads, precision, kept)
     return opened
+
+
+def choose_engine(engine: str, device: str, threads: int | None, precision: str) -> tuple[str, str]:
+    """Choose an engine and a device, such as ``cuda:0``; parameters and errors of `open_engine`."""
+    device = plain_device(device)
+    _check_words(engine, device, threads, precision)
+    name, place = _choose(engine, device)
+    if precision not in PRECISIONS[name]:
+        raise EngineError(f"{name} has no {precision}; use fp32, or the openvino or torch engine")
+    return name, place
 
 
 def plain_device(name: str) -> str:

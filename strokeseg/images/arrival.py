@@ -75,7 +75,7 @@ def adc_of(source: Path, *, series: int | None = None, b_value: float = USUAL_B)
         found = convert_dicom(source, Path(private))
         raw = [one for one in found if find_bvals(one.path) is not None] or found
         chosen = choose_series(source, raw, "dwi", series)
-        return replace(computed(chosen.path), path=source)
+        return replace(computed(chosen.path), path=source, scanner=chosen.scanner)
 
 
 def _from_dicom(modality: str, path: Path, series: int | None, b_value: float) -> Volume:
@@ -89,7 +89,8 @@ def _from_dicom(modality: str, path: Path, series: int | None, b_value: float) -
         )
         number = "" if chosen.number is None else f" {chosen.number}"
         told = (f"converted from DICOM, series{number} of {len(found)}",) if len(found) > 1 else ()
-        return replace(scan, path=path, warnings=(*scan.warnings, *told))
+        warnings = (*scan.warnings, *told)
+        return replace(scan, path=path, warnings=warnings, scanner=chosen.scanner)
 
 
 def _made_of_several(modality: str, path: Path, b_value: float) -> Volume | None:

@@ -6,6 +6,7 @@ from strokeseg.arrays import AffineArray, FloatArray, Shape3
 from strokeseg.errors import DataError
 from strokeseg.images.placement import unusable
 from strokeseg.machine import available_memory_bytes
+from strokeseg.phrases import counted
 from strokeseg.space.grid import Grid
 
 _MIN_FIELD_OF_VIEW_MM = 32.0
@@ -192,8 +193,8 @@ def checked_intensities(name: str, data: FloatArray, *, scan: bool) -> tuple[Flo
         lowest = data.min(where=finite, initial=np.float32(np.inf)) if scan else np.float32(0)
         data = np.where(finite, data, lowest)
         to = f"the smallest finite value, {lowest:g}" if scan else "0, as outside"
-        counted = "1 voxel is" if bad == 1 else f"{bad} voxels are"
-        warnings.append(f"{counted} NaN or infinite: set to {to}")
+        several = "is" if bad == 1 else "are"
+        warnings.append(f"{counted(bad, 'voxel')} {several} NaN or infinite: set to {to}")
     if not scan:
         return data, warnings
     low, high = data.min(), data.max()

@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from strokeseg.errors import DataError, EngineError, InputNotFoundError, StrokesegError
+from strokeseg.images.dicom_text import remove_comments
 from strokeseg.images.file_names import is_image_name, without_ending
 from strokeseg.images.header import read_header
 from strokeseg.images.twins import without_twins
@@ -34,6 +35,13 @@ _WORDS = (
     ("t2", r"t2"),
     ("pd", r"(?<![a-z])pd"),
 )
+_SCANNER = {
+    "field_strength_t": "MagneticFieldStrength",
+    "slice_timing_s": "SliceTiming",
+    "manufacturer": "Manufacturer",
+    "echo_time_s": "EchoTime",
+    "repetition_time_s": "RepetitionTime",
+}
 _BIDS = {"T1w": "t1", "T2w": "t2", "FLAIR": "flair", "PDw": "pd", "dwi": "dwi", "ct": "ct"}
 
 
@@ -63,6 +71,13 @@ class Series:
     modality: str | None
     shape: tuple[int, ...]
     sidecar: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def scanner(self) -> dict[str, Any]:
+        """How it was acquired, as far as its sidecar says."""
+        told = {name: self.sidecar.get(key) for name, key in _SCANNER.items()}
+        known = {name: value for name, value in told.items() if value is not None}
+        return {"series": self.number, **known}
 
     def row(self) -> tuple[str, str, str, str]:
         """Give number, description, modality and shape, for a table."""
@@ -120,11 +135,13 @@ def convert_dicom(source: Path, target: Path) -> tuple[Series, ...]:
     found = [path.name for path in sorted(target.iterdir()) if is_image_name(path.name)]
     if not found:
         said = [line for line in done.stdout.splitlines() if re.match(r"Error|Warning", line)]
+        what = "is a zip that holds" if source.is_file() and zipfile.is_zipfile(source) else "holds"
         raise DataError(
-            f"{source}: holds no DICOM that can be converted"
+            f"{source}: {what} no DICOM that can be converted"
             + (f" ({said[-1]})" if said else "")
-            + "; give the folder of a series, or NIfTI"
+            + "; give the folder of a series, or NIfTI, unpacked"
         )
+    remove_comments(target)
     kept, _ = without_twins(found)
     series = [_describe(target / name, target) for name in kept]
     return tuple(sorted(series, key=lambda one: (one.number is None, one.number, one.path.name)))

@@ -84,5 +84,6 @@ def kind_of(path: Path, start: bytes) -> Kind:
             f"{path}: is Analyze 7.5, which does not record orientation; convert the scan to NIfTI"
         )
     raise DataError(
-        f"{path}: is not a NIfTI or MGH image; give .nii, .nii.gz, .img/.hdr, .mgz or .mgh"
+        f"{path}: is not a NIfTI or MGH image; give .nii, .nii.gz, .img/.hdr, .mgz, .mgh, .nrrd, "
+        ".mha or DICOM"
     )

@@ -115,8 +115,8 @@ def write_itk(path: Path, data: AnyArray, grid: Grid) -> None:
     frame = grid.affine[:3, :3] / grid.voxel_size_mm
     if not np.allclose(frame.T @ frame, np.eye(3), atol=1e-3):
         raise CannotCreateError(
-            f"{path}: the scan's axes are not at right angles, which ITK does not write; take the "
-            "NIfTI"
+            f"{path}: the scan's axes are not at right angles, which ITK does not write; leave "
+            "--save-format out: NIfTI has them"
         )
     stored = data.astype(np.uint8) if data.dtype == np.bool_ else data
     image: Any = sitk.GetImageFromArray(np.ascontiguousarray(stored.transpose(2, 1, 0)))

@@ -7,6 +7,7 @@ import numpy as np
 
 from strokeseg.arrays import FloatArray
 from strokeseg.images.sampling import count_planes, lattice
+from strokeseg.phrases import counted
 
 FEW = 1e-4
 _OFTEN = 1e-3
@@ -37,7 +38,7 @@ def _bright(data: FloatArray, sample: FloatArray) -> list[str]:
     if count >= FEW * data.size or not rest.size:
         return []
     return [
-        f"{_voxels(count)} of {data.size} {'reaches' if count == 1 else 'reach'} up to "
+        f"{counted(count, 'voxel')} of {data.size} {'reaches' if count == 1 else 'reach'} up to "
         f"{largest:g}, where {1 - FEW:.2%} lie below {float(rest.max()):.4g}: so few set the "
         "range, they may be broken"
     ]
@@ -67,12 +68,8 @@ def _dark(data: FloatArray, sample: FloatArray) -> list[str]:
         ]
     if below:
         told.append(
-            f"{_voxels(below)} lie{'s' if below == 1 else ''} far below the rest, down to "
+            f"{counted(below, 'voxel')} lie{'s' if below == 1 else ''} far below the rest, down to "
             f"{lowest:g}: broken, or bright ones that overflowed 16 bits when the scan was "
             "converted"
         )
     return told
-
-
-def _voxels(count: int) -> str:
-    return "1 voxel" if count == 1 else f"{count} voxels"

@@ -2,8 +2,10 @@
 
 import os
 import zlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +38,8 @@ class Volume:
         The file that it came from.
     warnings : tuple of str
         What was unusual about it, one line each.
+    scanner : mapping
+        What DICOM says of how it was acquired.
     """
 
     data: FloatArray
@@ -43,6 +47,7 @@ class Volume:
     header: SpaceHeader
     path: Path | None = None
     warnings: tuple[str, ...] = ()
+    scanner: Mapping[str, Any] = field(default_factory=dict)
 
 
 Source = str | os.PathLike[str] | SpatialImage | tuple[npt.ArrayLike, npt.ArrayLike] | Volume

@@ -57,12 +57,14 @@ def _why_absent(path: Path) -> str:
     """Say why nothing is found at a path."""
     if path.is_symlink() and _ANNEX in os.fspath(path.readlink()).replace("\\", "/"):
         return not_here(path)
-    if os.sep == "/" and _WINDOWS.match(os.fspath(path)):
-        return (
-            f"{path}: no such file; it is written as Windows has paths, here they are like "
-            "/data/t1.nii"
-        )
-    return f"{path}: no such file; check the path"
+    return f"{path}: no such file; {windows_hint(os.fspath(path)) or 'check the path'}"
+
+
+def windows_hint(text: str) -> str:
+    """Say that a path is written as Windows has them, where that is so and this is none."""
+    if os.sep == "/" and _WINDOWS.match(text):
+        return "it is written as Windows has paths, here they are like /data/t1.nii"
+    return ""
 
 
 def not_here(path: Path, how: str = "datalad get") -> str:

@@ -11,6 +11,7 @@ from strokeseg.models.hub.errors import offline_error
 from strokeseg.models.hub_settings import HubSettings
 from strokeseg.models.registry import RegistryEntry
 from strokeseg.models.store import Manifest, keep_model
+from strokeseg.phrases import counted
 
 
 def fetch_source(entry: RegistryEntry, settings: HubSettings, *, force: bool, say: Say) -> Path:
@@ -57,5 +58,5 @@ def fetch_source(entry: RegistryEntry, settings: HubSettings, *, force: bool, sa
     kept = keep_model(files, Manifest(entry.name, None, entry.revision, {}), settings)
     for path in paths:
         path.unlink(missing_ok=True)
-    say(f"{entry.name}: {len(paths)} files of {entry.revision} became {kept}")
+    say(f"{entry.name}: {counted(len(paths), 'file')} of {entry.revision} became {kept}")
     return kept

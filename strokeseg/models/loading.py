@@ -4,14 +4,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from strokeseg.engines.base import Engine
-from strokeseg.engines.choice import PREFERENCE, open_engine
+from strokeseg.engines.choice import PREFERENCE, choose_engine, open_engine
 from strokeseg.engines.footprint import footprint
 from strokeseg.engines.kept_networks import KeptNetworks
 from strokeseg.errors import UsageError
 from strokeseg.models.classes import LESION
-from strokeseg.models.finding import load_model_files
+from strokeseg.models.finding import load_model_files, locate_model
 from strokeseg.models.folder import Model
+from strokeseg.models.hub.errors import offline_error
 from strokeseg.models.hub_settings import hub_settings
+from strokeseg.models.registry import load_registry
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +89,7 @@ def load_model(
         The number of threads is not positive, or the limit of memory cannot hold.
     """
     hardware = hardware or Hardware()
-    if hardware.threads is not None and hardware.threads < 1:
-        raise UsageError(f"--threads is {hardware.threads}: give 1 or more")
+    _check_threads(hardware)
     model = load_model_files(name, offline=offline, say=say)
     if hardware.max_memory_bytes is not None:
         _check_room(model, hardware.engine, hardware.max_memory_bytes)
@@ -111,6 +112,51 @@ def _kept_networks(model: Model, hardware: Hardware) -> KeptNetworks | None:
     if folder is None or hardware.max_memory_bytes is not None:
         return None
     return KeptNetworks(folder, f"{model.sha256} {model.config!r}")
+
+
+def models_here(names: Sequence[str | None], *, offline: bool = False) -> list[Model] | None:
+    """Read models that are all on this machine; no request is made.
+
+    Returns
+    -------
+    list of Model or None
+        None where one of them would have to be fetched.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        There is no such model, or one would have to be fetched and may not.
+    ModelFormatError
+        Its files cannot be read or do not fit each other.
+    """
+    settings, registry = hub_settings(offline=offline), load_registry()
+    named = [registry.default if name is None else name for name in names]
+    found = [locate_model(name, settings, registry) for name in named]
+    for name, one in zip(named, found, strict=True):
+        if one is None and settings.offline:
+            raise offline_error(name, settings)
+    here = [one.read() for one in found if one is not None]
+    return here if len(here) == len(found) else None
+
+
+def check_hardware(models: Sequence[Model], hardware: Hardware) -> None:
+    """Refuse what `load_model` would refuse of where models shall run; opens no engine.
+
+    Raises
+    ------
+    EngineError, UsageError
+        As `load_model` does.
+    """
+    _check_threads(hardware)
+    if hardware.max_memory_bytes is not None:
+        for model in models:
+            _check_room(model, hardware.engine, hardware.max_memory_bytes)
+    choose_engine(hardware.engine, hardware.device, hardware.threads, hardware.precision)
+
+
+def _check_threads(hardware: Hardware) -> None:
+    if hardware.threads is not None and hardware.threads < 1:
+        raise UsageError(f"--threads is {hardware.threads}: give 1 or more")
 
 
 def _check_room(model: Model, engine: str, limit_bytes: int) -> None:
@@ -162,16 +208,29 @@ def ensemble_of(models: Sequence[LoadedModel]) -> Ensemble:
     UsageError
         None of them finds lesions, or several find the brain.
     """
+    check_roles([loaded.model for loaded in models])
     members = tuple(m for m in models if m.model.config.finds == LESION)
     brains = [m for m in models if m.model.config.finds != LESION]
+    return Ensemble(members, brains[0] if brains else None)
+
+
+def check_roles(models: Sequence[Model]) -> None:
+    """Refuse models that make no `Ensemble`.
+
+    Raises
+    ------
+    UsageError
+        None of them finds lesions, or several find the brain.
+    """
+    brains = [model.name for model in models if model.config.finds != LESION]
     if not models:
         raise UsageError("no model was given: name one with --model, or leave it out")
-    if not members:
-        name = brains[0].model.name
+    if len(brains) == len(models):
         raise UsageError(
-            f"{name} finds the brain, not lesions: give it to --brain-model or `strokeseg brain`"
+            f"{brains[0]} finds the brain, not lesions: give it to --brain-model or `strokeseg "
+            "brain`"
         )
     if len(brains) > 1:
-        names = " and ".join(m.model.name for m in brains)
-        raise UsageError(f"{names} both find the brain: give --brain-model one of them")
-    return Ensemble(members, brains[0] if brains else None)
+        raise UsageError(
+            f"{' and '.join(brains)} both find the brain: give --brain-model one of them"
+        )

@@ -8,6 +8,7 @@ from strokeseg.measure.brain import brain_volume_ml, brain_warnings, find_midlin
 from strokeseg.measure.counting import count_labels
 from strokeseg.measure.lesions import Lesion, find_lesions, mask_volume_ml
 from strokeseg.models.volume_interval import Figures, VolumeInterval
+from strokeseg.phrases import cut_short
 from strokeseg.prediction.ensemble import Posterior
 from strokeseg.prediction.scans import Scans
 from strokeseg.space.grid import Grid
@@ -39,9 +40,11 @@ def case_warnings(scans: Scans, measures: Measures) -> tuple[str, ...]:
         lines.append("no lesion found: the mask is empty")
     at_border = [str(lesion.index) for lesion in measures.lesions if lesion.touches_border]
     if at_border:
+        several = len(at_border) > 1
         lines.append(
-            f"lesion {', '.join(at_border)} reaches the border of the field of view: part of it "
-            "may lie outside"
+            f"lesion{'s' if several else ''} {cut_short(at_border)} "
+            f"{'reach' if several else 'reaches'} the border of the field of view: part of "
+            f"{'them' if several else 'it'} may lie outside"
         )
     return tuple(lines)
 

@@ -17,10 +17,11 @@ from strokeseg.measure.brain import brain_mask
 from strokeseg.models.classes import grey_of, is_matter
 from strokeseg.prediction.options import Options
 from strokeseg.results.in_mni import InMni, bring_to_mni
+from strokeseg.space.fit import Fit
 from strokeseg.space.grid import Grid
 from strokeseg.space.mni import fit_moments, level, mean_head
 from strokeseg.space.pictures import picture_of
-from strokeseg.space.registration import Fit, refine_affine
+from strokeseg.space.registration import refine_affine
 
 _PLAUSIBLE = (0.75, 1.35)
 _AROUND_LESION = 2

@@ -9,6 +9,7 @@ from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.images.reading import Volume
 from strokeseg.images.sampling import lattice
 from strokeseg.measure.lesions import Lesion
+from strokeseg.phrases import cut_short
 
 FAR_MM = 80.0
 _AIR = 0.08
@@ -94,7 +95,7 @@ def air_ceiling(scan: Volume, brain: BoolArray | None, *, is_ct: bool) -> float 
     lowest = float(np.percentile(lattice(data), 0.5))
     if not inside.size:
         return None
-    faces = [*data[:: max(1, data.shape[0] - 1)][:2], *data.swapaxes(0, 1)[:: data.shape[1] - 1]]
+    faces = [side for axis in (0, 1) for side in np.moveaxis(data, axis, 0)[[0, -1]]]
     border = float(np.median(np.concatenate([face.ravel() for face in faces])))
     middle = float(np.median(inside))
     if middle <= border or border - lowest > _LEAST_CONTRAST * (middle - lowest):
@@ -130,7 +131,7 @@ def air_warnings(
         return []
     several = len(airy) > 1
     return [
-        f"lesion{'s' if several else ''} {', '.join(airy)} {'are' if several else 'is'} as dark as "
+        f"lesion{'s' if several else ''} {cut_short(airy)} {'are' if several else 'is'} as dark as "
         "the air around the head: look at the picture before using the result"
     ]
 

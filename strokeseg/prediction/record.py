@@ -62,6 +62,7 @@ def _describe_input(scan: ScanFacts) -> InputRecord:
         shape=scan.grid.shape,
         voxel_size_mm=tuple(round(size, 6) for size in scan.grid.voxel_size_mm),
         orientation="".join(scan.grid.axcodes),
+        scanner=scan.scanner or None,
     )
 
 

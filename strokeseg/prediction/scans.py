@@ -41,6 +41,7 @@ class ScanFacts:
     grid: Grid
     path: Path | None
     warnings: tuple[str, ...]
+    scanner: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +122,7 @@ def read_scans(
             volume = left_out.attempt(name, partial(_read, name, images[name]))
         if volume is None:
             continue
-        seen[name] = ScanFacts(volume.grid, volume.path, volume.warnings)
+        seen[name] = ScanFacts(volume.grid, volume.path, volume.warnings, volume.scanner)
         kept = kept or volume
         with run.clock.stage("prepare"):
             for number in range(len(run.models)):

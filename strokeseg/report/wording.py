@@ -49,9 +49,10 @@ def measures(case: CaseFacts) -> list[tuple[str, str]]:
         return []
     brain = case.record.brain_volume_ml
     rows = [("lesion volume", f"{volume(case)} ml")]
-    for title, ends in (("90 % interval", case.interval_ml), ("single flips", case.range_ml)):
-        if ends is not None:
-            rows.append((title, f"{span(ends)} ml"))
+    if case.interval_ml is not None:
+        rows.append(("90 % interval", f"{span(case.interval_ml)} ml"))
+    if case.range_ml is not None:
+        rows.append(("single flips", f"{span(case.range_ml)} ml{_outside(case)}"))
     rows += [
         ("lesions", MISSING if case.count is None else str(case.count)),
         ("side", case.side or MISSING),
@@ -59,6 +60,15 @@ def measures(case: CaseFacts) -> list[tuple[str, str]]:
         ("model", case.model_names or MISSING),
     ]
     return rows
+
+
+def _outside(case: CaseFacts) -> str:
+    """Say how the volume can lie outside the range of single flips, where it does."""
+    if case.volume_ml is None or case.range_ml is None:
+        return ""
+    low, high = case.range_ml
+    told = "; averaged first and cut then, so the volume can lie outside"
+    return "" if low <= case.volume_ml <= high else told
 
 
 def editing_lines(case: CaseFacts) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ It carries what the source says of patient and study, as a viewer or archive nee
 
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,10 @@ import numpy as np
 from strokeseg._version import __version__
 from strokeseg.arrays import BoolArray
 from strokeseg.errors import DataError, EngineError
+from strokeseg.files.atomic import write_atomically
 from strokeseg.images.dicom import is_dicom
+from strokeseg.images.modalities import order_modalities
+from strokeseg.results.output_names import RECORD_ENDING, OutputNames
 from strokeseg.space.grid import Grid
 
 if TYPE_CHECKING:
@@ -28,18 +31,43 @@ _EMPTY_IF_ABSENT = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber"),
     *("StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"),
 )
+SEG_ENDING = "_seg.dcm"
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # SNOMED CT: morphologically abnormal structure; infarct.
 _CATEGORY = ("49755003", "SCT", "Morphologically Abnormal Structure")
 _LESION = ("55641003", "SCT", "Infarct")
 
 
-def write_seg(path: Path, mask: BoolArray, grid: Grid, source: Path, models: Sequence[str]) -> None:
+def seg_path(names: OutputNames) -> Path:
+    """Name the SEG of a case."""
+    prefix = names.record.name.removesuffix(RECORD_ENDING)
+    return names.directory / f"{prefix}{SEG_ENDING}"
+
+
+def dicom_of(images: Mapping[str, Path], reference: str | None) -> Path | None:
+    """Give the DICOM of a case whose grid results have; None where that scan is none."""
+    order = order_modalities(images)
+    path = images.get(reference or order[0], images[order[0]]) if order else None
+    return path if path is not None and is_dicom(path) else None
+
+
+def save_seg(
+    target: Path, mask: BoolArray, grid: Grid, source: Path, models: Sequence[str | None]
+) -> None:
+    """Write a mask as DICOM SEG, see `write_seg`; under its name only when it is whole."""
+    made = BytesIO()
+    write_seg(made, mask, grid, source, [str(model) for model in models])
+    write_atomically(target, [made.getvalue()])
+
+
+def write_seg(
+    path: Path | BytesIO, mask: BoolArray, grid: Grid, source: Path, models: Sequence[str]
+) -> None:
     """Write a mask as DICOM SEG.
 
     Parameters
     ----------
-    path : Path
+    path : Path or BytesIO
         Where to; nothing may be there.
     mask : (I, J, K) bool array
         The lesion; it may be empty.

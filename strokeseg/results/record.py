@@ -17,7 +17,7 @@ class InputRecord:
     """One scan that went in.
 
     `pair_sha256` is of the other file of an .img/.hdr pair, or of further runs that were averaged
-    with it.
+    with it. `scanner` is what DICOM says of how it was acquired.
     """
 
     path: str | None = None
@@ -26,6 +26,7 @@ class InputRecord:
     voxel_size_mm: tuple[float, ...] = ()
     orientation: str | None = None
     pair_sha256: str | None = None
+    scanner: Mapping[str, Any] | None = None
 
     @classmethod
     def read(cls, content: object) -> Self:
@@ -40,6 +41,7 @@ class InputRecord:
             voxel_size_mm=tuple(size for size in sizes if size is not None),
             orientation=text(content.get("orientation")),
             pair_sha256=text(content.get("pair_sha256")),
+            scanner=_mapping(content.get("scanner")),
         )
 
 
@@ -266,7 +268,7 @@ def _list(value: object) -> list[Any]:
 def _plain(value: object) -> Any:  # noqa: ANN401 - whatever JSON can hold
     if isinstance(value, InputRecord | LeftOutRecord | ModelRecord):
         found = {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
-        late = ("pair_sha256", "config_sha256")  # a batch adds them
+        late = ("pair_sha256", "config_sha256", "scanner")  # a batch adds them, or DICOM has it
         return {k: v for k, v in found.items() if v is not None or k not in late}
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}

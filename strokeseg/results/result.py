@@ -1,12 +1,12 @@
 """What a prediction gives: arrays, lesions, volumes, warnings, and how to save them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from strokeseg.arrays import AffineArray, BoolArray, FloatArray, LabelArray
+from strokeseg.arrays import AffineArray, AnyArray, BoolArray, FloatArray, LabelArray
 from strokeseg.errors import printable
 from strokeseg.files.atomic import write_atomically, write_text
 from strokeseg.files.checksums import sha256
@@ -17,17 +17,14 @@ from strokeseg.images.intensity import as_seen
 from strokeseg.images.reading import Volume
 from strokeseg.images.writing import write
 from strokeseg.measure.lesions import Lesion, label_lesions
-from strokeseg.results.anonymous import usual_prefix, without_names
+from strokeseg.results.anonymous import without_names
 from strokeseg.results.case_tables import lesion_table, tissue_table
+from strokeseg.results.case_words import CaseWords, file_name
+from strokeseg.results.dicom_seg import seg_path
 from strokeseg.results.filled import Filled
 from strokeseg.results.in_mni import InMni
-from strokeseg.results.output_names import (
-    ALL_KINDS,
-    DEFAULT_KINDS,
-    UNNAMED_PREFIX,
-    OutputNames,
-    check_prefix,
-)
+from strokeseg.results.other_formats import ENDINGS, other_names, other_writers
+from strokeseg.results.output_names import ALL_KINDS, DEFAULT_KINDS, OutputNames, check_prefix
 from strokeseg.results.picture import Marks, draw, legend
 from strokeseg.results.record import Record
 from strokeseg.results.sidecars import (
@@ -141,6 +138,7 @@ class Result:
         sources: Mapping[str, str] | None = None,
         anonymise: bool = False,
         framed: bool = False,
+        endings: Sequence[str] = (),
     ) -> tuple[Path, ...]:
         """Write the chosen files and the record, all of them or none.
 
@@ -162,6 +160,8 @@ class Result:
             `strokeseg.results.anonymous`.
         framed
             Whether the picture frames what the network saw of the scan.
+        endings
+            ``.nrrd``, ``.mha``: mask and maps are written as such beside NIfTI, too.
 
         Returns
         -------
@@ -179,11 +179,12 @@ class Result:
         """
         known = self._record()
         record = without_names(known) if anonymise else known
-        words = replace(_Words.of(record, self.reference, sources or {}), framed=framed)
+        words = replace(CaseWords.of(record, self.reference, sources or {}), framed=framed)
         names = OutputNames.for_prefix(Path(directory), check_prefix(prefix or words.prefix))
         chosen = frozenset(kinds)
         moves = names.transforms(self.transforms, known.reference or "")
-        targets = [*names.chosen(chosen), *moves.values()]
+        others = other_names(names, chosen, endings)
+        targets = [*names.chosen(chosen), *moves.values(), *others]
         check_outputs(targets, self._input_paths(), overwrite=overwrite)
         with Staging(names.directory, last=names.record.name) as staging:
             writers = self._writers(words)
@@ -195,6 +196,9 @@ class Result:
             for name, path in moves.items():
                 staged[path.name] = staging.path_for(path.name)
                 write_text(staged[path.name], tfm_text(self.transforms[name]))
+            for called, writer in other_writers(others, self._maps, self.grid).items():
+                staged[called] = staging.path_for(called)
+                writer(staged[called])
             files = {name: sha256(where) for name, where in staged.items()}
             vouched = replace(record, kinds=tuple(sorted(chosen)), files=files)
             write_json(staging.path_for(names.record.name), vouched.write())
@@ -212,7 +216,7 @@ class Result:
         if self.lesions:
             subtitle = legend(self.volume_ml, len(self.lesions), self.volume_interval_ml)
         clip = partial(as_seen, self._record().reference or "")
-        name = title or _file_name(self.reference)
+        name = title or file_name(self.reference)
         marks = Marks(self.frame if framed else None, self.lesions, self.truth)
         return draw(self.reference.data, self.mask, self.grid, name, subtitle, clip, marks)
 
@@ -223,7 +227,7 @@ class Result:
         """Give the record with its type; `record` is for those who look things up by name."""
         return Record.read(self.record)
 
-    def _writers(self, words: "_Words") -> Mapping[str, Callable[[Path], None]]:
+    def _writers(self, words: CaseWords) -> Mapping[str, Callable[[Path], None]]:
         """Give what writes each file but the record, by the fields of `OutputNames`."""
         record = self._record()
         sources, space = list(words.inputs.values()), words.inputs[record.reference or ""]
@@ -255,6 +259,16 @@ class Result:
             ),
         }
 
+    def _maps(self) -> Mapping[str, AnyArray | None]:
+        """Give the maps on the reference's own grid, by the fields of `OutputNames`."""
+        return {
+            "mask": self.mask,
+            "probability": self.probability,
+            "tissue": self.tissue,
+            "lesion_labels": label_lesions(self.mask),
+            "filled": None if self.filled is None else self.filled.image,
+        }
+
     def _uncertainty(self) -> tuple[FloatArray, FloatArray]:
         """Give entropy and flip deviation."""
         if self.entropy is None or self.flip_std is None:
@@ -262,38 +276,9 @@ class Result:
         return self.entropy, self.flip_std
 
 
-@dataclass(frozen=True)
-class _Words:
-    """What files say of a case: how sidecars name its inputs, the picture's title, the prefix.
-
-    Sidecars name files without their folders: they go where their images go.
-    """
-
-    inputs: Mapping[str, str]
-    title: str
-    prefix: str
-    framed: bool = False
-
-    @classmethod
-    def of(cls, record: Record, reference: Volume, given: Mapping[str, str]) -> Self:
-        """Choose the words for a record; one without names gets none."""
-        inputs = record.inputs
-        if record.anonymised:
-            name = usual_prefix(reference.path, anonymise=True)
-            return cls({modality: modality for modality in inputs}, name, name)
-        called = {
-            modality: given.get(modality) or (Path(i.path).name if i.path else "array")
-            for modality, i in inputs.items()
-        }
-        return cls(called, _file_name(reference), usual_prefix(reference.path, anonymise=False))
-
-
-def _file_name(reference: Volume) -> str:
-    return reference.path.name if reference.path else UNNAMED_PREFIX
-
-
 def _remove_stale(names: OutputNames, written: tuple[Path, ...]) -> None:
     """Remove files of an earlier run of this case that the new one did not replace."""
-    for path in (*names.chosen(ALL_KINDS), *names.old_transforms()):
+    others = other_names(names, ALL_KINDS, ENDINGS)
+    for path in (*names.chosen(ALL_KINDS), *names.old_transforms(), *others, seg_path(names)):
         if path not in written:
             path.unlink(missing_ok=True)

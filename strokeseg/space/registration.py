@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from strokeseg.arrays import AffineArray, BoolArray
 from strokeseg.errors import EngineError
+from strokeseg.space.fit import Fit
 from strokeseg.space.grid import Grid
 from strokeseg.space.pictures import Picture
 
@@ -26,39 +27,6 @@ _BINS = 32
 _SEED = 20_241
 # Of images that share nothing.
 _WORST = 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """How an image lies to another.
-
-    Parameters
-    ----------
-    to_moving : (4, 4) array
-        The fixed image's mm to the moving image's mm.
-    metric_before, metric_after : float
-        Mattes mutual information as the headers have them, and where they were brought; less is
-        better.
-    """
-
-    to_moving: AffineArray
-    metric_before: float
-    metric_after: float
-
-    @property
-    def is_better(self) -> bool:
-        """Whether they lie better on each other than before."""
-        return self.metric_after < self.metric_before
-
-    def as_record(self, of_what: str = "") -> dict[str, Any]:
-        """Give it as plain values; the matrix brings the moving image's mm to the fixed one's."""
-        matrix = np.linalg.inv(self.to_moving)
-        return {
-            "matrix": [[round(float(value), 6) for value in row] for row in matrix],
-            "metric": f"Mattes mutual information{of_what}, less is better",
-            "metric_before": round(self.metric_before, 4),
-            "metric_after": round(self.metric_after, 4),
-        }
 
 
 @dataclass(frozen=True)

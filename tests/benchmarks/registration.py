@@ -1,10 +1,14 @@
 """How well two scans are brought onto each other: made-up displacements of real scans.
 
-Run by ``python -m tests.benchmarks.registration [COUNT]``. A scan is displaced by up to 40 mm and
-30 degrees by its affine alone, and brought back as `strokeseg register` does, without a network.
-The error is how far the corners of a box around the brain (120 x 150 x 100 mm) lie, in the mean,
-from where the headers had them; as headers are not exact themselves, also from where the same pair
-is brought without a displacement. The pairs take turns, so that any part of a run shows them all.
+Run by ``python -m tests.benchmarks.registration [COUNT] [--made]``. A scan is displaced by up to
+40 mm and 30 degrees by its affine alone, and brought back as `strokeseg register` does, without a
+network. The error is how far the corners of a box around the brain (120 x 150 x 100 mm) lie, in the
+mean, from where the headers had them; as headers are not exact themselves, also from where the same
+pair is brought without a displacement. The pairs take turns, so that any part of a run shows them
+all.
+
+With ``--made`` the moving scan is made of the fixed one, so that the truth is exact: another
+contrast, slices of 5 mm across another axis, noise, and a lesion that the fixed one does not have.
 """
 
 import argparse
@@ -16,6 +20,7 @@ from strokeseg.images.reading import read_scan
 from strokeseg.space.grid import Grid
 from strokeseg.space.pictures import picture_of
 from strokeseg.space.registration import register
+from strokeseg.space.resample import resample_image
 from tests.factories import SCANS, rotation
 
 # Other sequences, thick slices, and, in the acute case, a lesion.
@@ -29,12 +34,24 @@ PAIRS = (
 )
 
 
+MADE = (
+    "scans/sub-colin_T1w",
+    "scans/sub-healthy_FLAIR",
+    "ms/ms-12_ses-2_T1w",
+    "ms/ms-01_ses-1_T1w",
+)
+
+
 class Pair:
     """Two scans of one person, and where they are brought as they lie."""
 
-    def __init__(self, fixed, moving):
-        self.name = f"{moving} on {fixed}"
-        still, self.moving = (read_scan(SCANS.parent / f"{one}.nii.gz") for one in (fixed, moving))
+    def __init__(self, fixed, moving=None):
+        still = read_scan(SCANS.parent / f"{fixed}.nii.gz")
+        if moving is None:
+            self.name, self.moving = f"made of {fixed}", made_of(still)
+        else:
+            self.name = f"{moving} on {fixed}"
+            self.moving = read_scan(SCANS.parent / f"{moving}.nii.gz")
         self.fixed = picture_of(still.data, still.grid)
         self.centre = self.fixed.centre_mm
         box = np.array([(x, y, z) for x in (-60, 60) for y in (-75, 75) for z in (-50, 50)])
@@ -50,6 +67,29 @@ class Pair:
     def apart(self, one, other):
         """How far two transforms bring the corners apart, in the mean."""
         return np.linalg.norm(((one - other) @ self.corners)[:3], axis=0).mean()
+
+
+def made_of(scan):
+    """The same head in another contrast, in thick tilted slices, with noise and a lesion."""
+    rng = np.random.default_rng(1)
+    bright = np.clip(scan.data / np.percentile(scan.data, 99), 0, 1)
+    # Air stays dark; grey matter is brighter than white matter and fluid, as in no scan of it.
+    other = np.exp(-(((bright - 0.45) / 0.2) ** 2)) * (bright > 0.08) * 800
+    middle = (scan.grid.corners_mm.min(axis=0) + scan.grid.corners_mm.max(axis=0)) / 2
+    size_mm, shape = np.array([1.2, 5.0, 1.2]), (200, 50, 200)
+    affine = np.eye(4)
+    affine[:3, :3] = rotation((10.0, 0.0, 5.0)) * size_mm
+    affine[:3, 3] = middle - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    # Five samples across each slice, as a slice sees all of its thickness.
+    parts = []
+    for step in (-2.0, -1.0, 0.0, 1.0, 2.0):
+        moved = affine.copy()
+        moved[:3, 3] += affine[:3, 1] / 5 * step
+        parts.append(resample_image(other.astype(np.float32), scan.grid, Grid(shape, moved)))
+    image = np.mean(parts, axis=0)
+    places = np.moveaxis(np.indices(shape), 0, -1) @ affine[:3, :3].T + affine[:3, 3]
+    image[np.linalg.norm(places - middle - (30, -20, 10), axis=-1) < 15] = 1000
+    return read_scan(((image + rng.normal(0, 20, shape)).astype(np.float32), affine))
 
 
 def drawn(rng, centre):
@@ -82,9 +122,10 @@ def table(pairs, done):
     return "\n".join([*lines, f"a pair takes {wall:.1f} s ({cpu:.1f} s of CPU)"])
 
 
-def main(count):
+def main(count, made):
     rng = np.random.default_rng(0)
-    pairs = [Pair(*names) for names in PAIRS if (SCANS.parent / f"{names[1]}.nii.gz").exists()]
+    wanted = [(name,) for name in MADE] if made else PAIRS
+    pairs = [Pair(*names) for names in wanted if (SCANS.parent / f"{names[-1]}.nii.gz").exists()]
     done = []
     for number in range(count):
         pair = pairs[number % len(pairs)]
@@ -101,4 +142,6 @@ def main(count):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("count", nargs="?", type=int, default=200, help="of displacements")
-    main(parser.parse_args().count)
+    parser.add_argument("--made", action="store_true", help="pairs whose truth is exact")
+    given = parser.parse_args()
+    main(given.count, given.made)

@@ -9,6 +9,8 @@ from strokeseg.cli import run
 from strokeseg.cli.register import join_always
 from strokeseg.errors import UsageError
 from strokeseg.images.arrival import arrived
+from strokeseg.space import registration
+from strokeseg.space.fit import Fit
 from tests.images.dicom_series import needs_dicom, zipped
 from tests.space.test_registration import FLAIR, T1, displacement, grid, head
 
@@ -102,3 +104,26 @@ def test_register_wants_a_scan_to_move_to_or_mni(pair):
     assert run(["register", moving]) == 2
     assert run(["register", moving, fixed, "--to-mni"]) == 2
     assert run(["register", moving, "--to-mni", "--affine"]) == 2
+
+
+def test_a_pair_that_lies_well_is_hardly_moved(tmp_path):
+    for name, image in (("fixed", head(T1)), ("moving", head(FLAIR))):
+        nib.save(nib.Nifti1Image(image, grid().affine), tmp_path / f"{name}.nii.gz")
+    words = [str(tmp_path / f"{name}.nii.gz") for name in ("moving", "fixed")]
+    assert run(["register", *words, "-o", str(tmp_path), "-q"]) == 0
+    record = json.loads((tmp_path / "moving_registered_xfm.json").read_text())
+    assert record["moved_mm"] < 0.5
+
+
+def test_a_move_that_makes_it_worse_is_undone_and_told(pair, capsys, monkeypatch):
+    folder, truth = pair
+    monkeypatch.setattr(registration, "register", lambda *_, **__: Fit(truth, -0.6, -0.5))
+    words = [str(folder / f"{name}.nii.gz") for name in ("moving", "fixed")]
+    assert run(["register", *words, "-o", str(folder / "out")]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "moving.nii.gz was left where it is, as no move brought it onto fixed.nii.gz" in said
+    record = json.loads((folder / "out" / "moving_registered_xfm.json").read_text())
+    assert (record["kept"], record["moved_mm"]) == (False, 0)
+    np.testing.assert_array_equal(record["matrix"], np.eye(4))
+    left = nib.load(folder / "out" / "moving_registered.nii.gz").get_fdata(dtype=np.float32)
+    np.testing.assert_allclose(left, nib.load(words[0]).get_fdata(dtype=np.float32), atol=1e-3)

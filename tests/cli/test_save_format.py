@@ -9,6 +9,7 @@ from strokeseg.errors import CannotCreateError
 from strokeseg.images.itk import write_itk
 from strokeseg.images.reading import read_map, read_scan
 from strokeseg.space.grid import Grid
+from tests.cohort.cohorts import make_case, make_model
 from tests.factories import scan_file
 from tests.tiny_models import OWN, isolate, tiny_files, write_files
 
@@ -87,3 +88,51 @@ def test_a_sheared_grid_is_told_and_not_bent(tmp_path):
     affine[0, 1] = 0.3
     with pytest.raises(CannotCreateError, match="not at right angles"):
         write_itk(tmp_path / "a.nrrd", np.zeros((4, 5, 6), np.uint8), Grid((4, 5, 6), affine))
+
+
+def test_a_batch_writes_them_vouches_for_them_and_keeps_them(tmp_path):
+    make_case(tmp_path / "in", "a")
+    make_case(tmp_path / "in", "b", "oblique")
+    model = make_model(tmp_path / "model")
+    out = tmp_path / "out"
+
+    def batch(*words):
+        shared = ["--model", str(model), "--fast", "-q", "--save", "mask,probability"]
+        return run(["batch", str(tmp_path / "in"), str(out), *shared, *words])
+
+    def times():
+        return {path: path.stat().st_mtime_ns for path in sorted(out.rglob("*.*a*"))}
+
+    assert batch("--save-format", "bmp") == 2
+    assert batch("--save-format", "mha") == 0
+    for name in "ab":
+        scan = next((tmp_path / "in" / name).iterdir())
+        found = assert_lies_on(out / name / f"{name}_label-L_mask.mha", scan)
+        truth = np.asarray(nib.load(out / name / f"{name}_label-L_mask.nii.gz").dataobj)
+        np.testing.assert_array_equal(found, truth)
+        record = json.loads((out / name / f"{name}_strokeseg.json").read_text())
+        assert f"{name}_label-L_probseg.mha" in record["files"]
+    first = times()
+    # What is there is kept, as other results are; what is gone or was changed is made again.
+    assert batch() == 0
+    assert times() == first
+    (out / "a" / "a_label-L_mask.mha").unlink()
+    (out / "b" / "b_label-L_mask.mha").write_text("changed")
+    assert batch() == 0
+    assert_lies_on(out / "b" / "b_label-L_mask.mha", next((tmp_path / "in" / "b").iterdir()))
+    assert times().keys() == first.keys()
+    assert batch("--save-format", "input") == 0
+    assert times().keys() == first.keys()
+
+
+def test_bids_names_them_as_no_part_of_bids(tmp_path):
+    for name in ("sub-01", "sub-02"):
+        anat = tmp_path / "raw" / name / "anat"
+        anat.mkdir(parents=True)
+        scan_file(anat).rename(anat / f"{name}_T1w.nii.gz")
+    words = ["--model", str(make_model(tmp_path / "model")), "--fast", "-q", "--save", "mask"]
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    words = ["bids", str(raw), str(out), "participant", "--save-format", "nrrd", *words]
+    assert run(words) == 0
+    assert (out / "sub-02" / "anat" / "sub-02_label-L_mask.nrrd").is_file()
+    assert "*.nrrd" in (out / ".bidsignore").read_text().splitlines()

@@ -130,7 +130,7 @@ def test_what_was_left_out_is_counted_and_not_named(patients, capfd):
     patient_scan(patients / "in" / f"{NAMED}d", f"{NAMED}_strange.nii.gz")
     assert batch(patients) == 1
     shown = capfd.readouterr()
-    assert "1 notes on files that were left out: see --dry-run" in shown.err
+    assert "1 note on files that were left out: see --dry-run" in shown.err
     assert leaks({"said": (shown.out + shown.err).encode()}, forbidden(patients)) == []
 
 
@@ -157,7 +157,7 @@ def test_what_was_left_out_is_counted_and_not_named(patients, capfd):
                 or (folder / NAMED / f"{NAMED}_flair.nii.gz").unlink()
             ),
             66,
-            "1 of 3 cases have a scan that cannot be read",
+            "1 of 3 cases has a scan that cannot be read",
         ),
     ],
 )

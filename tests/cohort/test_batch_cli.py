@@ -115,7 +115,7 @@ def test_json_tells_how_every_case_ended(folder, capsys):
 
 
 def test_a_dry_run_shows_cases_and_files_and_writes_nothing(folder, capsys):
-    assert batch(folder, "--dry-run", "--model", "none") == 0
+    assert batch(folder, "--dry-run") == 0
     shown = capsys.readouterr()
     assert "b/b_flair.nii.gz" in shown.out
     assert "3 cases; nothing was done" in shown.err

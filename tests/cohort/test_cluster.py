@@ -221,7 +221,7 @@ def test_a_scheduler_without_workers_is_waited_for_and_ctrl_c_ends_that(tmp_path
     batch.send_signal(signal.SIGINT)
     _, err = batch.communicate(timeout=60)
     assert batch.returncode == 130, err
-    assert "0 of 1 cases are done" in err
+    assert "0 of 1 case done" in err
     assert "Traceback" not in err
 
 

@@ -5,7 +5,6 @@ import pytest
 from strokeseg.cohort.cases.entities import (
     EntityFilter,
     is_ignored,
-    only_runs_differ,
     read_filter,
     read_ignored,
 )
@@ -76,7 +75,6 @@ def test_of_several_runs_the_first_is_taken_and_told_and_another_can_be_asked_fo
     assert cohort.notes == ("of several runs the first was taken: sub-01_run-02_T1w.nii.gz of 3",)
     cohort = find_cases(root, entities=read_filter(None, {"run": ["03"]}))
     assert found(cohort)["sub-01"] == {"t1": runs[2]}
-    assert not only_runs_differ(["a_run-1_T1w.nii", "a_acq-x_run-2_T1w.nii"])
 
 
 def test_what_bidsignore_names_is_left_out_and_told(tmp_path):

@@ -1,7 +1,9 @@
 """Folders as people and converters leave them."""
 
+import json
 import shutil
 import zipfile
+from importlib.util import find_spec
 
 import nibabel as nib
 import numpy as np
@@ -14,7 +16,9 @@ from strokeseg.cohort.cases.patterns import compile_patterns
 from strokeseg.errors import DataError
 from strokeseg.images.arrival import arrived
 from strokeseg.images.twins import without_twins
-from tests.cohort.cohorts import make_job, make_model, statuses, with_prints
+from strokeseg.results.dicom_seg import seg_path
+from tests.cohort.cohorts import make_case, make_job, make_model, statuses, with_prints
+from tests.factories import scan_file
 from tests.images.dicom_series import needs_dicom, zipped
 from tests.images.test_diffusion_series import series
 from tests.tiny_models import isolate
@@ -68,25 +72,47 @@ def test_a_folder_per_case_with_twins_is_not_ambiguous(tmp_path):
     assert "a/t1 (1).nii" in cohort.notes[0] or "t1 (1).nii" in cohort.notes[0]
 
 
+@pytest.mark.parametrize("flat", [True, False])
+def test_letter_twins_without_a_plain_file_are_told(tmp_path, flat):
+    """Parts of one series, as dcm2niix writes them: which is meant is not known."""
+    touch(tmp_path, *(f"{'' if flat else 'P2/'}P2_t1_5{letter}.nii" for letter in "ab"))
+    if flat:
+        (note,) = find_cases(tmp_path).notes
+        assert note == "cases that may be several series of one patient: P2_5a and P2_5b"
+    else:
+        with pytest.raises(DataError, match=r"P2: t1 is P2_t1_5a.nii or P2_t1_5b.nii"):
+            find_cases(tmp_path)
+
+
 def test_series_of_one_patient_are_told(tmp_path):
     touch(tmp_path, "P01_t1_2.nii", "P01_t1_5.nii", "P02_t1_2.nii")
     (note,) = find_cases(tmp_path).notes
     assert note == "cases that may be several series of one patient: P01_2 and P01_5"
 
 
-def test_a_hint_keeps_every_case_that_had_one_candidate(tmp_path):
-    touch(tmp_path, "a/t1.nii", "a/t1_gd.nii", "b/t1.nii", "c/t1_mprage.nii")
-    faults = {case.name: case.fault for case in find_cases(tmp_path).cases}
-    assert faults["b"] is faults["c"] is None
-    message = str(faults["a"])
-    hint = message.partition("--pattern t1='")[2].partition("'")[0]
-    if hint:
-        pattern = compile_patterns({"t1": hint})[0]
-        assert pattern.matches("t1.nii")
-        assert pattern.matches("t1_mprage.nii")
-        assert not pattern.matches("t1_gd.nii")
-    else:
+@pytest.mark.parametrize(
+    ("files", "hint"),
+    [
+        (("a/t1.nii", "a/t1_gd.nii", "b/t1.nii"), "*t1.nii"),
+        (("a/T1.nii", "a/wT1.nii", "b/T1.nii"), "T1.nii"),
+        (("a/a_T1w.nii", "a/a_T1w_brain.nii", "b/b_T1w.nii"), "*_T1w.nii"),
+        (("a/t1_tfe.nii", "a/t1_mprage.nii", "b/t1_mprage.nii"), "*_mprage.nii"),
+        # No pattern takes t1 and t1_mprage and leaves t1_gd out.
+        (("a/t1.nii", "a/t1_gd.nii", "b/t1.nii", "c/t1_mprage.nii"), None),
+    ],
+)
+def test_a_hint_keeps_every_case_that_had_one_candidate(tmp_path, files, hint):
+    touch(tmp_path, *files)
+    first, *others = find_cases(tmp_path).cases
+    assert all(case.fault is None for case in others)
+    message = str(first.fault)
+    if hint is None:
         assert message.endswith("list the cases in a table")
+        return
+    assert f"choose by --pattern t1='{hint}' or alike" in message
+    followed = find_cases(tmp_path, patterns={"t1": hint}).cases
+    assert [case.name for case in followed] == [case.name for case in (first, *others)]
+    assert all(case.fault is None for case in followed)
 
 
 @pytest.mark.parametrize(
@@ -101,11 +127,9 @@ def test_a_hint_keeps_every_case_that_had_one_candidate(tmp_path):
     ],
 )
 def test_a_hint_prefers_the_plain_native_file(plain, copy):
-    glob = telling_glob((copy, plain), [(copy, plain)], (plain,))
-    if glob is not None:
-        pattern = compile_patterns({"t1": glob})[0]
-        assert pattern.matches(plain)
-        assert not pattern.matches(copy)
+    pattern = compile_patterns({"t1": telling_glob((copy, plain), [(copy, plain)], (plain,))})[0]
+    assert pattern.matches(plain)
+    assert not pattern.matches(copy)
     assert not is_copy(plain)
 
 
@@ -114,10 +138,38 @@ def test_a_hint_is_given_where_one_can_be():
 
 
 def test_a_space_stays_in_the_names_of_results(tmp_path):
-    touch(tmp_path, "p1/p1_space-MNI152NLin6Asym_T1w.nii.gz", "p2/T1w.nii.gz")
+    touch(tmp_path, "p1/p1_space-MNI152NLin6Asym_T1w.nii.gz", "p1/p1_flair.nii", "p2/T1w.nii.gz")
     first, second = find_cases(tmp_path).cases
     assert (first.name, first.prefix) == ("p1", "p1_space-MNI152NLin6Asym")
     assert (second.name, second.prefix) == ("p2", "p2")
+    # It is the space of the scan whose grid they have.
+    assert find_cases(tmp_path, reference="flair").cases[0].prefix == "p1"
+    table = tmp_path / "cases.csv"
+    table.write_text("case,t1\nx,p1/p1_space-MNI152NLin6Asym_T1w.nii.gz\n")
+    assert find_cases(table).cases[0].prefix == "x_space-MNI152NLin6Asym"
+
+
+def test_results_of_atlas_go_into_one_map_as_they_are(tmp_path, monkeypatch):
+    isolate(monkeypatch, tmp_path / "home")
+    space = "space-MNI152NLin2009aSym"
+    for site, subject in (("R001", "sub-r001s001"), ("R002", "sub-r002s001")):
+        anat = tmp_path / "atlas" / site / subject / "ses-1" / "anat"
+        anat.mkdir(parents=True)
+        scan_file(anat).rename(anat / f"{subject}_ses-1_{space}_T1w.nii.gz")
+        mask = f"{subject}_ses-1_{space}_label-L_desc-T1lesion_mask.nii.gz"
+        scan_file(anat).rename(anat / mask)
+    out, model = tmp_path / "out", make_model(tmp_path / "model")
+    words = ["--model", str(model), "--fast", "-q", "--save", "mask"]
+    assert run(["batch", str(tmp_path / "atlas"), str(out), *words]) == 0
+    names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*_mask.nii.gz"))
+    start = "R001/sub-r001s001/ses-1/anat/sub-r001s001_ses-1"
+    assert names[0] == f"{start}_{space}_label-L_mask.nii.gz"
+    assert len(names) == 2
+    assert run(["overlap", str(out), "-q"]) == 0
+    masks = [np.asarray(nib.load(out / name).dataobj) for name in names]
+    found = nib.load(out / "overlap" / "overlap_count.nii.gz")
+    np.testing.assert_array_equal(np.asarray(found.dataobj), masks[0].astype(int) + masks[1])
+    assert json.loads((out / "overlap" / "overlap.json").read_text())["space"] == space[6:]
 
 
 def test_datasets_side_by_side_are_one_cohort(tmp_path):
@@ -144,10 +196,64 @@ def test_a_folder_of_raw_series_alone_says_so(tmp_path):
         find_cases(tmp_path)
 
 
+def test_a_dry_run_tells_series_that_nothing_says_of_what_they_are(tmp_path, capsys):
+    make_case(tmp_path / "cases", "a")
+    (tmp_path / "cases" / "b").mkdir()
+    many = np.arange(8**3 * 4, dtype=np.int16).reshape(8, 8, 8, 4)
+    image = nib.Nifti1Image(many, np.diag([20.0, 20, 20, 1]))
+    nib.save(image, tmp_path / "cases" / "b" / "b_dwi.nii")
+    model = ["--model", str(make_model(tmp_path / "model"))]
+    words = ["batch", str(tmp_path / "cases"), str(tmp_path / "out"), *model, "--fast"]
+    assert run([*words, "--dry-run"]) == 0
+    shown = capsys.readouterr()
+    assert "cannot be done: " in " ".join(shown.out.split())
+    assert "2 cases, 1 cannot be done; nothing was done" in shown.err
+    assert run([*words, "-q"]) == 1
+    assert "1 of 2 cases failed, the first b" in capsys.readouterr().err
+    assert run([*words, "--dry-run", "--reference", "dwi"]) == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--reference dwi was not given" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--model", "nope"], 69),
+        (["--model", "BROKEN"], 65),
+        (["--model", "synthstroke-baseline", "--offline"], 69),
+        (["--engine", "nope"], 2),
+        (["--device", "mps"], 70),
+        (["--precision", "fp64"], 2),
+        (["--max-memory", "1k"], 2),
+        (["--threads", "0"], 2),
+    ],
+)
+def test_a_dry_run_refuses_models_and_engines_as_the_run_does(
+    tmp_path, monkeypatch, capsys, words, code
+):
+    isolate(monkeypatch, tmp_path / "home")
+    make_case(tmp_path / "cases", "a")
+    (tmp_path / "broken").mkdir()
+    words = [str(tmp_path / "broken") if word == "BROKEN" else word for word in words]
+    if "--model" not in words:
+        words += ["--model", str(make_model(tmp_path / "model"))]
+    shared = ["batch", str(tmp_path / "cases"), str(tmp_path / "out"), *words]
+    said = []
+    for more in (["--dry-run"], []):
+        assert run([*shared, *more]) == code
+        said.append(capsys.readouterr().err)
+    assert said[0] == said[1]
+
+
+def test_a_dry_run_does_not_ask_for_a_model_that_would_be_fetched(tmp_path, monkeypatch):
+    isolate(monkeypatch, tmp_path / "home")
+    make_case(tmp_path / "cases", "a")
+    words = ["batch", str(tmp_path / "cases"), str(tmp_path / "out"), "--dry-run"]
+    assert run([*words, "--model", "synthstroke-baseline"]) == 0
+
+
 def test_a_dry_run_refuses_what_the_run_would(tmp_path, capsys):
-    cases = tmp_path / "cases" / "a"
-    cases.mkdir(parents=True)
-    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4)), cases / "t1.nii")
+    make_case(tmp_path / "cases", "a")
     (tmp_path / "file").write_text("x")
     for output, code in ((tmp_path / "cases", 2), (tmp_path / "file" / "below", 73)):
         assert run(["batch", str(tmp_path / "cases"), str(output), "--dry-run"]) == code
@@ -177,13 +283,21 @@ def test_a_folder_of_dicom_per_case_is_a_cohort(tmp_path, monkeypatch):
         "p4": {"ct": cases / "p4" / "ct.zip"},
     }
     assert any("p3/IM0001" in note and "strokeseg convert" in note for note in cohort.notes)
-    job = make_job(tmp_path / "out", make_model(tmp_path / "model"), kinds=frozenset({"mask"}))
+    model, kinds = make_model(tmp_path / "model"), frozenset({"mask"})
+    job = make_job(
+        tmp_path / "out", model, kinds=kinds, as_dicom=find_spec("highdicom") is not None
+    )
     assert statuses(cohort.cases, job) == {"p1": "done", "p2": "done", "p4": "done"}
     for case in cohort.cases:
         ((modality, path),) = case.images.items()
         mask, scan = nib.load(job.names(case).mask), arrived(modality, path)
         assert mask.shape == scan.data.shape
         np.testing.assert_allclose(mask.affine, scan.grid.affine, atol=1e-4)
+        if job.as_dicom:
+            from pydicom import dcmread
+
+            frames = dcmread(seg_path(job.names(case))).pixel_array
+            assert np.count_nonzero(frames) == np.count_nonzero(mask.dataobj)
     assert statuses(cohort.cases, with_prints(job)) == {
         "p1": "skipped",
         "p2": "skipped",

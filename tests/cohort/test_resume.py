@@ -405,3 +405,29 @@ def test_a_plan_with_a_model_that_is_not_here_fetches_nothing(done):
     cases, job = done
     absent = replace(job, prints=(), models=("synthstroke-baseline",))
     assert states_of(cases[:1], absent) == ("to do again: the model was another",)
+
+
+def test_results_that_are_written_by_name_alone_are_kept(tmp_path):
+    pytest.importorskip("SimpleITK")
+    case = make_case(tmp_path / "in", "a", modality="t1")
+    model, by_name = make_model(tmp_path / "model"), frozenset({"mask", "mni", "filled"})
+    named = Options(tta=False, mni=True, filled=True)
+    job = make_job(tmp_path / "out", model, kinds=by_name, options=named)
+    names = job.names(case)
+    files = [names.mni_mask, names.mni_probability, names.mni_transform, names.filled]
+    assert statuses([case], job) == {"a": "done"}
+    first = [path.read_bytes() for path in files]
+    plain = with_prints(job, kinds=frozenset({"mask"}), options=Options(tta=False))
+    assert statuses([case], plain) == {"a": "skipped"}
+    # A case that is done again has them again, of the new mask.
+    other = with_prints(plain, options=Options(tta=False, threshold=0.5))
+    assert statuses([case], other) == {"a": "done"}
+    second = [path.read_bytes() for path in files]
+    assert second[0] != first[0]
+    assert second[3] != first[3]
+    record = json.loads(names.record.read_text())
+    assert record["kinds"] == ["filled", "mask", "mni"]
+    assert set(record["files"]) >= {path.name for path in files}
+    names.mni_mask.unlink()
+    assert statuses([case], with_prints(other)) == {"a": "done"}
+    assert names.mni_mask.is_file()

@@ -137,7 +137,7 @@ def test_ctrl_c_in_the_network_ends_with_a_line_and_what_is_saved_is_whole(
         return inside(volumes, **named)
 
     monkeypatch.setattr(work, "predict", interrupt)
-    with pytest.raises(Interrupted, match=r"of 4 cases are done.*the same command goes on"):
+    with pytest.raises(Interrupted, match=r"of 4 cases done.*the same command goes on"):
         run_cases(cases, job, Runner(), Heard())
     check_whole(job.output, ["s1", "s2"])
     monkeypatch.setattr(work, "predict", inside)
@@ -218,7 +218,7 @@ def test_a_signal_ends_the_batch_with_130_and_nothing_half_written(tmp_path, num
     process.send_signal(number)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
-    assert "of 8 cases are done, nothing was left half-written" in said
+    assert "of 8 cases done, nothing was left half-written" in said
     assert "Traceback" not in said
     filed = find_filed_cases(tmp_path / "out")
     assert 1 <= len(filed) < 8

@@ -19,7 +19,7 @@ from strokeseg.errors import UsageError
 )
 def test_names_tell_the_contrast(names, told):
     paths = [Path(name) for name in names]
-    assert told_scans(paths) == dict(zip(told, paths, strict=True))
+    assert told_scans(paths) == {name: (path,) for name, path in zip(told, paths, strict=True)}
 
 
 @pytest.mark.parametrize(

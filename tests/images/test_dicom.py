@@ -1,3 +1,4 @@
+import gzip
 import json
 import subprocess
 import zipfile
@@ -11,7 +12,10 @@ from strokeseg.cli import run
 from strokeseg.errors import DataError, InputNotFoundError
 from strokeseg.images.arrival import adc_of, arrived
 from strokeseg.images.dicom import Series, choose_series, convert_dicom, is_dicom
+from strokeseg.images.reading import read_scan
+from tests.cohort.cohorts import make_model
 from tests.images.dicom_series import MODALITIES, NAMES, made_series, needs_dicom, zipped
+from tests.tiny_models import isolate
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +37,13 @@ def folders(tmp_path_factory):
 def test_conversion_gives_the_voxels_and_the_affine_of_dcm2niix(folders, tmp_path, name, form):
     source = zipped(name) if form == "zip" else folders / name
     assert is_dicom(source)
-    (series,) = convert_dicom(source, tmp_path)
     truths = sorted((folders / f"{name}-truth").glob("*.nii"))
     truth = nib.load(next((t for t in truths if "Eq" in t.name), truths[0]))
-    made = nib.load(series.path)
+    assert run(["convert", str(source), "-o", str(tmp_path / "nifti")]) == 0
+    (file,) = (tmp_path / "nifti").glob("*.nii.gz")
+    made = nib.load(file)
+    (tmp_path / "private").mkdir()
+    (series,) = convert_dicom(source, tmp_path / "private")
     np.testing.assert_array_equal(np.asarray(made.dataobj), np.asarray(truth.dataobj))
     np.testing.assert_array_equal(made.affine, truth.affine)
     assert series.modality == MODALITIES[name]
@@ -57,6 +64,40 @@ def test_a_made_up_series_is_read_where_it_lies(tmp_path, capsys):
     assert "t1_mprage" in shown.out
     written = "".join(path.read_text() for path in (tmp_path / "out").glob("*.json"))
     assert "Doe" not in written + shown.out + shown.err
+
+
+def test_no_name_and_no_date_of_a_patient_is_in_what_is_made(tmp_path, capsys, monkeypatch):
+    pydicom = pytest.importorskip("pydicom")
+    isolate(monkeypatch, tmp_path / "home")
+    made_series(tmp_path / "t1")
+    for path in (tmp_path / "t1").iterdir():
+        one = pydicom.dcmread(path)
+        one.PatientName, one.PatientID, one.OtherPatientIDs = "Doe^Jane", "Doe77", "Doe78"
+        one.PatientBirthDate = one.StudyDate = one.SeriesDate = one.ContentDate = "20200102"
+        one.AcquisitionDate, one.AcquisitionTime, one.PatientAge = "20200102", "101112", "077Y"
+        one.ImageComments = one.PatientComments = one.AdditionalPatientHistory = "Doe fell"
+        one.OperatorsName, one.AccessionNumber, one.StudyID = "Doe^A", "Doe99", "Doe1"
+        one.save_as(path)
+    model = ["--model", str(make_model(tmp_path / "model")), "--fast"]
+    out = ["-o", str(tmp_path / "out")]
+    assert run(["convert", str(tmp_path / "t1"), "-o", str(tmp_path / "nifti")]) == 0
+    saved = ["--save", "all,filled,dicom", "--save-format", "mha"]
+    assert run(["predict", "--t1", str(tmp_path / "t1"), *model, *out, *saved]) == 0
+    shown = capsys.readouterr()
+    files = [*(tmp_path / "nifti").iterdir(), *(tmp_path / "out").iterdir()]
+    assert len(files) > 15
+    for path in files:
+        content = path.read_bytes()
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
+        if path.suffix == ".dcm":
+            assert str(pydicom.dcmread(path).PatientName) == "Doe^Jane"
+            assert b"20200102" in content
+        else:
+            for word in (b"Doe", b"20200102", b"2020-01-02", b"077Y"):
+                assert word not in content, f"{path.name}: {word}"
+    assert "Doe" not in shown.out + shown.err
+    (converted,) = (tmp_path / "nifti").glob("*.nii.gz")
+    np.testing.assert_array_equal(read_scan(converted).data, arrived("t1", tmp_path / "t1").data)
 
 
 @needs_dicom

@@ -1,6 +1,7 @@
 """Files that stand for others, names of other systems, and what follows a gzip stream."""
 
 import gzip
+import zipfile
 
 import nibabel as nib
 import numpy as np
@@ -58,12 +59,57 @@ def test_a_path_of_windows_is_told(path):
         read_scan(path)
 
 
+def test_a_path_of_windows_is_told_wherever_a_path_may_stand(tmp_path, capsys):
+    table = tmp_path / "cases.csv"
+    table.write_text("case,t1\np1,C:\\data\\t1.nii\n")
+    out = str(tmp_path / "out")
+    for words in (
+        ["predict", "--t1", "C:\\data\\t1.nii", "-o", out],
+        ["batch", "C:\\data", out],
+        ["batch", str(table), out],
+    ):
+        assert run(words) == 66
+        assert "written as Windows has paths" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize("source", [None, b"a.nii", ["a.nii"], "", 3])
 def test_what_is_no_scan_gives_our_error(source):
     with pytest.raises(UsageError, match="give a path, a nibabel image, or a pair"):
         read_scan(source)
     with pytest.raises(strokeseg.StrokesegError):
         outline(source)
+
+
+@pytest.mark.parametrize("source", [None, b"a.nii", ["a.nii"], "", 3])
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_api_gives_our_error_for_what_is_no_scan(source, whole):
+    assert strokeseg.StrokesegError.__module__ == "strokeseg.errors"
+    assert "StrokesegError" in strokeseg.__all__
+    with pytest.raises(strokeseg.StrokesegError) as caught:
+        strokeseg.predict(source if whole else {"t1": source})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("t1.zip", None, "is a zip that holds no DICOM"),
+        ("t1.mnc", b"\x89HDF\r\n\x1a\n", "give .nii, .nii.gz, .* or DICOM"),
+        ("t1.nrrd", b"x", "is no NRRD or MetaImage that can be read"),
+        ("t1.mha", b"x", "is no NRRD or MetaImage that can be read"),
+    ],
+)
+def test_what_cannot_be_read_is_named_as_what_it_is(tmp_path, name, content, what):
+    pytest.importorskip("SimpleITK")
+    pytest.importorskip("dcm2niix")
+    path = tmp_path / name
+    if content is None:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(scan_file(tmp_path), "t1.nii.gz")
+    else:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=what):
+        strokeseg.predict({"t1": path})
 
 
 def test_an_image_as_output_is_refused(tmp_path, capsys):

@@ -6,16 +6,19 @@ import pytest
 from strokeseg.engines.base import ScanLogits
 from strokeseg.measure.brain_box import grid_of, widened
 from strokeseg.measure.components import bounding_box
+from strokeseg.prediction import registration
 from strokeseg.prediction.alignment import Alignment, alignment_warnings, compare_brains
 from strokeseg.prediction.ensemble import Member
 from strokeseg.prediction.field_of_view import MARGIN_MM
 from strokeseg.prediction.options import Options
 from strokeseg.prediction.registration import (
+    LEAST_GAIN,
     LEAST_MM,
     bring_together,
     register_members,
     registration_warnings,
 )
+from strokeseg.space.fit import Fit
 from strokeseg.space.grid import Grid
 from strokeseg.space.pictures import picture_of
 from tests.factories import rotation
@@ -170,6 +173,25 @@ def test_a_move_that_makes_it_worse_is_undone_and_told():
     assert done["t2"].overlap_after < done["t2"].overlap_before
     assert members[1].working.same_as(member().working)
     assert "was left where it is" in registration_warnings(done, "t1")[0]
+
+
+@pytest.mark.parametrize(("gain", "kept"), [(0.049, False), (0.051, True)])
+def test_a_move_that_hardly_gains_is_not_made_and_that_is_told(monkeypatch, gain, kept):
+    shift = np.eye(4)
+    shift[0, 3] = 3.0
+    fit = Fit(shift, -1 + gain, -1.0)
+    monkeypatch.setattr(registration, "register", lambda *_, **__: fit)
+    members = [member("t1"), member("t2", shift_mm=(1, 0, 0))]
+    pictures = pictures_of(members)
+    standing = bring_together(members, "t1", NAMES, Options(register_always=True), pictures)
+    assert standing.moved["t2"].is_kept is kept
+    assert ("t2" in standing.transforms()) is kept
+    assert ("t2" in standing.alignment) is not kept
+    (told,) = standing.warnings("t1")
+    little = "t2 was left where it is, as it hardly lies better elsewhere on t1 (by 3 mm"
+    assert told.startswith("t2 was moved onto t1 (by 3 mm" if kept else little)
+    assert fit.gain == pytest.approx(gain)
+    assert LEAST_GAIN == 0.05
 
 
 def test_a_network_without_tissues_moves_scans_by_what_they_show():

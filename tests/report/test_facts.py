@@ -3,6 +3,7 @@ import json
 import pytest
 
 from strokeseg.report.facts import gather_facts
+from strokeseg.report.wording import measures
 from strokeseg.results.archive import find_filed_cases
 from strokeseg.results.record import number
 from tests.report.cohorts import LARGE, SMALL, file_case, file_error
@@ -93,3 +94,14 @@ def test_a_case_predicted_alone_is_known_by_its_prefix(output):
     del content["case"]
     record.write_text(json.dumps(content))
     assert facts_of(output).name == "sub-01"
+
+
+@pytest.mark.parametrize(("high", "outside"), [(1.1, False), (0.9, True)])
+def test_a_volume_outside_the_range_of_flips_is_explained_where_that_is_shown(
+    output, high, outside
+):
+    file_case(output, "a", lesion_volume_ml=1.0, lesion_volume_range_ml=[0.5, high])
+    told = dict(measures(facts_of(output)))["single flips"]
+    plain = f"0.5 to {high} ml"
+    why = "; averaged first and cut then, so the volume can lie outside"
+    assert told == plain + (why if outside else "")

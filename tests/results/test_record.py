@@ -17,7 +17,9 @@ WHOLE = Record(
     python="3.11.7",
     platform="Linux",
     inputs={
-        "flair": InputRecord("a.nii", "12ab", (2, 3, 4), (1.0, 1.0, 5.5), "LAS"),
+        "flair": InputRecord(
+            *("a.nii", "12ab", (2, 3, 4), (1.0, 1.0, 5.5), "LAS"), scanner={"field_strength_t": 3.0}
+        ),
         "t1": InputRecord(shape=(2, 3, 4), voxel_size_mm=(1.0, 1.0, 1.0), orientation="RAS"),
     },
     left_out={"dwi": LeftOutRecord("b.nii", "cd12", "holds 7 volumes")},

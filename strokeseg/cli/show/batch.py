@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from strokeseg.errors import printable
+from strokeseg.phrases import counted
 
 if TYPE_CHECKING:
     from strokeseg.cohort.batch.job import Outcome
@@ -136,7 +137,7 @@ class BatchReporter:
         skipped = f", {counts['skipped']} done before" if counts["skipped"] else ""
         line.add_row(
             ProgressBar(total=max(self._total, 1), completed=ended, width=_BAR_WIDTH),
-            Text(f"{ended}/{self._total} cases{skipped}{pace}"),
+            Text(f"{ended}/{counted(self._total, 'case')}{skipped}{pace}"),
             failed,
         )
         running = [Text(f"  {name}: {stage}", style="dim") for name, stage in stages]

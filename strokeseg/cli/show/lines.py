@@ -24,6 +24,7 @@ from rich.table import Table
 
 from strokeseg.cli.show.fitting import fit_table
 from strokeseg.errors import printable
+from strokeseg.phrases import counted
 
 NAME = "strokeseg"
 
@@ -97,11 +98,6 @@ def show_table(
         console = Console(width=max(console.width, fitted.width))
     console.print(table)
     return fitted.left_out
-
-
-def counted(number: int, thing: str, things: str = "") -> str:
-    """Say how many there are: 1 case, 2 cases."""
-    return f"{number} {thing if number == 1 else things or thing + 's'}"
 
 
 def _one_line(message: str) -> str:

@@ -56,5 +56,8 @@ def _averaged(case: Case, name: str, first: Volume, options: Options) -> Volume:
     scan = average_runs(first, others) if others else first
     if not bad:
         return scan
-    told = f"{bad} of its {len(case.runs[name]) + 1} runs cannot be used, and were left out"
+    told = (
+        f"{bad} of its {len(case.runs[name]) + 1} runs cannot be used, and "
+        f"{'was' if bad == 1 else 'were'} left out"
+    )
     return replace(scan, warnings=(*scan.warnings, told))

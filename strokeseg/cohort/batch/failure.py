@@ -21,7 +21,7 @@ def file_failure(case: Case, job: BatchJob, error: Exception, seconds: float) ->
     Results of an earlier run stay as they are.
     """
     message, exit_code = describe_error(error)
-    veil = Redactor.over(case.images, job.output) if job.anonymise else str
+    veil = Redactor.over({**case.images, **case.further}, job.output) if job.anonymise else str
     message = veil(message)
     content: dict[str, Any] = {
         "schema": SCHEMA,

@@ -43,6 +43,10 @@ class BatchJob:
         Which results to save, see `strokeseg.results.output_names.KINDS`.
     anonymise
         Whether results, and what is said, name no file that they were made from.
+    save_format
+        What mask and maps are written as beside NIfTI: nrrd, mha, or input.
+    as_dicom
+        Whether masks of cases that came as DICOM are written as DICOM SEG, too.
     resume
         Whether cases whose results are there, whole and made the same way are skipped.
     prints
@@ -62,6 +66,8 @@ class BatchJob:
     kinds: frozenset[str] = DEFAULT_KINDS
     offline: bool = False
     anonymise: bool = False
+    save_format: str = "nifti"
+    as_dicom: bool = False
     resume: bool = True
     prints: tuple[ModelPrint, ...] = ()
     shared: frozenset[str] = frozenset()

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256 as hash_of
@@ -17,9 +17,12 @@ from strokeseg.files.json_files import read_json, write_json
 from strokeseg.files.links import is_link_out, leads_out
 from strokeseg.files.staging import STAGING, staging_prefix
 from strokeseg.images.filetype import header_and_voxels
+from strokeseg.images.modalities import choose_reference, order_modalities
 from strokeseg.images.stream import require_file
 from strokeseg.results.archive import error_path
+from strokeseg.results.dicom_seg import dicom_of, seg_path
 from strokeseg.results.filled import FILLED_SCAN
+from strokeseg.results.other_formats import ENDINGS, endings_of, other_names
 from strokeseg.results.output_names import ALL_KINDS, RESULT_FILES, OutputNames
 from strokeseg.results.record import InputRecord, LeftOutRecord, Record
 
@@ -34,14 +37,16 @@ class ResumeCheck:
 
     `digests` is the sha256 of each input file by modality, as a record has them, taken before the
     inputs are read; `pairs` that of the other half of each .img/.hdr pair, or of
-    the further runs of a scan. `kinds` are the results
-    that the case is to have: those asked for, and those that it has.
+    the further runs of a scan. `kinds` are the results that the case is to have, and `endings` the
+    formats beside NIfTI: those asked for, and those that it has; so is `seg`, whether a DICOM SEG.
     """
 
     reason: str | None
     digests: Mapping[str, str]
     pairs: Mapping[str, str]
     kinds: frozenset[str]
+    endings: tuple[str, ...] = ()
+    seg: bool = False
 
 
 def look_at(case: Case, job: BatchJob) -> ResumeCheck:
@@ -66,7 +71,11 @@ def look_at(case: Case, job: BatchJob) -> ResumeCheck:
         if (other := _other_half(path)) is not None
     } | _runs_of(case)
     wanted = with_kinds_of(case, job)
-    return ResumeCheck(_find_reason(case, wanted, digests, pairs), digests, pairs, wanted.kinds)
+    endings = _endings_of(case, job)
+    seg = job.as_dicom or seg_path(job.names(case)).is_file()
+    seg = seg and dicom_of(case.images, job.options.reference) is not None
+    look = ResumeCheck(None, digests, pairs, wanted.kinds, endings, seg)
+    return replace(look, reason=_find_reason(case, wanted, look))
 
 
 def _runs_of(case: Case) -> dict[str, str]:
@@ -90,6 +99,23 @@ def with_kinds_of(case: Case, job: BatchJob) -> BatchJob:
     return for_kinds(job, job.kinds | (there - {"record"}))
 
 
+def _endings_of(case: Case, job: BatchJob) -> tuple[str, ...]:
+    """Give the formats beside NIfTI: those that are asked for, and those that the case has."""
+    names, record = job.names(case), None
+    with suppress(StrokesegError):  # a damaged record names none
+        record = Record.read(read_json(names.record))
+    reference = choose_reference(order_modalities(case.images), job.options.reference)
+    wanted = endings_of(job.save_format, case.images[reference])
+    filed = tuple((record and record.files) or ())
+    return tuple(
+        ending
+        for ending in ENDINGS
+        if ending in wanted
+        or any(name.endswith(ending) for name in filed)
+        or any(path.is_file() for path in other_names(names, ALL_KINDS, (ending,)))
+    )
+
+
 def for_kinds(job: BatchJob, kinds: frozenset[str]) -> BatchJob:
     """Give the job that saves these kinds of results, and computes what they hold."""
     computed: dict[str, Any] = {
@@ -99,9 +125,7 @@ def for_kinds(job: BatchJob, kinds: frozenset[str]) -> BatchJob:
     return replace(job, kinds=kinds, options=replace(job.options, **computed))
 
 
-def _find_reason(
-    case: Case, job: BatchJob, digests: Mapping[str, str], pairs: Mapping[str, str]
-) -> str | None:
+def _find_reason(case: Case, job: BatchJob, look: ResumeCheck) -> str | None:
     names = job.names(case)
     if not job.resume:
         return "--no-resume"
@@ -113,18 +137,13 @@ def _find_reason(
         record = Record.read(read_json(names.record))
     except StrokesegError:
         return "its record is damaged"
-    return _find_difference(record, case, job, digests, pairs) or _find_damage(
-        record, names, job.output
-    )
+    seg = seg_path(names)
+    gone = f"{seg.name} was missing" if look.seg and not seg.is_file() else None
+    damage = _find_damage(record, names, job.output, look.endings)
+    return _find_difference(record, case, job, look) or damage or gone
 
 
-def _find_difference(
-    record: Record,
-    case: Case,
-    job: BatchJob,
-    digests: Mapping[str, str],
-    pairs: Mapping[str, str],
-) -> str | None:
+def _find_difference(record: Record, case: Case, job: BatchJob, look: ResumeCheck) -> str | None:
     """Compare a record with what would be written now."""
     if None in (record.strokeseg, record.options, record.kinds, record.files):
         return _OTHER_KIND
@@ -145,18 +164,20 @@ def _find_difference(
     if record.kinds != tuple(sorted(job.kinds)):
         return "other results were asked for"
     found: Mapping[str, InputRecord | LeftOutRecord] = {**record.inputs, **record.left_out}
-    same = {name: i.sha256 for name, i in found.items()} == digests
-    same &= {n: i.pair_sha256 for n, i in found.items() if i.pair_sha256 is not None} == pairs
+    same = {name: i.sha256 for name, i in found.items()} == look.digests
+    same &= {n: i.pair_sha256 for n, i in found.items() if i.pair_sha256 is not None} == look.pairs
     return None if same else "the inputs were others"
 
 
-def _find_damage(record: Record, names: OutputNames, output: Path) -> str | None:
+def _find_damage(
+    record: Record, names: OutputNames, output: Path, endings: Sequence[str]
+) -> str | None:
     """Compare the outputs with the checksums in their record."""
-    files = record.files or {}
-    expected = {path.name: path for path in names.chosen(record.kinds or ())[:-1]}
+    files, kinds = record.files or {}, set(record.kinds or ())
     if record.reference != FILLED_SCAN:
-        for path in (names.filled, names.filled_sidecar):
-            expected.pop(path.name, None)
+        kinds.discard("filled")
+    others = other_names(names, kinds, endings)
+    expected = {path.name: path for path in (*names.chosen(kinds)[:-1], *others)}
     moved = [name for name, one in record.registration.items() if one.get("kept") is True]
     moves = names.transforms(moved, record.reference or "").values()
     expected |= {path.name: path for path in moves}
@@ -247,7 +268,8 @@ def remove_leftovers(names: OutputNames, *, shared: bool) -> None:
     shared
         Whether other cases have the same folder: then only what is this case's by its name goes.
     """
-    own = {path.name for path in (*names.chosen(ALL_KINDS), error_path(names))}
+    files = (*names.chosen(ALL_KINDS), error_path(names), seg_path(names))
+    own = {path.name for path in files}
     if not names.directory.is_dir():
         return
     remove_temporary(names.directory, own if shared else None)

@@ -16,6 +16,7 @@ from strokeseg.cohort.cases.case import Case
 from strokeseg.cohort.cases.pseudonyms import check_unnamed
 from strokeseg.errors import Interrupted, UsageError
 from strokeseg.files.targets import check_outputs
+from strokeseg.phrases import counted
 from strokeseg.results.archive import COHORT_TABLE, LESION_TABLE
 
 _GLANCE_S = 0.2
@@ -88,8 +89,8 @@ def run_cases(
     except KeyboardInterrupt:
         good = sum(outcome.status in ("done", "skipped") for outcome in outcomes)
         raise Interrupted(
-            f"interrupted: {good} of {len(cases)} cases are done, nothing was left half-written; "
-            "the same command goes on from there"
+            f"interrupted: {good} of {counted(len(cases), 'case')} done, nothing was left "
+            "half-written; the same command goes on from there"
         ) from None
     finally:
         Claims(job.output, job.run, anonymous=job.anonymise).sweep()

@@ -37,6 +37,7 @@ from strokeseg.machine import at_most
 from strokeseg.models.loading import LoadedModel, ensemble_of, load_model
 from strokeseg.prediction.pipeline import predict
 from strokeseg.results.archive import error_path
+from strokeseg.results.dicom_seg import dicom_of, save_seg, seg_path
 from strokeseg.results.record import Record
 from strokeseg.results.result import Result
 
@@ -182,7 +183,9 @@ class Worker:
                     overwrite=True,
                     sources=case.sources or None,
                     anonymise=self.job.anonymise,
+                    endings=segmented.look.endings,
                 )
+            self._save_seg(segmented)
             error_path(names).unlink(missing_ok=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs this case alone
             return self._fail(case, error, segmented.seconds + time.perf_counter() - started)
@@ -190,6 +193,13 @@ class Worker:
         seconds = segmented.seconds + time.perf_counter() - started
         again = "" if segmented.look.reason in (None, NEW) else f"again: {segmented.look.reason}"
         return Outcome(case.name, "done", again, 0, seconds)
+
+    def _save_seg(self, done: Segmented) -> None:
+        record, result = Record.read(done.result.record), done.result
+        source = dicom_of(done.case.images, record.reference) if done.look.seg else None
+        if source is not None:
+            models = [model.name for model in record.models]
+            save_seg(seg_path(self.job.names(done.case)), result.mask, result.grid, source, models)
 
     def give_up(self, case: Case, error: Exception) -> Outcome:
         """File a case as failed whose processes of this run died, and remove what they left."""

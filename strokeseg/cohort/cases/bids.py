@@ -7,12 +7,19 @@ from pathlib import Path
 from strokeseg.cohort.cases.case import Case
 from strokeseg.cohort.cases.case_names import check_name
 from strokeseg.cohort.cases.diffusion import Diffusion, diffusion_of
-from strokeseg.cohort.cases.entities import first_run, is_ignored, only_runs_differ, read_ignored
-from strokeseg.cohort.cases.findings import Findings, cut_short
-from strokeseg.cohort.cases.sorting import SortedImages, Sorter, choose_images, take_series
+from strokeseg.cohort.cases.entities import is_ignored, read_ignored
+from strokeseg.cohort.cases.findings import Findings
+from strokeseg.cohort.cases.sorting import (
+    SortedImages,
+    Sorter,
+    choose_images,
+    further_runs,
+    take_series,
+)
 from strokeseg.errors import InputNotFoundError, UsageError
 from strokeseg.images.listing import list_folders, list_images
 from strokeseg.images.modalities import order_modalities
+from strokeseg.phrases import cut_short
 
 DESCRIPTION = "dataset_description.json"
 # The folders whose images are taken by their names; others only by a pattern.
@@ -20,8 +27,6 @@ _READ = ("anat", "dwi", "ct")
 _DIFFUSION = ("dwi", "adc")
 _NOTHING = "left out, as no scan was recognised"
 _MOST_LABELS = 30
-_RUNS = "of several runs the first was taken"
-_MEAN = "the mean of several runs is taken, on the grid of the first"
 _OTHERS = "scans without the wanted entities were left out"
 _IGNORED = ".bidsignore leaves out"
 
@@ -97,30 +102,20 @@ def find_in_bids(
         _narrow(pile, sorter, findings)
         images = choose_images(name, root / key, pile, sorter, findings)
         if images:
-            runs = {m: tuple(root / key / f for f in r) for m, r in pile.runs.items()}
-            cases.append(replace(_case(root, key, images, reference), runs=runs))
+            case = _case(root, key, images, reference)
+            cases.append(replace(case, runs=further_runs(root / key, pile)))
         else:
             findings.note(_NOTHING, name + (" (a raw diffusion series alone)" if pile.raw else ""))
     return tuple(cases)
 
 
 def _narrow(pile: SortedImages, sorter: Sorter, findings: Findings) -> None:
-    """Leave the scans that have the wanted entities, and of several runs the first.
-
-    The others stay beside it where their mean is wanted.
-    """
+    """Leave the scans that have the wanted entities."""
     for modality, files in list(pile.scans.items()):
         kept = [file for file in files if sorter.entities.keeps(modality, file)]
         for file in files:
             if file not in kept:
                 findings.note(_OTHERS, file.rpartition("/")[2])
-        if len(kept) > 1 and only_runs_differ(kept):
-            first = first_run(kept)
-            called = _MEAN if sorter.averages else _RUNS
-            findings.note(called, f"{first.rpartition('/')[2]} of {len(kept)}")
-            if sorter.averages:
-                pile.runs[modality] = tuple(file for file in sorted(kept) if file != first)
-            kept = [first]
         if kept:
             pile.scans[modality] = kept
         else:

@@ -43,6 +43,15 @@ class Case:
     runs: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     fault: StrokesegError | None = None
 
+    @property
+    def further(self) -> dict[str, Path]:
+        """The runs that are averaged with the first, by modality and number."""
+        return {
+            f"{name} ({number})": path
+            for name, paths in self.runs.items()
+            for number, path in enumerate(paths, start=2)
+        }
+
 
 @dataclass(frozen=True)
 class Cohort:

@@ -118,18 +118,6 @@ def _labels(value: Any, where: str) -> tuple[str, ...]:  # noqa: ANN401 - whatev
     return labels
 
 
-def only_runs_differ(files: Sequence[str]) -> bool:
-    """Tell whether files are runs of one scan: each has another ``run-``, the rest is equal."""
-    runs = [re.search(r"_run-(\d+)", file) for file in files]
-    rest = {re.sub(r"_run-\d+", "", without_ending(file)) for file in files}
-    return len(rest) == 1 and all(runs)
-
-
-def first_run(files: Sequence[str]) -> str:
-    """Give the file of the lowest run."""
-    return min(files, key=lambda file: int(re.findall(r"_run-(\d+)", file)[-1]))
-
-
 def read_ignored(root: Path) -> tuple[tuple[re.Pattern[str], bool], ...]:
     """Read ``.bidsignore``: what to leave out, as ``.gitignore`` has it; in their order.
 

@@ -10,9 +10,9 @@ from types import MappingProxyType
 
 from strokeseg.cohort.cases.bids import Wanted, find_in_bids, is_bids
 from strokeseg.cohort.cases.case import Case, Cohort
-from strokeseg.cohort.cases.case_names import check_places
+from strokeseg.cohort.cases.case_names import check_places, space_of
 from strokeseg.cohort.cases.entities import EntityFilter
-from strokeseg.cohort.cases.findings import Findings, cut_short
+from strokeseg.cohort.cases.findings import Findings
 from strokeseg.cohort.cases.folder import find_in_folder
 from strokeseg.cohort.cases.patterns import compile_patterns
 from strokeseg.cohort.cases.sorting import Sorter
@@ -20,6 +20,9 @@ from strokeseg.cohort.cases.table import find_in_table
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.images.file_names import is_image_name
 from strokeseg.images.listing import list_folders
+from strokeseg.images.modalities import order_modalities
+from strokeseg.images.stream import windows_hint
+from strokeseg.phrases import cut_short
 
 PLAN_COLUMNS = ("case", "scan", "file", "results")
 _NO_PATTERNS: Mapping[str, str] = MappingProxyType({})
@@ -50,9 +53,8 @@ def find_cases(
         The modality whose grid results will have.
     entities : EntityFilter, optional
         What the names of scans have to have. For BIDS datasets alone.
-
     average : bool
-        Whether the mean of several runs of a scan is taken, not the first. For BIDS datasets alone.
+        Whether the mean of several runs of a scan is taken, not the first. Not for tables.
 
     Returns
     -------
@@ -70,7 +72,8 @@ def find_cases(
     """
     root = source.absolute()
     if not os.path.exists(root):  # noqa: PTH110 - Path.exists() raises where it may not look
-        raise InputNotFoundError(f"{source}: no such folder or table; give INPUT")
+        hint = windows_hint(os.fspath(source)) or "give INPUT"
+        raise InputNotFoundError(f"{source}: no such folder or table; {hint}")
     findings = Findings()
     wanted = Wanted(tuple(participants), tuple(sessions))
     if root.is_dir():
@@ -80,15 +83,27 @@ def find_cases(
         _check_is_table(root)
         if patterns or participants or sessions:
             raise UsageError(f"{root} is a table: it takes no --pattern and no label of BIDS")
+        if average:
+            raise UsageError(f"{root} is a table, which names each scan: leave --runs average out")
         cohort = Cohort("table", root, find_in_table(root, findings))
         if not cohort.cases:
             raise DataError(f"{root}: lists no case; add a row for each")
-    cases = tuple(sorted(cohort.cases, key=lambda case: case.name))
+    named = (_with_space(case, reference) for case in cohort.cases)
+    cases = tuple(sorted(named, key=lambda case: case.name))
     check_places(cases, str(root))
     for case in cases:
         if case.fault is not None:
             findings.note("cannot be done, the others can", f"{case.name} ({case.fault})")
     return replace(cohort, cases=cases, notes=findings.lines())
+
+
+def _with_space(case: Case, reference: str | None) -> Case:
+    """Keep the space of the scan whose grid results have in their names."""
+    if not case.images:
+        return case
+    first = order_modalities(case.images)[0]
+    grid = case.images.get(reference or first, case.images[first])
+    return replace(case, prefix=case.prefix + space_of(grid.name, case.prefix))
 
 
 def plan_rows(cohort: Cohort) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -99,7 +114,8 @@ def plan_rows(cohort: Cohort) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     base = cohort.root if cohort.kind != "table" else cohort.root.parent
     rows: list[tuple[str, ...]] = []
     for case in cohort.cases:
-        files = dict(case.images) | _further(case) | ({"(truth)": case.truth} if case.truth else {})
+        truth = {"(truth)": case.truth} if case.truth else {}
+        files = {**case.images, **case.further, **truth}
         rows.append(
             (
                 case.name,
@@ -109,15 +125,6 @@ def plan_rows(cohort: Cohort) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
             )
         )
     return PLAN_COLUMNS, rows
-
-
-def _further(case: Case) -> dict[str, Path]:
-    """Give the runs that are averaged with the first, by modality and number."""
-    return {
-        f"{name} ({number})": path
-        for name, paths in case.runs.items()
-        for number, path in enumerate(paths, start=2)
-    }
 
 
 def _find_in_tree(

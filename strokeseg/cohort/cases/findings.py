@@ -1,20 +1,10 @@
 """How findings are told: lists that stay short, scans that are ambiguous, what was left out."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from strokeseg.cohort.cases.hints import telling_glob
 from strokeseg.errors import DataError
-
-MOST_SHOWN = 10
-
-
-def cut_short(items: Iterable[str], most: int = MOST_SHOWN, *, between: str = ", ") -> str:
-    """Join the first items, and say how many more there are."""
-    every = list(items)
-    stop = "; " if between == "; " else ", "
-    more = f"{stop}and {len(every) - most} more" if len(every) > most else ""
-    return between.join(every[:most]) + more
+from strokeseg.phrases import cut_short
 
 
 @dataclass(frozen=True)

@@ -7,29 +7,31 @@ from pathlib import Path
 
 from strokeseg.cohort.cases.bids import is_subject
 from strokeseg.cohort.cases.case import Case
-from strokeseg.cohort.cases.case_names import check_name, space_of
-from strokeseg.cohort.cases.findings import Findings, cut_short
+from strokeseg.cohort.cases.case_names import check_name
+from strokeseg.cohort.cases.findings import Findings
 from strokeseg.cohort.cases.image_names import case_of_claimed, read_name
 from strokeseg.cohort.cases.patterns import Pattern
+from strokeseg.cohort.cases.run_names import without_run
 from strokeseg.cohort.cases.sorting import (
     SortedImages,
     Sorter,
     choose_images,
     choose_truth,
+    further_runs,
     sort_files,
     take_series,
 )
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.images.dicom import is_dicom
 from strokeseg.images.listing import list_folders, list_images
-from strokeseg.images.modalities import order_modalities
 from strokeseg.images.twins import TWINS, plain_name, without_twins
+from strokeseg.phrases import cut_short
 from strokeseg.results.archive import OVERLAP_FOLDER, REPORT_FOLDER
 from strokeseg.results.output_names import ERROR_ENDING, RECORD_ENDING
 
 _BIDS_BELOW = re.compile(r"sub-[^/]+/(?:ses-[^/]+/)?(?:anat|dwi)/")
 # A patient and the number of a series, as dcm2niix writes them: P01_5.
-_SERIES = re.compile(r"(.*(?:[A-Za-z]\d+|\d[A-Za-z]+).*)[_-]s?(\d{1,4})")
+_SERIES = re.compile(r"(.*(?:[A-Za-z]\d+|\d[A-Za-z]+).*)[_-]s?(\d{1,4}[a-z]?)")
 _UNTOLD = (
     "DICOM whose folder's name tells no contrast was left out (name it t1, flair, dwi, ct, or use "
     "strokeseg convert)"
@@ -130,7 +132,7 @@ def _piles_of_files(root: Path, sorter: Sorter, findings: Findings) -> dict[str,
         findings.note(TWINS, f"{left} (taken: {taken})")
     for file in files:
         pile = SortedImages()
-        key = _key(file, sorter.add(pile, root, file))
+        key = _key(file, sorter.add(pile, root, file), averages=sorter.averages)
         whole = piles.setdefault(key or root.name, SortedImages())
         for modality, files in pile.scans.items():
             whole.scans.setdefault(modality, []).extend(files)
@@ -166,11 +168,12 @@ def _series_of_one(piles: Mapping[str, SortedImages]) -> list[list[str]]:
     return [names for names in alike.values() if len(names) > 1]
 
 
-def _key(file: str, claim: Pattern | None) -> str:
+def _key(file: str, claim: Pattern | None, *, averages: bool) -> str:
     """Tell whose a file is that lies beside those of others."""
     if claim:
         return case_of_claimed(file, claim.modality, claim.wild(file))
-    return read_name(plain_name(file)).case
+    plain = plain_name(file)
+    return read_name(without_run(plain) if averages else plain).case
 
 
 def _loose_case(
@@ -185,8 +188,8 @@ def _case(
 ) -> Case:
     check_name(name, str(folder))
     truth = choose_truth(name, folder, pile, findings)
-    prefix = name + space_of(images[order_modalities(images)[0]].name, name)
-    return Case(name=name, images=images, folder=name, prefix=prefix, truth=truth)
+    runs = further_runs(folder, pile)
+    return Case(name=name, images=images, folder=name, prefix=name, truth=truth, runs=runs)
 
 
 def _check_no_subject(root: Path) -> None:

@@ -75,7 +75,7 @@ def _globs(file: str, files: Sequence[str]) -> list[str]:
             f"*{_escaped(''.join(words[at:]))}.{_escaped(ending)}" for at in range(len(words))
         ][::-1]
     # Numbers of people differ, names of files do not: sub-??_T1w.nii.gz.
-    return [*globs, "*" + re.sub(r"(?<![Tt])\d", "?", _escaped(name))]
+    return [*globs, "*" + re.sub(r"(?<![Tt])\d", "?", _escaped(name)), _escaped(name)]
 
 
 def _escaped(text: str) -> str:

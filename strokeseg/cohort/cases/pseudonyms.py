@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from strokeseg.cohort.cases.case import Case, Cohort
+from strokeseg.cohort.cases.case_names import space_of
 from strokeseg.errors import CannotCreateError, DataError, InputNotFoundError, StrokesegError
 from strokeseg.files.json_files import read_json
 from strokeseg.images.modalities import order_modalities
 from strokeseg.machine import in_threads
+from strokeseg.phrases import counted
 from strokeseg.results.anonymous import pseudonym
 from strokeseg.results.output_names import ERROR_ENDING, RECORD_ENDING
 
@@ -37,16 +39,17 @@ def anonymise_cohort(cohort: Cohort, reference: str | None, *, keep_labels: bool
     wrong = sum(case.fault is not None for case in cases)
     if wrong:
         raise DataError(
-            f"{wrong} of {len(cases)} cases cannot be done; the same without --anonymise says "
-            "which and why"
+            f"{wrong} of {counted(len(cases), 'case')} cannot be done; the same without "
+            "--anonymise says which and why"
         )
     if not keep_labels:
         names = in_threads(lambda case: _pseudonym_of(case, reference), cases)
         unreadable, known = names.count(None), [name for name in names if name is not None]
         if unreadable:
+            have = "has" if unreadable == 1 else "have"
             raise InputNotFoundError(
-                f"{unreadable} of {len(cases)} cases have a scan that cannot be read, and so no "
-                "pseudonym; the same without --anonymise says which"
+                f"{unreadable} of {counted(len(cases), 'case')} {have} a scan that cannot be read, "
+                "and so no pseudonym; the same without --anonymise says which"
             )
         twice = [name for name, count in Counter(known).items() if count > 1]
         if twice:
@@ -57,15 +60,20 @@ def anonymise_cohort(cohort: Cohort, reference: str | None, *, keep_labels: bool
             )
         below = "/anat" if cohort.kind == "bids" else ""
         cases = [
-            replace(case, name=name, prefix=name, folder=name + below)
+            replace(case, name=name, prefix=name + _space(case), folder=name + below)
             for case, name in zip(cases, known, strict=True)
         ]
-    left_out = f"{len(cohort.notes)} notes on files that were left out: see --dry-run"
+    left_out = f"{counted(len(cohort.notes), 'note')} on files that were left out: see --dry-run"
     return replace(
         cohort,
         cases=tuple(sorted(cases, key=lambda case: case.name)),
         notes=(left_out,) if cohort.notes else (),
     )
+
+
+def _space(case: Case) -> str:
+    """Give the space of a case's results, which names nobody."""
+    return space_of(case.prefix, "")
 
 
 def check_unnamed(output: Path) -> None:

@@ -7,17 +7,21 @@ from pathlib import Path
 
 from strokeseg.cohort.cases.diffusion import Diffusion, diffusion_of
 from strokeseg.cohort.cases.entities import EntityFilter
-from strokeseg.cohort.cases.findings import Ambiguity, Findings, cut_short
+from strokeseg.cohort.cases.findings import Ambiguity, Findings
 from strokeseg.cohort.cases.image_names import read_name
 from strokeseg.cohort.cases.patterns import Pattern
+from strokeseg.cohort.cases.run_names import sorted_runs
 from strokeseg.errors import UsageError
 from strokeseg.images.diffusion_series import is_series
 from strokeseg.images.file_names import image_stem
 from strokeseg.images.modalities import order_modalities
 from strokeseg.images.twins import TWINS, without_twins
+from strokeseg.phrases import cut_short
 from strokeseg.results.output_names import RECORD_ENDING, RESULT_FILES
 
 _OWN_MASK = str(image_stem(RESULT_FILES["mask"].ending))
+_RUNS = "of several runs the first was taken"
+_MEAN = "the mean of several runs is taken, on the grid of the first"
 RAW_DIFFUSION = "raw diffusion series (many volumes, with .bval) beside a DWI were left out"
 
 
@@ -194,7 +198,7 @@ def choose_images(
         )
     images = {}
     for modality in order_modalities(pile.scans):
-        files = pile.scans[modality]
+        files = _of_runs(modality, pile, sorter, findings)
         if len(files) > 1:
             findings.ambiguities.append(
                 Ambiguity(case, modality, tuple(files), globs.get(modality))
@@ -203,6 +207,26 @@ def choose_images(
             findings.settled.setdefault(modality, []).append(files[0])
         images[modality] = folder / files[0]
     return images
+
+
+def _of_runs(
+    modality: str, pile: SortedImages, sorter: Sorter, findings: Findings
+) -> Sequence[str]:
+    """Leave the first of several runs of a scan; the others stay beside where a mean is wanted."""
+    files = pile.scans[modality]
+    runs = sorted_runs(files, by_last_number=sorter.averages) if len(files) > 1 else ()
+    if not runs:
+        return files
+    called = _MEAN if sorter.averages else _RUNS
+    findings.note(called, f"{runs[0].rpartition('/')[2]} of {len(runs)}")
+    if sorter.averages:
+        pile.runs[modality] = runs[1:]
+    return runs[:1]
+
+
+def further_runs(folder: Path, pile: SortedImages) -> dict[str, tuple[Path, ...]]:
+    """Give the runs to be averaged with the first, by modality."""
+    return {name: tuple(folder / file for file in files) for name, files in pile.runs.items()}
 
 
 def choose_truth(case: str, folder: Path, pile: SortedImages, findings: Findings) -> Path | None:

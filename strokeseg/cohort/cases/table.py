@@ -8,11 +8,13 @@ from pathlib import Path
 
 from strokeseg.cohort.cases.case import Case
 from strokeseg.cohort.cases.case_names import check_folder, check_name
-from strokeseg.cohort.cases.findings import Findings, cut_short
+from strokeseg.cohort.cases.findings import Findings
 from strokeseg.errors import DataError, InputNotFoundError
 from strokeseg.files.tables import read_lines, read_text
 from strokeseg.images.dicom import is_dicom
 from strokeseg.images.modalities import MODALITIES
+from strokeseg.images.stream import windows_hint
+from strokeseg.phrases import cut_short
 
 # Columns may be named as BIDS's suffixes are, too.
 _SAME = {"t1w": "t1", "t2w": "t2", "pdw": "pd", "trace": "dwi", "ncct": "ct"}
@@ -157,10 +159,8 @@ def _case(folder: Path, row: _Row, others: Mapping[str, str]) -> Case:
             if is_folder and column != "truth" and is_dicom(file):
                 continue
             what = "is a folder" if is_folder else "is no file"
-            raise InputNotFoundError(
-                f"{row.where}, column {column}: {file} {what}; paths are relative to the table's "
-                "folder"
-            )
+            hint = windows_hint(cells[column]) or "paths are relative to the table's folder"
+            raise InputNotFoundError(f"{row.where}, column {column}: {file} {what}; {hint}")
     first: dict[Path, str] = {}
     for column, file in files.items():
         if file in first:

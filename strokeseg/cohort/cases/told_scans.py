@@ -10,8 +10,10 @@ from strokeseg.images.modalities import MODALITIES
 _CHOICES = ", ".join(f"--{name}" for name in MODALITIES)
 
 
-def told_scans(paths: Iterable[Path]) -> dict[str, Path]:
+def told_scans(paths: Iterable[Path], *, averages: bool = False) -> dict[str, tuple[Path, ...]]:
     """Tell what each scan shows from its name, or else its folder's.
+
+    Those of one contrast are several runs, where their mean is wanted.
 
     Raises
     ------
@@ -19,15 +21,15 @@ def told_scans(paths: Iterable[Path]) -> dict[str, Path]:
         A name does not say it, or says that it is no scan, or two are of one contrast; the message
         shows the choices.
     """
-    found: dict[str, Path] = {}
+    found: dict[str, tuple[Path, ...]] = {}
     for path in paths:
         modality = _modality_of(path)
-        if modality in found:
+        if modality in found and not averages:
             raise UsageError(
-                f"{found[modality]} and {path} both seem to be {modality}: give one of them, or "
+                f"{found[modality][0]} and {path} both seem to be {modality}: give one of them, or "
                 f"the other by what it is ({_CHOICES} or --image NAME={path})"
             )
-        found[modality] = path
+        found[modality] = (*found.get(modality, ()), path)
     return found
 
 
