@@ -23,6 +23,8 @@ PAGES = {
     "tests/benchmarks/MEMORY.md": "more/memory.md",
     "CHANGELOG.md": "more/changelog.md",
 }
+# Pages of wide tables, which need the room of the table of contents.
+WIDE = ("more/trust.md", "more/memory.md", "more/synth-open.md", "models.md")
 PICTURES = ("strokeseg/demo", "tests/pictures", "training/pictures", "weights/synth-open")
 _LINK = re.compile(r"(!?)\[((?:[^\]\[]|\[[^\]]*\])*)\]\(([^)\s#]+)(#[^)]*)?\)")
 
@@ -46,6 +48,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Turn links to files of the repository to their places on the site."""
     del config, files
+    if page.file.src_uri in WIDE:
+        page.meta.setdefault("hide", []).append("toc")
     places = _places()
     here = page.file.src_uri
     source = next((s for s, place in places.items() if place == here), f"docs/{here}")

@@ -1,9 +1,11 @@
 """What holds for every test.
 
 Without torch, as in the leg of the oldest dependencies, what compares with it is left out. A job in
-a shell's background ignores ctrl-C, and so would all that it starts: tests send it.
+a shell's background ignores ctrl-C, and so would all that it starts: tests send it. Compiled
+networks are kept for their own tests alone, and none is left with the user.
 """
 
+import os
 import signal
 from importlib.util import find_spec
 
@@ -13,6 +15,8 @@ WITH_TORCH = (
     "evaluation/test_protocol.py",
 )
 collect_ignore = [] if find_spec("torch") else list(WITH_TORCH)
+
+os.environ["STROKESEG_COMPILED"] = "off"
 
 
 def pytest_report_header():

@@ -66,6 +66,7 @@ ORDERS = {
             "sidecars",
             "page",
             "outlining",
+            "slice_choice",
         ),
         ("archive", "anonymous", "dicom_seg", "lesion_numbers", "other_formats"),
         ("case_words", "picture"),

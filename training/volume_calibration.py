@@ -24,6 +24,7 @@ from strokeseg.files.json_files import write_json
 from strokeseg.files.tables import table
 from strokeseg.measure.doubt import Doubt
 from strokeseg.models.folder import CONFIG_FILE
+from strokeseg.models.fusion import silence
 from strokeseg.models.loading import LoadedModel
 from strokeseg.models.volume_interval import FIELD, Figures
 from strokeseg.prediction.pipeline import predict
@@ -99,7 +100,12 @@ def _measured(case: ScanCase, loaded: LoadedModel) -> VolumeCase:
     threshold = loaded.model.config.threshold
     volume_ml = result.grid.voxel_volume_ml
     figures = Figures.of(
-        result.volume_ml, result.volume_range_ml, result.probability, threshold, volume_ml
+        result.volume_ml,
+        result.volume_range_ml,
+        result.probability,
+        threshold,
+        volume_ml,
+        silence(tuple(images), loaded.model.config.fusion),
     )
     true = 0.0 if case.truth is None else float(np.count_nonzero(case.truth)) * volume_ml
     return VolumeCase(case.name, case.group, true, figures)
@@ -113,7 +119,7 @@ def _key(loaded: LoadedModel) -> str:
         *(config.threshold, config.min_volume_ml, config.min_peak),
     ]
     said += [config.brain_mask, config.hull_margin_mm, config.fusion.as_record()]
-    said += [config.field_of_view, config.window]
+    said += [config.field_of_view, config.window, "bits above silence"]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
 
 

@@ -32,6 +32,7 @@ from strokeseg.cli import (
     translation,
     weights,
 )
+from strokeseg.cli.show.help_texts import plainly_helped
 from strokeseg.errors import Interrupted, StrokesegError, UsageError
 
 NAME = "strokeseg"
@@ -95,7 +96,9 @@ def run(arguments: list[str]) -> int:
         0, or the exit code of `strokeseg.errors`.
     """
     try:
-        code = app(arguments, prog_name=NAME, standalone_mode=False)
+        command = typer.main.get_command(app)
+        plainly_helped(command)
+        code = command(arguments, prog_name=NAME, standalone_mode=False)
     except StrokesegError as error:
         return _fail(error.exit_code, str(error), arguments)
     except TyperException as error:

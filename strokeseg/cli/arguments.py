@@ -282,8 +282,8 @@ Slurm = Annotated[
     typer.Option(
         metavar="KEY=VALUE,...",
         rich_help_panel=MACHINES,
-        help="Run on workers that SLURM starts: partition=gpu,mem=16GB,cores=8,walltime=04:00:00,"
-        "jobs=4 (and account, gres, qos, constraint).",
+        help="Run on workers that SLURM starts, such as partition=gpu,mem=16GB,cores=8,jobs=4 (and "
+        "walltime, account, gres, qos, constraint).",
     ),
 ]
 ShardOption = Annotated[

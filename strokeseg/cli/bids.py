@@ -113,8 +113,8 @@ FmriprepRoi = Annotated[
     typer.Option(
         "--fmriprep-roi",
         rich_help_panel=a.RESULTS,
-        help="Also write each lesion into BIDS_DIR, beside its T1w and on its grid, as "
-        "sub-*_label-lesion_roi.nii.gz, where fMRIPrep looks for it, and name it in "
+        help="Also write each lesion into BIDS_DIR, beside its T1w and on its grid, named "
+        "_label-lesion_roi.nii.gz, where fMRIPrep looks for it, and name it in "
         "BIDS_DIR/.bidsignore. No other option writes among the raw data.",
     ),
 ]

@@ -24,7 +24,7 @@ def compare(
     by: Annotated[
         str,
         typer.Option(
-            metavar="PARTICIPANTS.tsv:COLUMN",
+            metavar="TSV:COLUMN",
             show_default=False,
             help="A table with a row per participant_id or case, and its column to compare by: "
             "groups, or numbers.",

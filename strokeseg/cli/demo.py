@@ -26,6 +26,7 @@ def demo(
     from strokeseg.results.output_names import KINDS
 
     case = demo_case()
+    truth = demo_truth(case)
     job = Job(
         images={"flair": case.scan},
         models=(),
@@ -33,11 +34,11 @@ def demo(
         options=Options(uncertainty=True),
         offline=True,
         output=Output(output, None, frozenset(KINDS), overwrite),
+        truth=truth,
     )
     result, written = run_job(job, quiet=quiet)
     if quiet:
         return
-    truth = demo_truth(case)
     show_summary(result, written)
     show_facts(
         {

@@ -1,6 +1,6 @@
 """`strokeseg predict`: one case, from scans to results."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from strokeseg.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from strokeseg.arrays import BoolArray
     from strokeseg.images.reading import Source
     from strokeseg.models.loading import Hardware
     from strokeseg.prediction.options import Options
@@ -133,7 +134,8 @@ class Job:
     """Everything that one prediction needs to know.
 
     `opened` gives the scans where some are more than their files: a chosen series, ADC computed, a
-    mean of runs. `read` is every file that is read for them.
+    mean of runs. `read` is every file that is read for them. `truth` is the true lesion on the
+    reference's grid, where it is known: for the picture.
     """
 
     images: dict[str, Path]
@@ -143,6 +145,7 @@ class Job:
     offline: bool
     output: Output
     opened: "Callable[[], Mapping[str, Source]] | None" = None
+    truth: "BoolArray | None" = None
     read: tuple[Path, ...] = ()
 
 
@@ -191,7 +194,7 @@ def run_job(job: Job, *, quiet: bool) -> tuple["Result", tuple[Path, ...]]:
             progress=progress,
         )
         progress.on_stage("save")
-        written = result.save(
+        written = replace(result, truth=job.truth).save(
             output.directory,
             prefix=prefix,
             kinds=output.kinds,

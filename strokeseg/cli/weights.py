@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from strokeseg.cli.show.lines import show_lines
 from strokeseg.cli.show.models import described, text_of, verdict_facts, verdict_line
 
 if TYPE_CHECKING:
@@ -43,9 +44,14 @@ def list_models(*, as_json: JsonOption = False) -> None:
         typer.echo(json.dumps(rows, indent=2))
         return
     width = max(len(row["name"]) for row in rows) + 2
-    for row in rows:
-        mark = "*" if row.get("default") else " "
-        typer.echo(f"{mark} {row['name']:<{width}}{row['here'] or '-':<10}{row['summary']}")
+    marks = ("*" if row.get("default") else " " for row in rows)
+    show_lines(
+        (
+            f"{mark} {row['name']:<{width}}{row['here'] or '-':<10}{row['summary']}"
+            for mark, row in zip(marks, rows, strict=True)
+        ),
+        width + 12,
+    )
     typer.echo("* is the default; - is not on this machine: strokeseg weights download", err=True)
 
 
@@ -103,7 +109,9 @@ def download_model(
 
 @app.command("verify")
 def verify(
-    name: Annotated[str | None, typer.Argument(help="All that are here if left out.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="All that are here if left out.")
+    ] = None,
     *,
     engine: Annotated[str, typer.Option(help="Engine for the golden check.")] = "auto",
     device: Annotated[str, typer.Option(help="Device for the golden check.")] = "auto",

@@ -6,11 +6,13 @@ import importlib.util
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 
 from strokeseg.arrays import AnyArray
 from strokeseg.engines.base import DeviceEngine, Engine
 from strokeseg.engines.cuda import cuda_count
+from strokeseg.engines.kept_networks import KeptNetworks
 from strokeseg.errors import EngineError, UsageError
 from strokeseg.network.state import Spec
 
@@ -71,6 +73,7 @@ def open_engine(
     threads: int | None = None,
     precision: str = "fp32",
     lean: bool = False,
+    kept: KeptNetworks | None = None,
 ) -> Engine:
     """Load a network into an inference engine.
 
@@ -91,6 +94,8 @@ def open_engine(
         ``fp32`` or ``bf16``.
     lean
         Whether less memory is worth some time, where the engine has that choice.
+    kept
+        Where an engine that compiles networks keeps them, if it does.
 
     Returns
     -------
@@ -118,8 +123,8 @@ def open_engine(
         graph = build_onnx(spec, state)
         opened = module.OnnxRuntimeEngine(graph, spec.out_channels, place, threads, lean)
     else:
-        graph = build_onnx(spec, state, folded=True)
-        opened = module.OpenVINOEngine(graph, spec.out_channels, threads, precision)
+        write_graph = partial(build_onnx, spec, state, folded=True)
+        opened = module.OpenVINOEngine(write_graph, spec.out_channels, threads, precision, kept)
     return opened
 
 

@@ -1,6 +1,7 @@
 """The OpenVINO engine: the default on a CPU."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino  # noqa: E402
 
 from strokeseg.arrays import FloatArray, Shape3  # noqa: E402
+from strokeseg.engines.kept_networks import KeptNetworks  # noqa: E402
 from strokeseg.engines.signal_stack import kept_signal_stack  # noqa: E402
 from strokeseg.errors import EngineError  # noqa: E402
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+_PROCESSOR = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
 
 
 def devices() -> list[str]:
@@ -30,14 +33,17 @@ class OpenVINOEngine:
 
     Parameters
     ----------
-    graph
-        The network, a serialised ONNX model.
+    write_graph
+        Writes the network as a serialised ONNX model. Where compiled networks are kept, only when
+        there is none that fits.
     classes
         Number of classes.
     threads
         Threads to use, all cores if None.
     precision
         ``fp32``, or ``bf16`` on a CPU that has it.
+    kept
+        Where compiled networks are kept, if they are.
 
     Raises
     ------
@@ -48,7 +54,14 @@ class OpenVINOEngine:
     name = "openvino"
     device = "cpu"
 
-    def __init__(self, graph: bytes, classes: int, threads: int | None, precision: str) -> None:
+    def __init__(
+        self,
+        write_graph: Callable[[], bytes],
+        classes: int,
+        threads: int | None,
+        precision: str,
+        kept: KeptNetworks | None = None,
+    ) -> None:
         self.classes = classes
         self.precision = precision
         # By itself OpenVINO takes bf16 where the CPU has it, which is no parity with fp32.
@@ -62,15 +75,15 @@ class OpenVINOEngine:
             self._options["INFERENCE_NUM_THREADS"] = threads
         self._request: Any = None
         self._shape: Shape3 | None = None
-        try:
-            with kept_signal_stack():
-                self._core = openvino.Core()
-                able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-                self._model = self._core.read_model(graph)
-        except RuntimeError as error:
-            raise _failure("could not read the network", error) from error
+        self._write_graph, self._kept = write_graph, kept
+        self._model: Any = None
+        with kept_signal_stack():
+            self._core = openvino.Core()
+            able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bf16" and "BF16" not in able:
             raise EngineError("openvino: this CPU has no bf16; use precision fp32")
+        if kept is None:
+            self._read()
 
     def logits(self, patch: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Run the network on one window; see `strokeseg.engines.base.Engine`."""
@@ -96,9 +109,43 @@ class OpenVINOEngine:
     def _compile(self, shape: Shape3) -> None:
         # What was compiled before goes first: two networks in memory are one too many.
         self.release()
-        self._model.reshape([1, 1, *shape])
-        compiled = self._core.compile_model(self._model, "CPU", self._options)
+        compiled = self._taken_up(shape)
+        if compiled is None:
+            if self._model is None:
+                self._read()
+            self._model.reshape([1, 1, *shape])
+            compiled = self._core.compile_model(self._model, "CPU", self._options)
+            if self._kept is not None:
+                exported = compiled.export_model()  # a stream, or bytes in older releases
+                whole = exported if isinstance(exported, bytes) else exported.getbuffer()
+                self._kept.write(self._setting(shape), whole)
         self._request, self._shape = compiled.create_infer_request(), shape
+
+    def _read(self) -> None:
+        """Read the network as it is before it is compiled."""
+        try:
+            with kept_signal_stack():
+                self._model = self._core.read_model(self._write_graph())
+        except RuntimeError as error:
+            raise _failure("could not read the network", error) from error
+
+    def _taken_up(self, shape: Shape3) -> Any:  # noqa: ANN401 - openvino.CompiledModel
+        """Give the network as it was compiled for this shape before; None where it was not."""
+        setting = self._setting(shape)
+        compiled = None if self._kept is None else self._kept.read(setting)
+        if self._kept is None or compiled is None:
+            return None
+        try:
+            return self._core.import_model(compiled, "CPU", self._options)
+        except RuntimeError:
+            self._kept.forget(setting)
+            return None
+
+    def _setting(self, shape: Shape3) -> str:
+        """Say all that a compiled network hangs on, but for the network."""
+        about = (self._core.get_property("CPU", name) for name in _PROCESSOR)
+        words = (openvino.get_version(), *about, sorted(self._options.items()), shape)
+        return "\n".join(map(str, words))
 
 
 def _failure(what: str, error: Exception) -> EngineError:

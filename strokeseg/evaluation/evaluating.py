@@ -93,7 +93,7 @@ class Evaluation:
         Holds what was left over, too.
     damaged : mapping
         Cases of the predictions or truths that count as failed, as their record or error file
-        cannot be read: why, by name.
+        cannot be read, or their line of a table is wrong: why, by name.
     """
 
     name: str

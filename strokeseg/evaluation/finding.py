@@ -64,7 +64,8 @@ class Found:
     absent : mapping
         Why a case that the source knows has no mask, by the case's name.
     damaged : mapping
-        Which of them have no mask because their record or error file cannot be read, and why.
+        Which of them have no mask because their record or error file cannot be read, or their line
+        of a table is wrong, and why.
     single : bool
         Whether the source is one mask, which the user has pointed at.
     """
@@ -90,8 +91,8 @@ def find_masks(source: Path) -> Found:
     InputNotFoundError
         Nothing is there, or no mask in it.
     DataError
-        A table without these columns, or one that names a case twice; a file of a case that is a
-        link out of the folder, a pipe or a device.
+        A table without these columns, or without one line that is right; a file of a case that is
+        a link out of the folder, a pipe or a device.
     """
     if source.is_file():
         if source.suffix.lower() in TABLES:
@@ -195,12 +196,13 @@ def _map_beside(path: Path) -> Path | None:
 
 
 def _of_table(source: Path) -> Found:
-    items, absent = [], {}
-    for name, path in read_truths(source).items():
+    items, truths = [], read_truths(source)
+    absent = dict(truths.faults)
+    for name, path in truths.masks.items():
         if path is None:
             absent[name] = "the table names no truth"
         else:
             items.append(Item(name, path, frozenset({name}), entities_of(name)))
     if not items:
         raise InputNotFoundError(f"{source}: names no truth; fill the column truth")
-    return Found(source, tuple(sorted(items, key=lambda item: item.name)), absent)
+    return Found(source, tuple(sorted(items, key=lambda item: item.name)), absent, truths.faults)

@@ -4,6 +4,8 @@ The table that a batch was run from is such a table.
 """
 
 import os
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from pathlib import Path
 
 from strokeseg.errors import DataError
@@ -13,27 +15,39 @@ TABLES = (".csv", ".tsv", ".tab", ".txt")
 _COLUMNS = ("case", "truth")
 # What the column may say in place of a mask: the case is known to have no lesion.
 LESION_FREE = Path("lesion-free")
+_NAMELESS = frozenset({"", "n/a"})
 _MISSING = frozenset({"", "n/a", "na", "nan"})
 
 
-def read_truths(source: Path) -> dict[str, Path | None]:
-    """Read which mask is the truth of each case.
+@dataclass(frozen=True)
+class Truths:
+    """What a table says of its cases.
+
+    Attributes
+    ----------
+    masks : mapping
+        Paths by case, in the table's order; None where there is none, `LESION_FREE` where the table
+        says so in place of a path. Relative ones lie from the table's folder.
+    faults : mapping
+        What is wrong with a line, by its case, or as ``line-7`` where it names none.
+    """
+
+    masks: Mapping[str, Path | None]
+    faults: Mapping[str, str]
+
+
+def read_truths(source: Path) -> Truths:
+    """Read which mask is the truth of each case; a line that is wrong costs its own case.
 
     Parameters
     ----------
     source : Path
         UTF-8 text with tabs, commas or semicolons between the cells, and a header.
 
-    Returns
-    -------
-    dict
-        Paths by case, in the table's order; None where there is none, `LESION_FREE` where the table
-        says so in place of a path. Relative ones lie from the table's folder.
-
     Raises
     ------
     DataError
-        It is no such table, lacks a column, or names a case twice or not at all.
+        It is no such table, lacks a column, or every line is wrong.
     InputNotFoundError, ReadWriteError
         It cannot be read.
     """
@@ -45,21 +59,36 @@ def read_truths(source: Path) -> dict[str, Path | None]:
             f"{source}: has no column {' and no column '.join(missing)}, but "
             f"{', '.join(header) or 'none at all'}; truths are named in the columns case and truth"
         )
-    truths: dict[str, Path | None] = {}
+    masks: dict[str, Path | None] = {}
+    faults: dict[str, str] = {}
     for number, cells in lines[1:]:
-        where = f"{source}, line {number}"
-        if len(cells) != len(header):
-            raise DataError(
-                f"{where}: the row has {len(cells)} cells and the header {len(header)}; write n/a "
-                "for what is missing"
-            )
-        name, truth = (cells[header.index(column)] for column in _COLUMNS)
-        if name.lower() in ("", "n/a"):
-            raise DataError(f"{where}: names no case; fill the column case")
-        if name in truths:
-            raise DataError(f"{where}: names the case {name} again; give each case one row")
-        truths[name] = _truth(truth, source.parent)
-    return truths
+        named = dict(zip(header, cells, strict=False))
+        name = named.get("case", "")
+        fault = _fault(header, cells, name, {*masks, *faults})
+        if fault is None:
+            masks[name] = _truth(named["truth"], source.parent)
+            continue
+        masks.pop(name, None)  # of two truths neither is the one
+        known = f"line-{number}" if name.lower() in _NAMELESS else name
+        faults.setdefault(known, f"{source}, line {number}: {fault}")
+    if faults and not masks:
+        more = f" (and {len(faults) - 1} more lines that are wrong)" if len(faults) > 1 else ""
+        raise DataError(f"{next(iter(faults.values()))}{more}")
+    return Truths(masks, faults)
+
+
+def _fault(header: list[str], cells: list[str], name: str, known: Set[str]) -> str | None:
+    """Say what is wrong with a line."""
+    if len(cells) != len(header):
+        return (
+            f"the row has {len(cells)} cells and the header {len(header)}; write n/a for what is "
+            "missing"
+        )
+    if name.lower() in _NAMELESS:
+        return "names no case; fill the column case"
+    if name in known:
+        return f"names the case {name} again; give each case one row"
+    return None
 
 
 def _truth(cell: str, folder: Path) -> Path | None:

@@ -38,7 +38,7 @@ def check_outputs(targets: Sequence[Path], inputs: Iterable[Path], *, overwrite:
     if existing and not overwrite:
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         raise CannotCreateError(
-            f"{existing[0]} exists already{more}: pass --overwrite, or another -o or --prefix"
+            f"{existing[0]} exists already{more}: pass --overwrite, or choose another -o"
         )
     for directory in {path.parent for path in targets}:
         _check_directory(directory)

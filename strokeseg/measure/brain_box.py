@@ -19,7 +19,9 @@ TALLEST_MM = 170.0
 BEYOND_BRAIN_MM = 200.0
 # Upside down is a scan whose white matter is this much nearer to its lower end.
 UPSIDE_DOWN = 0.6
-LEAST_BRAIN_ML = 200.0
+# Of less tissue than this, or of so little white matter in it, muscles of the neck may be half.
+LEAST_BRAIN_ML = 950.0
+LEAST_WHITE_SHARE = 0.17
 # The brain is thicker than twice this everywhere it matters; what comes back around its core is as
 # thick, and a little more.
 CORE_DEPTH_MM = 8.0
@@ -65,13 +67,17 @@ def brain_box(labels: LabelArray, grid: Grid, white: int) -> Box | None:
     Returns
     -------
     tuple of three slices, or None
-        None where less than 200 ml of tissue hang together.
+        None where less than 950 ml of tissue hang together, or hardly any of it is white matter:
+        among what a field of view shows of a neck a part of a brain is not told for certain.
     """
     piece = without_appendages(tissue_piece(labels), grid)
     box = bounding_box(piece)
     if box is None or np.count_nonzero(piece) * grid.voxel_volume_ml < LEAST_BRAIN_ML:
         return None
-    middle = _middle((labels == white) & piece) or _middle(piece)
+    inner = (labels == white) & piece
+    if np.count_nonzero(inner) < LEAST_WHITE_SHARE * np.count_nonzero(piece):
+        return None
+    middle = _middle(inner)
     sides = [
         _shortened(side, middle[axis], size_mm, axis)
         for axis, (side, size_mm) in enumerate(zip(box, grid.voxel_size_mm, strict=True))
@@ -98,17 +104,32 @@ def _shortened(side: slice, middle: float, size_mm: float, axis: int) -> slice:
     return slice(side.stop - kept, side.stop)
 
 
-def widened(box: Box, by_mm: float, grid: Grid) -> Box:
-    """Widen a box on every side, as far as the grid reaches."""
+def widened(box: Box, by_mm: float, grid: Grid, window: int | None = None) -> Box:
+    """Widen a box on every side, as far as the grid reaches.
+
+    Along an axis on which it then exceeds `window` voxels, but not with half of the margin, it is
+    widened to these.
+    """
     i, j, k = (
-        slice(max(s.start - _steps(by_mm, mm), 0), min(s.stop + _steps(by_mm, mm), size))
-        for s, mm, size in zip(box, grid.voxel_size_mm, grid.shape, strict=True)
+        _widened(side, by_mm / mm, size, window)
+        for side, mm, size in zip(box, grid.voxel_size_mm, grid.shape, strict=True)
     )
     return i, j, k
 
 
-def _steps(length_mm: float, voxel_mm: float) -> int:
-    return int(np.ceil(length_mm / voxel_mm - 1e-6))
+def _widened(side: slice, by_vox: float, size: int, window: int | None) -> slice:
+    most, least = _whole(by_vox), _whole(by_vox / 2)
+    length = side.stop - side.start
+    wide = slice(max(side.start - most, 0), min(side.stop + most, size))
+    if window is None or wide.stop - wide.start <= window or length + 2 * least > window:
+        return wide
+    start = max(side.start - (window - length) // 2, 0)
+    stop = min(start + window, size)
+    return slice(max(stop - window, 0), stop)
+
+
+def _whole(length_vox: float) -> int:
+    return int(np.ceil(length_vox - 1e-6))
 
 
 def moved(box: Box, outer: Box) -> Box:

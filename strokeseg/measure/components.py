@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from strokeseg.arrays import AnyArray, BoolArray, IntArray, Shape3
 from strokeseg.measure.counting import count_labels
@@ -233,8 +231,14 @@ class _Found:
         """Give each label the number of its component, from 0 in the order of first labels."""
         size = sum(len(voxels) for voxels in self._voxels)
         a, b = np.concatenate(self._pairs, axis=1)
+        if not a.size:
+            return np.arange(size)
+        # Imported here: they are slow, and a mask that is held whole needs none of it.
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
         graph = coo_array((np.ones(len(a), np.bool_), (a, b)), shape=(size, size))
-        raw = connected_components(graph, directed=False)[1] if size else np.zeros(0, np.intp)
+        raw = connected_components(graph, directed=False)[1]
         _, leads, where = np.unique(raw, return_index=True, return_inverse=True)
         rank = np.empty(len(leads), np.intp)
         rank[np.argsort(leads)] = np.arange(len(leads))

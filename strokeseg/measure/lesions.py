@@ -114,6 +114,8 @@ def find_lesions(
             "shape: bring them onto one grid first"
         )
     components = label_components(mask)
+    if not components.boxes:
+        return ()
     around = _Surroundings(probability, grid, midline_mm, direction_weights(grid.affine))
     order = _largest_first(components)
     return tuple(

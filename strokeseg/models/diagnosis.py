@@ -42,6 +42,7 @@ def diagnose() -> dict[str, Any]:
             "cpu cores": os.cpu_count(),
             "memory available": "unknown" if memory is None else f"{memory / 2**30:.1f} GiB",
             "cache": _place(settings.cache) + _unless_writable(settings.cache),
+            "compiled networks": "off" if settings.compiled is None else _place(settings.compiled),
             "offline": "yes" if settings.offline else "no",
         },
         "packages": {name: _version(name) for name in PACKAGES},

@@ -140,6 +140,16 @@ def fuse(odds: Sequence[FloatArray], counts: Sequence[FloatArray], fusion: Fusio
     return _log_odds(chosen, 1 - chosen, np.log(np.maximum(1 - chosen, 1e-30)))
 
 
+def silence(modalities: Sequence[str], fusion: Fusion) -> float:
+    """Give the probability of lesion where all of these scans say the least they may."""
+    if len(modalities) < 2 or fusion.rule == "mean_logits":
+        return 0.0
+    least = np.full(1, -FURTHEST, np.float32)
+    odds = [said(least, name, fusion) for name in modalities]
+    counts = [np.full(1, fusion.weight(name), np.float32) for name in modalities]
+    return float(1 / (1 + np.exp(-np.float64(fuse(odds, counts, fusion)[0]))))
+
+
 def _pooled(odds: FloatArray, shares: FloatArray, sharpness: float) -> FloatArray:
     scaled = odds * np.float32(sharpness)
     highest = scaled.max(axis=0)

@@ -2,7 +2,8 @@
 
 The variables are huggingface_hub's own, so that one setting serves every program on a machine:
 HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_HUB_OFFLINE. That library reads them once, when it is
-imported; here they are read on every call and handed to it.
+imported; here they are read on every call and handed to it. STROKESEG_COMPILED is our own: the
+folder of compiled networks, or ``off``.
 """
 
 import ipaddress
@@ -32,12 +33,15 @@ class HubSettings:
         Address of the Hub or of a mirror, without a slash at its end.
     offline
         True where no request may be made.
+    compiled
+        Where compiled networks are kept; None where they are not.
     """
 
     home: Path
     cache: Path
     endpoint: str
     offline: bool
+    compiled: Path | None = None
 
     @property
     def state(self) -> Path:
@@ -62,11 +66,13 @@ def hub_settings(
     home = _folder(variables.get("HF_HOME") or str(Path(fallback) / "huggingface"))
     cache = variables.get("HF_HUB_CACHE") or variables.get("HUGGINGFACE_HUB_CACHE")
     switched_off = variables.get("HF_HUB_OFFLINE") or variables.get("TRANSFORMERS_OFFLINE") or ""
+    compiled = variables.get("STROKESEG_COMPILED") or str(home / "strokeseg" / "compiled")
     return HubSettings(
         home=home,
         cache=_folder(cache) if cache else home / "hub",
         endpoint=(variables.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/"),
         offline=offline or switched_off.lower() in _TRUE,
+        compiled=None if compiled.lower() == "off" else _folder(compiled),
     )
 
 

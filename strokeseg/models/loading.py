@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from strokeseg.engines.base import Engine
 from strokeseg.engines.choice import PREFERENCE, choose_engine, open_engine
 from strokeseg.engines.footprint import footprint
+from strokeseg.engines.kept_networks import KeptNetworks
 from strokeseg.errors import UsageError
 from strokeseg.models.classes import LESION
 from strokeseg.models.finding import load_model_files, locate_model
@@ -100,8 +101,17 @@ def load_model(
         threads=hardware.threads,
         precision=hardware.precision,
         lean=hardware.max_memory_bytes is not None,
+        kept=_kept_networks(model, hardware),
     )
     return LoadedModel(model, engine, hardware.threads, hardware.max_memory_bytes)
+
+
+def _kept_networks(model: Model, hardware: Hardware) -> KeptNetworks | None:
+    """Say where compiled networks are kept: nowhere under a limit of memory, which counts none."""
+    folder = hub_settings().compiled
+    if folder is None or hardware.max_memory_bytes is not None:
+        return None
+    return KeptNetworks(folder, f"{model.sha256} {model.config!r}")
 
 
 def models_here(names: Sequence[str | None], *, offline: bool = False) -> list[Model] | None:

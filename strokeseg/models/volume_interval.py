@@ -33,10 +33,15 @@ class Figures:
         probability: FloatArray,
         threshold: float | None,
         voxel_volume_ml: float,
+        silence: float = 0.0,
     ) -> Self:
-        """Measure what a probability map leaves open; without threshold, around one half."""
+        """Measure what a probability map leaves open; without threshold, around one half.
+
+        `silence` is the probability where no scan says anything.
+        """
         middle = 0.5 if threshold is None else threshold
-        return cls(volume_ml, flips_ml, measure_doubt(probability, middle, voxel_volume_ml))
+        doubt = measure_doubt(probability, middle, voxel_volume_ml, silence)
+        return cls(volume_ml, flips_ml, doubt)
 
 
 def logarithm(volume_ml: float) -> float:

@@ -133,9 +133,8 @@ def fused_logits(
     other classes have a say in the lesion alone: their mean log-odds, if no other rule holds.
     Returns (C, planes, J, K), not to be written to.
     """
-    if len(members) == 1 and not members[0].is_cut:
-        member = members[0]
-        return resample_logits(member.logits.mean, member.working, target, slab)
+    if len(members) == 1 and (not members[0].is_cut or fusion.weight(members[0].modality) == 1):
+        return _of_one(members[0], target, slab)
     shape = (slab.stop - slab.start, *target.shape[1:])
     classes, lesion = WeightedMean(shape), WeightedMean(shape)
     seen = np.zeros(shape, np.bool_)
@@ -158,9 +157,28 @@ def fused_logits(
         # The lesion's log-odds stand, whatever the tissues share among themselves.
         total[-1] += odds - lesion_maps(total)[0]
     if all(member.is_cut for member in members):
-        total[:, ~seen] = -FURTHEST
-        total[0, ~seen] = FURTHEST
+        _silence(total, ~seen)
     return np.asarray(total, np.float32)
+
+
+def _of_one(member: Member, target: Grid, slab: slice) -> FloatArray:
+    """Give the logits of a member by itself, whose mean they are."""
+    reach = coverage(member.seen, target, slab) if member.is_cut else None
+    if reach is not None and not reach.any():
+        logits = np.empty((len(member.logits.mean), *reach.shape), np.float32)
+    else:
+        logits = resample_logits(member.logits.mean, member.working, target, slab)
+    if reach is None or reach.all():
+        return logits
+    own = logits.copy() if np.may_share_memory(logits, member.logits.mean) else logits
+    _silence(own, ~reach)
+    return own
+
+
+def _silence(logits: FloatArray, where: BoolArray) -> None:
+    """Say that there is background."""
+    for channel, values in enumerate(logits):
+        np.copyto(values, np.float32(FURTHEST if channel == 0 else -FURTHEST), where=where)
 
 
 def shares_of(

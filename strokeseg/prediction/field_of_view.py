@@ -23,7 +23,7 @@ from strokeseg.models.loading import LoadedModel
 from strokeseg.prediction.preparation import lay_windows, prepared_image
 from strokeseg.space.grid import Grid
 
-MARGIN_MM = 6.0
+MARGIN_MM = 8.0
 LOOK_OVERLAP = 0.25
 WHITE = "WM"
 
@@ -78,7 +78,8 @@ def find_brain(
     Returns
     -------
     tuple of three slices, or None
-        The brain's box and a margin; None where no brain was found.
+        The brain's box and a margin, a smaller one where that saves windows; None where no brain
+        was found.
     """
     names = loaded.model.config.class_names
     if WHITE not in names:
@@ -87,10 +88,10 @@ def find_brain(
     first = brain_box(_look(image, loaded, window, on_window), grid, white)
     if first is None:
         return None
-    outer = widened(first, MARGIN_MM, grid)
+    outer = widened(first, MARGIN_MM, grid, window)
     labels = _look(image[outer], loaded, window, on_window)
     second = brain_box(labels, grid_of(outer, grid), white)
-    return None if second is None else widened(moved(second, outer), MARGIN_MM, grid)
+    return None if second is None else widened(moved(second, outer), MARGIN_MM, grid, window)
 
 
 def _look(

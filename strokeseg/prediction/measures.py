@@ -81,12 +81,16 @@ def with_interval(
     grid: Grid,
     interval: VolumeInterval | None,
     threshold: float | None,
+    silence: float,
 ) -> Measures:
-    """Add between what volumes the true lesion lies, where that is known."""
+    """Add between what volumes the true lesion lies, where that is known.
+
+    `silence` is the probability of lesion where no scan says anything.
+    """
     if interval is None:
         return measures
     found = (measures.volume_ml, measures.volume_range_ml)
-    figures = Figures.of(*found, answer.probability, threshold, grid.voxel_volume_ml)
+    figures = Figures.of(*found, answer.probability, threshold, grid.voxel_volume_ml, silence)
     return replace(measures, volume_interval_ml=interval.around(figures))
 
 

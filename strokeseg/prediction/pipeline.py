@@ -8,7 +8,7 @@ import numpy as np
 from strokeseg.images.modalities import check_named, choose_reference, order_modalities
 from strokeseg.images.reading import Source
 from strokeseg.machine import at_most
-from strokeseg.models.fusion import Fusion
+from strokeseg.models.fusion import Fusion, silence
 from strokeseg.models.loading import (
     Ensemble,
     Hardware,
@@ -140,7 +140,7 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         del decision, brain, found
         np.copyto(answer.tissue, np.uint8(len(names) - 1), where=mask)
         measures = measure_case(mask, answer, grid, names, measured, range_ml, flips)
-        measures = _with_interval(measures, answer, grid, rule, run)
+        measures = _with_interval(measures, answer, scans, rule, run)
         std = None if std is None else resample_image(std, working, grid)
         told = doubts.with_lesions(mask, measures.lesions, scans.reference.data)
         mni = mni_case(options, mask, (answer.probability, answer.tissue), grid, names)
@@ -177,11 +177,13 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
 
 
 def _with_interval(
-    measures: Measures, answer: Posterior, grid: Grid, rule: Rule, run: Run
+    measures: Measures, answer: Posterior, scans: Scans, rule: Rule, run: Run
 ) -> Measures:
     """Add the interval that the model's config has for its rule, where it holds for this run."""
     interval = calibrated_interval(run.ensemble, run.options, rule)
-    return with_interval(measures, answer, grid, interval, rule.threshold)
+    fusion = run.options.fused(run.ensemble.leader.model.config.fusion)
+    unsaid = silence(tuple(scans.seen), fusion)
+    return with_interval(measures, answer, scans.reference.grid, interval, rule.threshold, unsaid)
 
 
 def _standing(members: list[Member], scans: Scans, run: Run) -> Standing:

@@ -85,7 +85,8 @@ def editing_lines(case: CaseFacts) -> list[tuple[str, str]]:
     if scan is not None:
         grey = shlex.quote(scan)
         lines.append(("ITK-SNAP", f"itksnap -g {grey} -s {label}"))
-        code = f"slicer.util.loadVolume({scan!r}); slicer.util.loadSegmentation({where!r})"
+        named = (json.dumps(path, ensure_ascii=False) for path in (scan, where))
+        code = "slicer.util.loadVolume({}); slicer.util.loadSegmentation({})".format(*named)
         lines.append(("3D Slicer", f"Slicer --python-code {shlex.quote(code)}"))
     return lines
 

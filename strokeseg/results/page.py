@@ -11,13 +11,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ImageDraw, ImageFont
 
-from strokeseg.arrays import AffineArray, FloatArray
+from strokeseg.arrays import AffineArray, BoolArray, FloatArray
+from strokeseg.measure.components import Box
+from strokeseg.space.grid import Grid
 
 MARGIN_PX = 28
 PAGE = (0, 0, 0)
 TEXT = (236, 236, 236)
 QUIET = (150, 153, 160)
 HEAD_LEVEL = 0.12
+_HEAD_MARGIN_MM = 4.0
 CONVENTION = "Radiological convention: the patient's right is on the left of the picture."
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -57,6 +60,33 @@ def grey_window(sample: FloatArray) -> tuple[float, float]:
     if head.size:
         high = float(np.percentile(head, 99.0))
     return low, max(high, low + 1e-6)
+
+
+def head_box(head: BoolArray, stride: int, grid: Grid) -> Box:
+    """Return the box of a head and a margin, noise and single voxels not counted.
+
+    Parameters
+    ----------
+    head : (I, J, K) bool array
+        Every `stride`-th voxel along each axis of what is bright enough.
+    stride
+        See above.
+    grid
+        Of all voxels.
+    """
+    # Where a fiftieth of the fullest slice is head.
+    sides = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        profile = head.sum(axis=others)
+        where = np.flatnonzero(profile > profile.max() / 50)
+        if where.size == 0:
+            where = np.array([0, head.shape[axis] - 1])
+        margin = int(np.ceil(_HEAD_MARGIN_MM / grid.voxel_size_mm[axis]))
+        start = max(0, (int(where[0]) - 1) * stride + 1 - margin)
+        stop = min(grid.shape[axis], (int(where[-1]) + 1) * stride + margin)
+        sides.append(slice(start, stop))
+    return sides[0], sides[1], sides[2]
 
 
 def place_mm(shape: tuple[int, ...], affine: AffineArray, plane: Plane, index: int) -> int:

@@ -2,7 +2,8 @@
 
 Slices are drawn at their true proportions in mm, in radiological convention: the patient's right
 is on the left of the picture, and letters say so. The colours are for a dark page; the outline is
-orange with a dark seam, which tells itself from any grey for any colour vision.
+orange with a dark seam, which tells itself from any grey for any colour vision; so does the truth's
+from it, where that is known.
 """
 
 import io
@@ -14,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray
 from strokeseg.errors import DataError
-from strokeseg.measure.components import Box, bounding_box
+from strokeseg.measure.components import bounding_box
 from strokeseg.measure.lesions import Lesion
 from strokeseg.results.lesion_numbers import number_lesions, shown_of, write_numbers
 from strokeseg.results.outlining import SEAM, outline_of
@@ -32,30 +33,53 @@ from strokeseg.results.page import (
     flat,
     font,
     grey_window,
+    head_box,
     place_mm,
 )
+from strokeseg.results.slice_choice import FEW, evenly_spaced, showing_most
 from strokeseg.space.grid import Grid, canonical_grid, closest_axes
 
-SLICES_PER_PLANE = 3
 CELL_PX = 320
 GUTTER_PX = 24
 CAPTION_PX = 30
 HEADER_PX = 66
 FOOTER_PX = 20
 OUTLINE = (255, 150, 20)
+TRUTH = (20, 205, 170)  # the viewer's
 FRAME = (90, 170, 255)
 LESION = "lesion"
 BRAIN = "brain"
 
 _SAMPLES = 400_000
-_HEAD_MARGIN_MM = 4.0
+_KEY_PX = 34  # a line of the legend and the gap behind it
+
+
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """What is drawn beside a mask's outline.
+
+    Parameters
+    ----------
+    frame
+        A field of view to draw a frame around, its axes along the scan's.
+    lesions
+        Rows of the lesion table, whose numbers are written beside the outlines; the second line
+        then says how many of them the slices show, if it is not all.
+    truth : (I, J, K) bool array or None
+        The true lesion on the scan's grid, which gets an outline of its own, below the mask's.
+    """
+
+    frame: Grid | None = None
+    lesions: Sequence[Lesion] = ()
+    truth: BoolArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class _Scene:
-    # The scan as bytes and the mask, cut to the head, axes towards R, A, S.
+    # The scan as bytes, the mask and the truth, cut to the head, axes towards R, A, S.
     scan: FloatArray
     mask: BoolArray
+    truth: BoolArray | None
     affine: AffineArray
     zooms_mm: tuple[float, float, float]
     window: tuple[float, float]
@@ -77,8 +101,7 @@ def draw(
     title: str,
     subtitle: str,
     clip: Callable[[FloatArray], FloatArray] | None = None,
-    frame: Grid | None = None,
-    lesions: Sequence[Lesion] = (),
+    marks: Marks = Marks(),
 ) -> bytes:
     """Draw the slices of a scan that show most of a lesion, with its outline.
 
@@ -94,11 +117,8 @@ def draw(
         Two lines above the slices, such as a file's name, and volume and number of lesions.
     clip
         Holds intensities within a range, where the scan itself is not held yet.
-    frame
-        A field of view to draw a frame around, its axes along the scan's.
-    lesions
-        Rows of the lesion table, whose numbers are written beside the outlines; the second line
-        then says how many of them the slices show, if it is not all.
+    marks
+        What is drawn beside the outline.
 
     Returns
     -------
@@ -110,22 +130,24 @@ def draw(
     DataError
         If scan, mask and grid do not have one shape.
     """
-    if not scan.shape == mask.shape == grid.shape:
+    known = mask if marks.truth is None else marks.truth
+    if not scan.shape == mask.shape == known.shape == grid.shape:
+        also = "" if marks.truth is None else f" (the truth: {known.shape})"
         raise DataError(
-            f"scan {scan.shape}, mask {mask.shape} and grid {grid.shape} differ in shape: bring "
-            "them onto one grid first"
+            f"scan {scan.shape}, mask {mask.shape} and grid {grid.shape} differ in shape{also}: "
+            "bring them onto one grid first"
         )
-    scene = _scene(scan, mask, grid, clip)
-    if frame is not None:
-        inside = np.linalg.inv(scene.affine) @ np.vstack((frame.corners_mm.T, np.ones(8)))
+    scene = _scene(scan, mask, marks.truth, grid, clip)
+    if marks.frame is not None:
+        inside = np.linalg.inv(scene.affine) @ np.vstack((marks.frame.corners_mm.T, np.ones(8)))
         edges = zip(inside[:3].min(axis=1).tolist(), inside[:3].max(axis=1).tolist(), strict=True)
         scene = replace(scene, frame=tuple(edges))
-    return _page(scene, title, subtitle, lesions, grid)
+    return _page(scene, title, subtitle, marks.lesions, grid)
 
 
 def draw_brain(scan: FloatArray, mask: BoolArray, grid: Grid, title: str, subtitle: str) -> bytes:
     """Draw evenly spaced slices of a brain with its outline; parameters are those of `draw`."""
-    scene = replace(_scene(scan, mask, grid, None), what=BRAIN)
+    scene = replace(_scene(scan, mask, None, grid, None), what=BRAIN)
     return _page(scene, title, subtitle, (), grid)
 
 
@@ -133,7 +155,7 @@ def _page(scene: _Scene, title: str, subtitle: str, lesions: Sequence[Lesion], g
     """Draw the slices of a scene, and the words above and below."""
     heights = [scene.size_px(plane.up) for plane in PLANES]
     pitch = CELL_PX + 2 * GUTTER_PX
-    width = 2 * (MARGIN_PX - GUTTER_PX) + SLICES_PER_PLANE * pitch
+    width = 2 * (MARGIN_PX - GUTTER_PX) + FEW * pitch
     top = MARGIN_PX + HEADER_PX
     height = top + sum(heights) + len(heights) * CAPTION_PX + FOOTER_PX + MARGIN_PX
     page = Image.new("RGB", (width, height), PAGE)
@@ -149,7 +171,8 @@ def _page(scene: _Scene, title: str, subtitle: str, lesions: Sequence[Lesion], g
             shown.update(places)
         top += row_height + CAPTION_PX
     told = subtitle + shown_of(len(shown), len(lesions))
-    _draw_text(page, title, told, None if scene.mask.any() else scene.what)
+    known_ml = None if scene.truth is None else float(scene.truth.sum()) * grid.voxel_volume_ml
+    _draw_text(page, title, told, None if scene.mask.any() else scene.what, known_ml)
     stream = io.BytesIO()
     page.save(stream, format="PNG", compress_level=4)
     return stream.getvalue()
@@ -170,6 +193,7 @@ def legend(
 def _scene(
     scan: FloatArray,
     mask: BoolArray,
+    truth: BoolArray | None,
     grid: Grid,
     clip: Callable[[FloatArray], FloatArray] | None,
 ) -> _Scene:
@@ -177,6 +201,7 @@ def _scene(
     order = tuple(np.argsort(axes))
     flips = tuple(slice(None, None, signs[axis]) for axis in order)
     ras_scan, ras_mask = scan.transpose(order)[flips], mask.transpose(order)[flips]
+    ras_truth = None if truth is None else truth.transpose(order)[flips]
     canonical = canonical_grid(grid)
     zooms = canonical.voxel_size_mm
     stride = max(1, int(np.cbrt(scan.size / _SAMPLES)))
@@ -184,9 +209,10 @@ def _scene(
     if clip is not None:  # the slices are held within the window, which lies inside the range
         sample = clip(sample)
     low, high = grey_window(sample)
-    box = _head_box(sample > low + HEAD_LEVEL * (high - low), stride, canonical)
-    lesion = bounding_box(ras_mask)
-    if lesion is not None:
+    box = head_box(sample > low + HEAD_LEVEL * (high - low), stride, canonical)
+    for lesion in (bounding_box(drawn) for drawn in (ras_mask, ras_truth) if drawn is not None):
+        if lesion is None:
+            continue
         i, j, k = (
             slice(min(a.start, b.start), max(a.stop, b.stop))
             for a, b in zip(box, lesion, strict=True)
@@ -195,53 +221,15 @@ def _scene(
     affine = canonical.affine.copy()
     affine[:3, 3] = (canonical.affine @ [*(side.start for side in box), 1.0])[:3]
     widest = max((box[axis].stop - box[axis].start) * zooms[axis] for axis in (0, 1))
-    return _Scene(ras_scan[box], ras_mask[box], affine, zooms, (low, high), CELL_PX / widest)
-
-
-def _head_box(head: BoolArray, stride: int, grid: Grid) -> Box:
-    # Where a fiftieth of the fullest slice is head; noise and single voxels do not count.
-    sides = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        profile = head.sum(axis=others)
-        where = np.flatnonzero(profile > profile.max() / 50)
-        if where.size == 0:
-            where = np.array([0, head.shape[axis] - 1])
-        margin = int(np.ceil(_HEAD_MARGIN_MM / grid.voxel_size_mm[axis]))
-        start = max(0, (int(where[0]) - 1) * stride + 1 - margin)
-        stop = min(grid.shape[axis], (int(where[-1]) + 1) * stride + margin)
-        sides.append(slice(start, stop))
-    return sides[0], sides[1], sides[2]
+    boxed = ras_scan[box], ras_mask[box], None if ras_truth is None else ras_truth[box]
+    return _Scene(*boxed, affine, zooms, (low, high), CELL_PX / widest)
 
 
 def _pick_slices(scene: _Scene, axis: int) -> list[int]:
-    size = scene.mask.shape[axis]
-    others = tuple(other for other in range(3) if other != axis)
-    area = scene.mask.sum(axis=others, dtype=np.int64)
-    extent = np.flatnonzero(area)
-    if extent.size == 0:
-        return sorted({int(size * share) for share in (0.35, 0.5, 0.65)})
     if scene.what != LESION:
-        low, high = int(extent[0]), int(extent[-1])
-        return sorted({round(low + (high - low) * share) for share in (0.25, 0.5, 0.75)})
-    # A third of the lesion apart, but 4 to 12 mm, so that no slice shows three times over and no
-    # second focus is missed; closer where the lesion is smaller; beside it where it is out of
-    # slices.
-    spread_mm = (extent[-1] - extent[0] + 1) * scene.zooms_mm[axis] / SLICES_PER_PLANE
-    gap = max(1, round(min(max(spread_mm, 4.0), 12.0) / scene.zooms_mm[axis]))
-    index = np.arange(size)
-    chosen = [int(area.argmax())]
-    while len(chosen) < min(size, SLICES_PER_PLANE):
-        distance = np.abs(index[:, np.newaxis] - chosen).min(axis=1)
-        free = np.where(distance >= gap, area, 0)
-        if free.any():
-            chosen.append(int(free.argmax()))
-        elif gap > 1:
-            gap //= 2
-        else:
-            nearness = size - np.abs(index - chosen[0])
-            chosen.append(int(np.where(distance > 0, nearness, 0).argmax()))
-    return sorted(chosen)
+        return evenly_spaced(scene.mask, axis)
+    known = scene.truth if scene.truth is not None and not scene.mask.any() else scene.mask
+    return showing_most(known, axis, scene.zooms_mm[axis])
 
 
 def _draw_cell(
@@ -253,11 +241,12 @@ def _draw_cell(
     grey = (flat(scene.scan, plane, index) - low) * (255.0 / (high - low))
     image = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
     page.paste(image.resize(size, Image.Resampling.BICUBIC).convert("RGB"), (left, top))
-    lesion = flat(scene.mask, plane, index)
-    if lesion.any():
-        line, seam = outline_of(lesion, size)
-        page.paste(SEAM, (left, top), seam)
-        page.paste(OUTLINE, (left, top), line)
+    for drawn, colour in ((scene.truth, TRUTH), (scene.mask, OUTLINE)):
+        lesion = None if drawn is None else flat(drawn, plane, index)
+        if lesion is not None and lesion.any():
+            line, seam = outline_of(lesion, size)
+            page.paste(SEAM, (left, top), seam)
+            page.paste(colour, (left, top), line)
     _draw_frame(page, (left, top), scene, plane, index)
     position = place_mm(scene.scan.shape, scene.affine, plane, index)
     draw_labels(ImageDraw.Draw(page), (left, top), size, plane, position)
@@ -279,15 +268,32 @@ def _draw_frame(
     ImageDraw.Draw(page).rectangle((left, top, right, bottom), outline=FRAME, width=2)
 
 
-def _draw_text(page: Image.Image, title: str, subtitle: str, missing: str | None) -> None:
+def _draw_text(
+    page: Image.Image, title: str, subtitle: str, missing: str | None, truth_ml: float | None
+) -> None:
     pen = ImageDraw.Draw(page)
+    left, line = float(MARGIN_PX), float(MARGIN_PX + 42)
     room = page.width - 2 * MARGIN_PX
-    pen.text((MARGIN_PX, MARGIN_PX), fit(title, 22, room), TEXT, font(22), anchor="lt")
-    line = MARGIN_PX + 42
+    pen.text((left, MARGIN_PX), fit(title, 22, room), TEXT, font(22), anchor="lt")
+    known = "" if truth_ml is None else f"truth, {truth_ml:.1f} ml"
+    if known:
+        room -= round(font(17).getlength(known)) + 2 * _KEY_PX
     if missing is None:
-        pen.line((MARGIN_PX, line, MARGIN_PX + 24, line), OUTLINE, 2)
-        pen.text((MARGIN_PX + 34, line), fit(subtitle, 17, room - 34), TEXT, font(17), anchor="lm")
+        left = _draw_key(pen, (left, line), OUTLINE, fit(subtitle, 17, room - _KEY_PX))
     else:
-        text = f"No {missing} found" + (f"; {subtitle}" if subtitle else "")
-        pen.text((MARGIN_PX, line), fit(text, 17, room), OUTLINE, font(17), anchor="lm")
+        text = fit(f"No {missing} found" + (f"; {subtitle}" if subtitle else ""), 17, room)
+        pen.text((left, line), text, OUTLINE, font(17), anchor="lm")
+        left += font(17).getlength(text)
+    if known:
+        _draw_key(pen, (left + _KEY_PX, line), TRUTH, known)
     pen.text((MARGIN_PX, page.height - MARGIN_PX), CONVENTION, QUIET, font(13), anchor="ls")
+
+
+def _draw_key(
+    pen: ImageDraw.ImageDraw, place: tuple[float, float], colour: tuple[int, int, int], text: str
+) -> float:
+    # Say what a line's colour means; returns where the text ends.
+    left, line = place
+    pen.line((left, line, left + 24, line), colour, 2)
+    pen.text((left + _KEY_PX, line), text, TEXT, font(17), anchor="lm")
+    return left + _KEY_PX + font(17).getlength(text)

@@ -25,7 +25,7 @@ from strokeseg.results.filled import Filled
 from strokeseg.results.in_mni import InMni
 from strokeseg.results.other_formats import ENDINGS, other_names, other_writers
 from strokeseg.results.output_names import ALL_KINDS, DEFAULT_KINDS, OutputNames, check_prefix
-from strokeseg.results.picture import draw, legend
+from strokeseg.results.picture import Marks, draw, legend
 from strokeseg.results.record import Record
 from strokeseg.results.sidecars import (
     mask_sidecar,
@@ -84,6 +84,8 @@ class Result:
         The lesion in MNI152, where that was asked for.
     filled : Filled or None
         The T1w whose lesion was filled, where that was asked for.
+    truth : (I, J, K) bool array or None
+        The true lesion, where it is known: the picture draws it, too.
     """
 
     mask: BoolArray
@@ -106,6 +108,7 @@ class Result:
     in_mni: InMni | None = field(default=None, repr=False)
     filled: Filled | None = field(default=None, repr=False)
     volume_interval_ml: tuple[float, float] | None = None
+    truth: BoolArray | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         """Say in five lines what was found, in what, by what, and what to mind."""
@@ -214,9 +217,8 @@ class Result:
             subtitle = legend(self.volume_ml, len(self.lesions), self.volume_interval_ml)
         clip = partial(as_seen, self._record().reference or "")
         name = title or file_name(self.reference)
-        frame = self.frame if framed else None
-        image = (self.reference.data, self.mask, self.grid, name, subtitle)
-        return draw(*image, clip, frame, self.lesions)
+        marks = Marks(self.frame if framed else None, self.lesions, self.truth)
+        return draw(self.reference.data, self.mask, self.grid, name, subtitle, clip, marks)
 
     def _input_paths(self) -> list[Path]:
         return [Path(i.path) for i in self._record().inputs.values() if i.path is not None]

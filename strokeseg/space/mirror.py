@@ -3,8 +3,7 @@
 from typing import Any
 
 import numpy as np
-from scipy import ndimage, optimize
-from scipy.spatial.transform import Rotation
+from scipy import ndimage
 
 from strokeseg.arrays import AffineArray, BoolArray, FloatArray
 from strokeseg.space.grid import Grid
@@ -37,6 +36,10 @@ def reflection_of(data: FloatArray, grid: Grid, counts: BoolArray) -> tuple[Affi
     (4, 4) array, float
         World mm to mirrored world mm, its own inverse; and the correlation of both halves.
     """
+    # Imported here: they are slow, and most cases have no lesion filled.
+    from scipy import optimize
+    from scipy.spatial.transform import Rotation
+
     picture = picture_of(data, grid, counts, _STEP_MM)
     inside = resample_labels(counts.view(np.uint8), grid, picture.grid) > 0
     share: FloatArray = inside.astype(np.float32)

@@ -1,14 +1,17 @@
 """What people try first: -h, -V, python -m, the other spelling, completion."""
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
+import typer.main
 
 from strokeseg import __version__
-from strokeseg.cli import run
+from strokeseg.cli import app, run
 from strokeseg.cli.bids_app import with_hyphens
 from strokeseg.engines.choice import plain_device
 from tests.factories import scan_file
@@ -130,3 +133,50 @@ def test_aliases_that_others_use_are_there(capsys):
     assert "L is lesion, not left" not in shown
     assert run(["predict", "--help"]) == 0
     assert "L is" in capsys.readouterr().out.split("Arguments")[0]
+
+
+def commands(group, path=()):
+    yield path
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, (*path, name))
+
+
+ALL = list(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_help_fits_a_terminal_of_80_columns_and_nothing_is_cut(path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    assert run([*path, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    cut = [line for line in lines if "…" in line]
+    assert cut == []
+    # Where a line of prose ends early, so does its sentence or its paragraph.
+    prose = [line.strip() for line in lines[: lines.index(next(x for x in lines if "╭" in x))]]
+    for line, after in pairwise(prose):
+        word = after.partition(" ")[0]
+        assert not line or not after or len(line) + len(word) + 3 > 80, (line, after)
+
+
+def test_brackets_in_help_are_shown(capsys):
+    assert run(["register", "--help"]) == 0
+    assert "strokeseg[itk]" in capsys.readouterr().out
+    assert run(["weights", "show", "--help"]) == 0
+    assert "hub:owner/name[@rev]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["train", "synthesise"])
+def test_training_without_torch_tells_of_its_cpu_wheel_before_anything_is_fetched(
+    command, tmp_path, capsys, monkeypatch
+):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "torch" else real(name, *a)
+    )
+    assert run([command, "smoke", "-o", str(tmp_path / "out")]) == 70
+    told = capsys.readouterr().err
+    assert "strokeseg[train]" in told
+    assert "CPU wheel first" in told
+    assert not (tmp_path / "out").exists()

@@ -163,3 +163,16 @@ def test_wrong_arguments_are_one_line_and_leave_nothing(folder, capsys, name):
     assert lines[0].startswith("strokeseg: error: ")
     assert message in lines[0]
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_wrong_line_of_a_table_costs_its_own_case_and_the_exit_code_says_so(folder, capsys):
+    lines = [f"sub-{n:02},truth/sub-{n:02}_label-L_mask.nii.gz" for n in range(12)]
+    lines[3] = "sub-03"
+    (folder / "truths.csv").write_text("\n".join(["case,truth", *lines]))
+    assert evaluate("good", "truths.csv", "-o", "out") == 1
+    told = capsys.readouterr().err
+    assert "error: good: sub-03: truths.csv, line 5: the row has 1 cells and the header 2" in told
+    assert "pairs 11, of them failed 0" in told
+    assert [row["case"] for row in rows(folder / "out" / "metrics.tsv")] == [
+        f"sub-{n:02}" for n in range(12) if n != 3
+    ]

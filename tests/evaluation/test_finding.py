@@ -98,7 +98,8 @@ def test_a_table_names_truths_from_its_own_folder(tmp_path, name, text):
     ("text", "message"),
     [
         ("name,mask\na,b\n", "no column case and no column truth, but name, mask"),
-        ("case,truth\na,b\na,c\n", "line 3: names the case a again"),
+        ("case,truth\na,b\na,c\n", "line 3: names the case a again; give each case one row$"),
+        ("case,truth\na\n,b\n", r"line 2: .* \(and 1 more lines that are wrong\)"),
         ("case,truth\n,b\n", "line 2: names no case"),
         ("case,truth\na\n", "line 2: the row has 1 cells and the header 2"),
         ('case,truth\na,"b\n', "no row of a table"),
@@ -108,6 +109,19 @@ def test_a_table_names_truths_from_its_own_folder(tmp_path, name, text):
 def test_a_bad_table_is_told(tmp_path, text, message):
     with pytest.raises(DataError, match=message):
         find_masks(table(tmp_path, text))
+
+
+def test_a_line_that_is_wrong_costs_its_own_case(tmp_path):
+    lines = ["case,truth", "a,a.nii", "b", ",x.nii", "c,c.nii", "c,d.nii", "e,none", "c,e.nii"]
+    masks = find_masks(table(tmp_path, "\n".join(lines)))
+    assert [item.name for item in masks.items] == ["a", "e"]
+    assert dict(masks.damaged) == {
+        "b": f"{masks.source}, line 3: the row has 1 cells and the header 2; write n/a for what is "
+        "missing",
+        "line-4": f"{masks.source}, line 4: names no case; fill the column case",
+        "c": f"{masks.source}, line 6: names the case c again; give each case one row",
+    }
+    assert masks.absent == masks.damaged
 
 
 def test_a_table_that_is_no_text_is_told(tmp_path):

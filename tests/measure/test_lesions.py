@@ -17,7 +17,7 @@ from strokeseg.measure.lesions import (
     mask_volume_ml,
     threshold_probability,
 )
-from strokeseg.measure.surface_area import surface_area_mm2
+from strokeseg.measure.surface_area import _are_cubes, direction_weights, surface_area_mm2
 from strokeseg.space.grid import Grid
 
 
@@ -225,6 +225,19 @@ def test_area_of_a_cube_by_hand():
     area = surface_area_mm2(mask, _grid(mask.shape))
     assert area == pytest.approx(2 * (edges + faces + space), rel=1e-4)
     assert area == pytest.approx(6 * n**2, rel=0.15)
+
+
+@pytest.mark.parametrize("zoom", [0.7, 1.0, 3.0])
+def test_cubes_have_the_weights_that_any_other_voxel_would_get(zoom):
+    # A ten-millionth from a cube is none, and its weights are worked out.
+    nearly = np.diag([zoom, zoom, zoom * (1 + 1e-7), 1.0])
+    cube = np.diag([zoom, zoom, zoom, 1.0])
+    turned = _oblique((4, 4, 4), (zoom,) * 3).affine
+    assert not _are_cubes(nearly)
+    assert _are_cubes(cube)
+    assert _are_cubes(turned)
+    for affine in (cube, turned):
+        assert direction_weights(affine) == pytest.approx(direction_weights(nearly), rel=1e-6)
 
 
 def test_area_at_the_border_of_the_image_counts():

@@ -4,7 +4,7 @@ import pytest
 from strokeseg.engines.base import FlipLesion, ScanLogits
 from strokeseg.engines.scan import lesion_maps
 from strokeseg.errors import UsageError
-from strokeseg.models.fusion import RULES, Fusion, fuse
+from strokeseg.models.fusion import RULES, Fusion, fuse, silence
 from strokeseg.prediction.ensemble import Member, fused_logits, posterior
 from strokeseg.prediction.flip_spread import flip_spread
 from strokeseg.prediction.options import Options
@@ -94,6 +94,15 @@ def test_what_other_says_holds_for_every_sequence_that_is_not_named():
     assert probability(said(odds(1e-6), "pd", fusion))[0] == pytest.approx(0.1, abs=1e-4)
     assert probability(said(odds(1e-6), "dwi", fusion))[0] == pytest.approx(1e-6, abs=1e-7)
     assert fusion.weight("anything") == 2.0
+
+
+def test_the_silence_of_scans_is_what_their_floors_add_up_to():
+    floors = Fusion("pooled", sharpness=0.0, floors={"other": 0.05, "adc": 0.2})
+    assert silence(("t1", "flair"), floors) == pytest.approx(0.05)
+    assert 0.05 < silence(("t1", "adc"), floors) < 0.2
+    assert silence(("t1",), floors) == 0.0
+    assert silence(("t1", "flair"), Fusion("mean_logits", floors={"other": 0.05})) == 0.0
+    assert silence(("t1", "flair"), Fusion("noisy_or")) == pytest.approx(0, abs=1e-6)
 
 
 def test_tissues_keep_the_mean_of_the_logits_whatever_the_fusion():

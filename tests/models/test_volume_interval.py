@@ -23,6 +23,15 @@ def test_the_doubt_of_a_map_is_its_sum_its_bits_and_its_edge_in_ml():
     assert (doubt.wide_ml, doubt.narrow_ml) == (10.0, 4.0)
 
 
+def test_what_a_voxel_has_where_no_scan_speaks_is_no_doubt():
+    quiet = np.full((10, 10, 10), 0.05, np.float32)
+    assert measure_doubt(quiet, 0.15, 1.0).entropy_ml > 200
+    assert measure_doubt(quiet, 0.15, 1.0, 0.05).entropy_ml == pytest.approx(0, abs=1e-3)
+    quiet[0, 0, 0] = 0.5
+    bits = 1 + 0.05 * np.log2(0.05) + 0.95 * np.log2(0.95)
+    assert measure_doubt(quiet, 0.15, 1.0, 0.05).entropy_ml == pytest.approx(bits, abs=1e-3)
+
+
 def test_the_edge_lies_around_the_threshold_and_around_one_half_without():
     probability = np.full((1, 1, 1), 0.2, np.float32)
     assert measure_doubt(probability, 0.15, 1.0).wide_ml == 1.0

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from strokeseg import Hardware, Options, load_model, predict
 from strokeseg.cli import run
@@ -17,6 +18,7 @@ from strokeseg.models import diagnosis
 from strokeseg.models.finding import load_model_files
 from strokeseg.models.golden import check_golden
 from strokeseg.models.registry import load_registry
+from strokeseg.results.picture import OUTLINE, TRUTH
 from strokeseg.space.grid import Grid
 from tests.factories import ALL_AXCODES, SCANS
 from tests.networks import ENGINES, needs_torch
@@ -96,7 +98,7 @@ def test_the_whole_chain_gives_the_mask_of_the_published_one(bundled):
     assert dice(ours.mask, theirs) >= 0.999
 
 
-def test_the_demo_writes_everything_and_tells_the_dice(tmp_path, capsys):
+def test_the_demo_writes_everything_tells_the_dice_and_draws_the_truth(tmp_path, capsys):
     assert run(["demo", "-o", str(tmp_path / "demo")]) == 0
     out = capsys.readouterr().out
     said = float(re.search(r"Dice +([0-9.]+)", out).group(1))
@@ -105,6 +107,14 @@ def test_the_demo_writes_everything_and_tells_the_dice(tmp_path, capsys):
     assert said == pytest.approx(dice(mask, demo_truth(demo_case())), abs=1e-3)
     assert f"{record['lesion_volume_ml']:.2f} ml" in out
     assert len(list((tmp_path / "demo").iterdir())) == 13
+    with Image.open(tmp_path / "demo" / "sub-demo_qc.png") as picture:
+        pixels = np.asarray(picture).astype(int)
+    for colour in (OUTLINE, TRUTH):
+        assert (np.abs(pixels - colour).max(axis=-1) <= 40).sum() > 1000
+    assert run(["demo", "-o", str(tmp_path / "demo")]) == 73
+    assert "--overwrite" in capsys.readouterr().err
+    assert run(["demo", "-o", str(tmp_path / "demo"), "--overwrite", "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
 
 
 def test_doctor_says_where_things_are_without_the_users_name(monkeypatch, tmp_path):

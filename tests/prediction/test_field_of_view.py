@@ -102,13 +102,13 @@ def test_a_cord_and_a_face_that_hang_on_by_little_are_left_away():
 
 
 def test_a_thin_slab_is_kept_whole():
-    slab = np.zeros((90, 100, 4), np.bool_)
+    slab = np.zeros((90, 100, 9), np.bool_)
     slab[10:80, 10:90] = True
     grid = Grid(slab.shape, np.diag([2.0, 2.0, 6.0, 1.0]))
     assert brain_box(slab * np.uint8(WHITE), grid, WHITE) == (
         slice(10, 80),
         slice(10, 90),
-        slice(0, 4),
+        slice(0, 9),
     )
 
 
@@ -116,6 +116,21 @@ def test_a_crumb_is_no_brain():
     assert brain_box(labels((ellipsoid((50, 50, 50), (15, 15, 15)), 1)), GRID, WHITE) is None
     assert brain_box(labels(), GRID, WHITE) is None
     assert not tissue_piece(labels()).any()
+
+
+def test_a_part_of_a_brain_is_not_told_from_a_neck_for_certain():
+    part = BRAIN.copy()
+    part[:, :, 102:] = False
+    part[:, :, :88] = False
+    assert 300 < part.sum() * GRID.voxel_volume_ml < 950
+    assert brain_box(labels((part, WHITE)), GRID, WHITE) is None
+
+
+def test_a_neck_that_hardly_has_white_matter_is_no_brain():
+    inner = ellipsoid((50, 50, 95), (17, 17, 17))
+    assert brain_box(labels((BRAIN, 1), (inner, WHITE)), GRID, WHITE) is None
+    inner = ellipsoid((50, 50, 95), (22, 26, 22))
+    assert brain_box(labels((BRAIN, 1), (inner, WHITE)), GRID, WHITE) is not None
 
 
 def test_boxes_are_widened_within_the_grid_and_counted_from_outer_ones():
@@ -127,6 +142,14 @@ def test_boxes_are_widened_within_the_grid_and_counted_from_outer_ones():
     part = grid_of(outer, GRID)
     assert part.shape == (48, 50, 40)
     np.testing.assert_allclose(part.affine[:3, 3], [4, 20, 200])
+
+
+def test_a_margin_is_halved_rather_than_spending_a_window_more():
+    box = (slice(10, 96), slice(10, 104), slice(10, 80))
+    assert widened(box, 8.0, GRID, 96) == (slice(6, 100), slice(6, 108), slice(6, 84))
+    box = (slice(2, 92), slice(12, 104), slice(1, 91))
+    fitted = widened(box, 8.0, GRID, 96)
+    assert fitted == (slice(0, 96), slice(10, 106), slice(0, 95))
 
 
 @pytest.fixture
@@ -165,7 +188,7 @@ def test_windows_are_spent_on_the_brain_alone(head):
     assert 0 < kept["kept_share"] < 0.6
     assert a.record["fields_of_view"][0]["kept"] == "whole"
     np.testing.assert_array_equal(a.tissue[BRAIN], b.tissue[BRAIN])
-    np.testing.assert_allclose(kept["low_mm"], [25.0, 9.0, 115.0])
+    np.testing.assert_allclose(kept["low_mm"], [23.0, 7.0, 113.0])
 
 
 def test_each_field_of_view_may_be_asked_for(head):

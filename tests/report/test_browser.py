@@ -260,6 +260,20 @@ def test_the_nose_is_on_the_left_as_in_the_picture(browser, cohort):
     assert orange(picture)[:, 1].mean() > seen[:, 1].mean()
 
 
+@pytest.mark.parametrize("name", ["sub-01", "sub-10"])
+def test_the_crosshair_is_wide_enough_to_see_in_every_view(browser, cohort, name):
+    browser.open_viewer(page_of(cohort, name))
+    for view in ("three planes", "axial", "coronal", "sagittal"):
+        browser.choose("#view", view)
+        with_it = browser.drawn().astype(int)
+        browser.click("#crosshair")
+        differing = np.abs(browser.drawn() - with_it).max(axis=2) > 40
+        browser.click("#crosshair")
+        # One line from top to bottom and one across, whole pixels wide, over half of the canvas.
+        assert differing.any(axis=1).mean() > 0.5, view
+        assert differing.sum() > 0.5 * sum(differing.shape), view
+
+
 def test_a_click_on_a_slice_tells_where_it_is(browser, cohort):
     from selenium.webdriver import ActionChains
 

@@ -55,6 +55,20 @@ def test_a_report_has_an_index_and_for_each_case_a_page_with_its_files(output):
     assert any(r > 150 and b < 110 and r > g > b for _, (r, g, b) in image.getcolors(10**5))
 
 
+def test_the_index_has_medians_with_and_without_cases_that_are_free_of_lesion(output):
+    file_case(output, "sub-01")
+    build_report(output)
+    alone = " ".join(pages_of(output)["index.html"].split())
+    assert "median of those with lesion" not in alone
+    file_case(output, "sub-02", lesions=())
+    build_report(output)
+    text = re.sub(r"<[^>]+>", " ", pages_of(output)["index.html"])
+    both = re.findall(r"([0-9.]+) ml\s+median", text)
+    (found,) = {float(volume) for volume in both[1:]}
+    assert float(both[0]) == pytest.approx(found / 2, abs=0.06)
+    assert "median of those with lesion" in text
+
+
 def test_every_page_carries_the_policy_and_a_nonce_of_its_own(output):
     file_case(output, "sub-01")
     file_error(output, "sub-02")

@@ -18,6 +18,8 @@ from strokeseg.results.picture import (
     HEADER_PX,
     MARGIN_PX,
     OUTLINE,
+    TRUTH,
+    Marks,
     draw,
     legend,
 )
@@ -256,7 +258,9 @@ def test_the_numbers_of_the_table_stand_above_their_lesions():
     assert left == pytest.approx((29.5, 66), abs=1)
     assert set(found.on_slice(AXIAL, 67)) == {1}  # above the smaller one
     assert found.on_slice(AXIAL, 90) == {}
-    cells = _cells(_pixels(draw(_head(grid), mask, grid, "", "", lesions=_found(mask, grid))))
+    cells = _cells(
+        _pixels(draw(_head(grid), mask, grid, "", "", marks=Marks(lesions=_found(mask, grid))))
+    )
     marked = np.abs(cells[0][1] - NUMBER).max(axis=-1) <= 30
     columns = np.nonzero(marked.any(axis=0))[0]
     assert columns.min() < CELL_PX / 2 < columns.max()  # one on either side
@@ -288,3 +292,36 @@ def test_numbers_are_those_of_the_table_in_any_orientation(turn, flip):
 def test_the_legend_says_how_many_of_the_lesions_the_slices_show():
     assert shown_of(3, 7) == "; 3 of 7 shown"
     assert shown_of(7, 7) == shown_of(0, 7) == ""
+
+
+def _true(pixels):
+    return np.abs(pixels - TRUTH).max(axis=-1) <= 40
+
+
+def test_the_truth_has_an_outline_of_its_own_and_a_line_in_the_legend(case):
+    scan, mask, grid = case
+    plain = _pixels(draw(scan, mask, grid, "title", "one lesion"))
+    truth = _ball(grid, (25, 15, 10), 22)
+    both = _pixels(draw(scan, mask, grid, "title", "one lesion", marks=Marks(truth=truth)))
+    assert not _true(plain).any()
+    for cell in (cell for row in _cells(both) for cell in row):
+        found, true = (np.ptp(np.nonzero(of(cell))[1]) for of in (_outlined, _true))
+        assert found < true
+    assert np.ptp(np.nonzero(_true(both[:TOP]))[1]) in range(20, 30)  # the legend's line
+    told = draw(scan, mask, grid, "title", "long " * 90, marks=Marks(truth=truth))
+    assert _true(_pixels(told)[:TOP]).any()  # whatever stands before it
+
+
+def test_a_lesion_that_was_missed_chooses_the_slices(case):
+    scan, mask, grid = case
+    missed = draw(scan, np.zeros_like(mask), grid, "", "", marks=Marks(truth=mask))
+    pixels = _pixels(missed)
+    assert all(_true(cell).any() for row in _cells(pixels) for cell in row)
+    assert not any(_outlined(cell).any() for row in _cells(pixels) for cell in row)
+    assert np.ptp(np.nonzero(_outlined(pixels[:TOP]))[1]) > 100  # "No lesion found"
+
+
+def test_a_truth_on_another_grid_is_refused(case):
+    scan, mask, grid = case
+    with pytest.raises(DataError, match=r"\(the truth: \(119, 120, 120\)\): bring them"):
+        draw(scan, mask, grid, "", "", marks=Marks(truth=mask[1:]))

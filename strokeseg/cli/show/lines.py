@@ -2,16 +2,19 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import TextWrapper
 from types import TracebackType
 from typing import Self
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -57,9 +60,21 @@ def show_text(text: str) -> None:
 
 
 def show_facts(facts: Mapping[str, str]) -> None:
-    """Write names and values to stdout, one pair a line."""
+    """Write names and values to stdout, one pair a line; on a terminal, long values below it."""
     width = max(len(name) for name in facts)
-    show_text("\n".join(f"{name:<{width}}  {printable(value)}" for name, value in facts.items()))
+    lines = [f"{name:<{width}}  {printable(value)}" for name, value in facts.items()]
+    show_lines(lines, width + 2)
+
+
+def show_lines(lines: Iterable[str], indent: int) -> None:
+    """Write lines to stdout; on a terminal, one that is too long goes on below, that far in."""
+    console = Console()
+    room = max(console.width, 2 * indent) if console.is_terminal else _NO_LIMIT
+    wrapper = TextWrapper(
+        room, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
+    for line in lines:
+        show_text(line if len(line) <= room else wrapper.fill(line))
 
 
 def show_table(
@@ -95,6 +110,18 @@ def _lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+class _OfKnown(ProgressColumn):
+    """A column that is empty where nobody knows how much there is to do."""
+
+    def __init__(self, shown: ProgressColumn) -> None:
+        super().__init__()
+        self._shown = shown
+
+    def render(self, task: Task) -> RenderableType:
+        """Show it, or nothing."""
+        return "" if task.total is None else self._shown(task)
+
+
 class Reporter:
     """Shows stages and windows as they pass: a bar on a terminal, else plain lines.
 
@@ -110,10 +137,10 @@ class Reporter:
         self._bar = Progress(
             TextColumn("{task.description:<14}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            _OfKnown(MofNCompleteColumn()),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            _OfKnown(TextColumn("left")),
+            _OfKnown(TimeRemainingColumn()),
             console=self._console,
             transient=True,
             disable=not self._draws,
