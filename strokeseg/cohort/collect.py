@@ -251,4 +251,5 @@ def _lesion_lines(case: FiledCase) -> Sequence[Sequence[str]]:
         lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
     except OSError as error:
         raise ReadWriteError(f"{path}: reading failed ({error.strerror})") from error
-    return [(case.name, *line) for line in lines[1:]]
+    # A table of an older version lacks the columns that came last.
+    return [(case.name, *line, *["n/a"] * (len(LESION_COLUMNS) - len(line))) for line in lines[1:]]

@@ -27,6 +27,7 @@ from strokeseg.prediction.measures import (
     case_warnings,
     measure_brain,
     measure_case,
+    measure_lesions,
     with_interval,
 )
 from strokeseg.prediction.memory_plan import plan_memory
@@ -124,7 +125,6 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
     with run.clock.stage("compare flips"):
         working = working_grid(grid, config.voxel_size_mm)
         spread = _spread(members, working, rule, options, fusion)
-        members[:] = [replace(m, logits=replace(m.logits, per_flip=[])) for m in members]
     with run.clock.stage("classify"):
         answer = _classified(members, grid, rule, fusion, run)
         decision = decide(answer, grid, rule, found)
@@ -138,8 +138,9 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         measured = None if brain is None else measure_brain(brain, grid)
         doubts = doubts_about(brain, scans.reference, scans.reference_name)
         del decision, brain, found
+        lesions = measure_lesions(mask, answer, grid, names, measured)
         np.copyto(answer.tissue, np.uint8(len(names) - 1), where=mask)
-        measures = measure_case(mask, answer, grid, names, measured, range_ml, flips)
+        measures = measure_case(mask, answer, grid, names, lesions, measured, range_ml, flips)
         measures = _with_interval(measures, answer, grid, rule, run)
         std = None if std is None else resample_image(std, working, grid)
         told = doubts.with_lesions(mask, measures.lesions, scans.reference.data)
@@ -238,9 +239,11 @@ def _with_scans(
 def _spread(
     members: list[Member], working: Grid, rule: Rule, options: Options, fusion: Fusion
 ) -> FlipSpread:
-    """Compare the flips by what makes a voxel lesion."""
+    """Compare the flips by what makes a voxel lesion; they are let go of."""
     least = rule.threshold, rule.min_peak
-    return flip_spread(members, working, *least, with_std=options.uncertainty, fusion=fusion)
+    spread = flip_spread(members, working, *least, with_std=options.uncertainty, fusion=fusion)
+    members[:] = [replace(m, logits=replace(m.logits, per_flip=[])) for m in members]
+    return spread
 
 
 def _threads_of(
