@@ -11,6 +11,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino  # noqa: E402
 
 from strokeseg.arrays import FloatArray, Shape3  # noqa: E402
+from strokeseg.engines.base import as_batch  # noqa: E402
 from strokeseg.engines.signal_stack import kept_signal_stack  # noqa: E402
 from strokeseg.errors import EngineError  # noqa: E402
 
@@ -75,13 +76,13 @@ class OpenVINOEngine:
     def logits(self, patch: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Run the network on one window; see `strokeseg.engines.base.Engine`."""
         if out is None:
-            out = np.empty((self.classes, *patch.shape), np.float32)
-        i, j, k = patch.shape
-        image = np.ascontiguousarray(patch, dtype=np.float32)[None, None]
+            out = np.empty((self.classes, *patch.shape[-3:]), np.float32)
+        i, j, k = patch.shape[-3:]
+        image = as_batch(patch)
         try:
             with kept_signal_stack():
                 if self._shape != (i, j, k):
-                    self._compile((i, j, k))
+                    self._compile((i, j, k), image.shape[1])
                 self._request.set_input_tensor(openvino.Tensor(image, shared_memory=True))
                 self._request.set_output_tensor(openvino.Tensor(out[None], shared_memory=True))
                 self._request.infer()
@@ -93,10 +94,10 @@ class OpenVINOEngine:
         """Forget the compiled network; the next window compiles it again, in half a second."""
         self._request, self._shape = None, None
 
-    def _compile(self, shape: Shape3) -> None:
+    def _compile(self, shape: Shape3, images: int) -> None:
         # What was compiled before goes first: two networks in memory are one too many.
         self.release()
-        self._model.reshape([1, 1, *shape])
+        self._model.reshape([1, images, *shape])
         compiled = self._core.compile_model(self._model, "CPU", self._options)
         self._request, self._shape = compiled.create_infer_request(), shape
 
