@@ -27,7 +27,7 @@ NIFTI, INPUT = "nifti", "input"
 # What is written for each ending of an input; pairs of header and data become one file.
 _WRITTEN = {".nrrd": ".nrrd", ".nhdr": ".nrrd", ".mha": ".mha", ".mhd": ".mha"}
 _PACKED = ".nii.gz"
-_MAPS = ("mask", "probability", "tissue", "lesion_labels", "filled")
+_MAPS = ("mask", "probability", "tissue", "parts", "lesion_labels", "filled")
 
 
 def wanted_ending(given: str, reference: Path) -> str | None:
@@ -84,6 +84,8 @@ def save_beside(result: "Result", paths: "dict[str, Path]") -> tuple[Path, ...]:
     for name, path in paths.items():
         if name == "filled":
             data = None if result.filled is None else result.filled.image
+        elif name == "parts":
+            data = None if result.parts is None else result.parts.labels
         else:
             data = label_lesions(result.mask) if name == "lesion_labels" else getattr(result, name)
         if data is None:

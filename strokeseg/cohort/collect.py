@@ -195,6 +195,7 @@ def _figures(record: Record) -> dict[str, str]:
         for name, volume in (record.tissue_volumes_ml or {}).items()
         if is_tissue(name)  # the lesion has a column, and the background says nothing
     }
+    parts = {f"{name}_ml": _ml(volume) for name, volume in (record.part_volumes_ml or {}).items()}
     return {
         "modalities": ",".join(order_modalities(record.inputs)),
         "reference": record.reference or "",
@@ -209,7 +210,7 @@ def _figures(record: Record) -> dict[str, str]:
         "warnings": " | ".join(record.warnings or ()),
         "seconds": f"{sum((record.seconds or {}).values()):.1f}",
         "model": record.model_names,
-    } | tissues
+    } | {**parts, **tissues}
 
 
 def _furthest(record: Record, name: str) -> str:

@@ -18,6 +18,7 @@ from strokeseg.engines.base import ScanLogits
 from strokeseg.engines.scan import lesion_maps
 from strokeseg.machine import in_threads
 from strokeseg.models.fusion import FURTHEST, Fusion, Voices
+from strokeseg.prediction.second_look import SecondLook, with_second
 from strokeseg.space.grid import Grid
 from strokeseg.space.resample import coverage, resample_logits
 
@@ -32,7 +33,7 @@ class Member:
     `modality` is what fusion knows it by. A scan that was cut to its brain has logits there alone:
     with `is_cut` it is silent beyond, and what no scan sees is background. A member of a model with
     other classes than the result's `tells_classes` not, and speaks for the lesion alone. `model` is
-    its number.
+    its number. `second` is what its second stage says, where that looked.
     """
 
     logits: ScanLogits
@@ -42,6 +43,7 @@ class Member:
     is_cut: bool = False
     tells_classes: bool = True
     model: int = 0
+    second: SecondLook | None = None
 
     @property
     def seen(self) -> Grid:
@@ -134,15 +136,14 @@ def fused_logits(
     Returns (C, planes, J, K), not to be written to.
     """
     if len(members) == 1 and not members[0].is_cut:
-        member = members[0]
-        return resample_logits(member.logits.mean, member.working, target, slab)
+        return _logits_of(members[0], target, slab)
     shape = (slab.stop - slab.start, *target.shape[1:])
     classes, lesion = WeightedMean(shape), WeightedMean(shape)
     seen = np.zeros(shape, np.bool_)
     voices = Voices(fusion, len({member.modality for member in members}))
     is_mixed = not all(member.tells_classes for member in members)
     for member in members:
-        logits = resample_logits(member.logits.mean, member.working, target, slab)
+        logits = _logits_of(member, target, slab)
         reach = coverage(member.seen, target, slab)
         seen |= reach
         weight = reach * np.float32(fusion.weight(member.modality))
@@ -161,6 +162,12 @@ def fused_logits(
         total[:, ~seen] = -FURTHEST
         total[0, ~seen] = FURTHEST
     return np.asarray(total, np.float32)
+
+
+def _logits_of(member: Member, target: Grid, slab: slice) -> FloatArray:
+    """Bring a member's logits to some planes of `target`, with what its second stage says."""
+    logits = resample_logits(member.logits.mean, member.working, target, slab)
+    return logits if member.second is None else with_second(logits, member.second, target, slab)
 
 
 def shares_of(

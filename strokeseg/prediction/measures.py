@@ -1,7 +1,8 @@
 """The figures of a case: volumes, lesions, the brain, and what to mind about them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from strokeseg.arrays import BoolArray, LabelArray
 from strokeseg.measure.brain import brain_volume_ml, brain_warnings, find_midline_mm
@@ -29,6 +30,12 @@ class Measures:
     lesions: tuple[Lesion, ...]
     flips: int
     volume_interval_ml: tuple[float, float] | None = None
+
+    def of_result(self) -> dict[str, Any]:
+        """Give the figures that a result has by the same names: all but the number of flips."""
+        figures = {one.name: getattr(self, one.name) for one in fields(self)}
+        del figures["flips"]
+        return figures
 
 
 def case_warnings(scans: Scans, measures: Measures) -> tuple[str, ...]:

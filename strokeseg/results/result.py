@@ -21,6 +21,7 @@ from strokeseg.results.anonymous import usual_prefix, without_names
 from strokeseg.results.case_tables import lesion_table, tissue_table
 from strokeseg.results.filled import Filled
 from strokeseg.results.in_mni import InMni
+from strokeseg.results.lesion_parts import LesionParts
 from strokeseg.results.output_names import (
     ALL_KINDS,
     DEFAULT_KINDS,
@@ -83,10 +84,9 @@ class Result:
         What the network saw of it, where it was cut to its brain.
     transforms : mapping
         Of the scans that were moved onto the reference: its mm to theirs, (4, 4), RAS.
-    in_mni : InMni or None
-        The lesion in MNI152, where that was asked for.
-    filled : Filled or None
-        The T1w whose lesion was filled, where that was asked for.
+    in_mni, filled, parts : InMni, Filled, LesionParts, or None
+        The lesion in MNI152 and the T1w whose lesion was filled, where that was asked for; the
+        parts of the lesion, where a second stage tells them.
     """
 
     mask: BoolArray
@@ -109,6 +109,7 @@ class Result:
     in_mni: InMni | None = field(default=None, repr=False)
     filled: Filled | None = field(default=None, repr=False)
     volume_interval_ml: tuple[float, float] | None = None
+    parts: LesionParts | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         """Say in five lines what was found, in what, by what, and what to mind."""
@@ -247,6 +248,7 @@ class Result:
             "lesions": lambda path: write_text(path, lesion_table(self.lesions)),
             **({} if self.in_mni is None else self.in_mni.writers(*in_mni)),
             **(self.filled.writers(self.reference, sources, space, model) if self.filled else {}),
+            **(self.parts.writers(self.reference, sources, space, model) if self.parts else {}),
             "lesion_labels": lambda path: write(path, label_lesions(self.mask), self.reference),
             "qc": lambda path: write_atomically(
                 path, [self.picture(words.title, framed=words.framed)]
