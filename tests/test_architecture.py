@@ -124,6 +124,8 @@ ORDERS = {
         ("translation",),
         ("synthesis",),
         ("validation", "gallery", "demo", "made_heads"),
+        # What a second stage learns from; how it is fitted is fitting's.
+        ("stage_two",),
         ("fitting", "model_card"),
         ("calibration", "export", "parts", "scan_table", "slice_labels"),
         ("translation_gallery", "translation_trial"),
@@ -165,8 +167,10 @@ ORDERS = {
         ("run",),
         ("loop",),
         ("task",),
-        ("masks", "translators"),
+        ("stage_two_task",),
+        ("masks", "stage_two", "translators"),
     ),
+    "training.stage_two": (("settings",), ("samples",)),
 }
 # Where a library may be imported: a module, or a room and all below it.
 LIBRARIES = {
