@@ -127,7 +127,7 @@ ORDERS = {
         # What a second stage learns from; how it is fitted is fitting's.
         ("stage_two",),
         ("fitting", "model_card"),
-        ("calibration", "export", "parts", "scan_table", "slice_labels"),
+        ("calibration", "export", "parts", "scan_table", "slice_labels", "stage_comparison"),
         ("translation_gallery", "translation_trial"),
         ("calibrated_model",),
         ("scan_calibration", "volume_calibration"),
