@@ -90,6 +90,8 @@ def download(
                 _fetch(reference, CONFIG_FILE, settings, force=force),
                 _fetch(reference, WEIGHTS_FILE, settings, force=force, say=say),
             ]
+            # Before it is believed.
+            found = {CONFIG_FILE: _verified(paths[0], offered, expected)}
             if names_second_stage(paths[0].parent):
                 paths.append(_fetch(reference, SECOND_FILE, settings, force=force, say=say))
             _fetch_card(reference, settings, force=force)
@@ -98,7 +100,7 @@ def download(
     folders = {path.parent for path in paths}
     if len(folders) > 1:
         raise WeightsUnavailableError(f"{reference} changed while it was fetched; fetch it again")
-    found = {path.name: _verified(path, offered, expected) for path in paths}
+    found |= {path.name: _verified(path, offered, expected) for path in paths[1:]}
     folder = folders.pop()
     record_checksums(reference.repository, folder.name, found, settings)
     say(f"{reference}: {WEIGHTS_FILE} has sha256 {found[WEIGHTS_FILE]}")
