@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from strokeseg.cli.show.models import described
 from strokeseg.engines.choice import open_engine
 from strokeseg.errors import ModelFormatError, WeightsUnavailableError
 from strokeseg.models.carrying import export_checked, import_checked
@@ -174,6 +175,16 @@ def test_a_golden_record_of_other_images_is_refused(folder, tmp_path):
     engine = open_engine(model.config.second.spec, model.second_state, device="cpu")
     with pytest.raises(ModelFormatError, match="its input has"):
         check_second_golden(model, engine)
+
+
+def test_what_is_shown_of_a_model_tells_its_second_stage(folder, tmp_path, monkeypatch):
+    isolate(monkeypatch, tmp_path / "home")
+    told = described(locate_model(str(folder), hub_settings(), load_registry()))["second_stage"]
+    assert told["tells"] == "core rim"
+    assert told["sees"] == " ".join(CHANNELS)
+    assert told["sha256"] == read(folder).config.second.sha256
+    one = write_files(tmp_path / "one", tiny_files())
+    assert "second_stage" not in described(locate_model(str(one), hub_settings(), load_registry()))
 
 
 def test_a_second_stage_is_carried_along(folder, tmp_path, monkeypatch):
