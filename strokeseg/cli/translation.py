@@ -109,6 +109,7 @@ def train_stage_two(
     """
     require_torch()
     from strokeseg.training.data.layout import require_layout
+    from strokeseg.training.fitting.curves import draw_curves
     from strokeseg.training.fitting.stage_two import train_stage_two as run
     from strokeseg.training.stage_two.settings import read_stage_two_config, samples_config
 
@@ -117,7 +118,9 @@ def train_stage_two(
     folder = _folder(output, settings.name, resume=resume)
     say(f"training {settings.name} in {folder}: reading heads and lesions")
     session = _session(limit_minutes, Lines(settings.fit.steps))
-    show_text(str(run(settings, folder, session, resume=resume)))
+    made = run(settings, folder, session, resume=resume)
+    draw_curves({settings.name: folder}, folder / "curves.png")
+    show_text(str(made))
 
 
 def _folder(output: Path | None, name: str, *, resume: bool) -> Path:

@@ -204,6 +204,7 @@ REFUSED = {
     "[fit]\nsteps = 0": "steps and batch above 0",
     "[fit]\naverage = 1.0": "fit.average",
     "[objective]\nrim_mm = 0.0": "objective.rim_mm",
+    "[objective]\ndecide_at = 1.0": "objective.decide_at",
 }
 
 
@@ -232,6 +233,7 @@ def test_a_run_ends_in_a_model_of_both_stages(config, tmp_path):
     assert second.voxel_size_mm == config.voxel_size_mm
     assert second.threshold == config.crops.threshold
     assert model.config.volume_interval is None
+    assert model.config.threshold == config.objective.decide_at == 0.5
     assert set(json.loads((folder / "golden.json").read_text())) == {"second"}
     found = predict(
         {"t1": scan_image(KINDS["ras"], np.float32)},

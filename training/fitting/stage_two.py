@@ -77,7 +77,8 @@ def write_two_stages(
 ) -> Path:
     """Write a model of a first stage, as it is, and a second one, in half precision.
 
-    The volume interval of the first does not hold for both, and is left out.
+    The volume interval of the first does not hold for both, and is left out; the threshold becomes
+    the one that the second was trained for.
 
     Raises
     ------
@@ -100,6 +101,7 @@ def write_two_stages(
     )
     document = read_config(model.folder)
     own = {**document.get("strokeseg", {}), FIELD: [second.to_config()], INTERVAL: None}
+    own["threshold"] = config.objective.decide_at
     own.setdefault("class_names", list(model.config.class_names))
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -51,12 +51,14 @@ class ObjectiveConfig:
 
     Beside cross-entropy and Dice the loss has `distance_weight` times the mean squared error of the
     lesion's log-odds against the signed distance to its edge in mm (inside is positive), clipped at
-    `distance_mm`, as a share of that; 0 leaves it out.
+    `distance_mm`, as a share of that; 0 leaves it out. The model takes for lesion what reaches
+    `decide_at` of probability; the edge is at a half, whatever the first stage's rule asks for.
     """
 
     rim_mm: float = 2.0
     distance_weight: float = 0.5
     distance_mm: float = 10.0
+    decide_at: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,8 @@ def _check(config: StageTwoConfig, where: str) -> None:
         raise UsageError(f"{where}: fit.average, learning_rate or checkpoint_steps is out of range")
     if objective.rim_mm <= 0 or objective.distance_mm <= 0 or objective.distance_weight < 0:
         raise UsageError(f"{where}: objective.rim_mm and distance_mm must be above 0")
+    if not 0 < objective.decide_at < 1:
+        raise UsageError(f"{where}: objective.decide_at is {objective.decide_at:g}; give 0 to 1")
     if not 0.3 <= config.voxel_size_mm <= 10:
         raise UsageError(f"{where}: voxel_size_mm is {config.voxel_size_mm:g}; give 0.3 to 10")
 
