@@ -11,6 +11,7 @@ from strokeseg.errors import CannotCreateError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from strokeseg.arrays import AnyArray
     from strokeseg.results.output_names import OutputNames
     from strokeseg.results.result import Result
 
@@ -82,6 +83,7 @@ def save_beside(result: "Result", paths: "dict[str, Path]") -> tuple[Path, ...]:
 
     written = []
     for name, path in paths.items():
+        data: AnyArray | None
         if name == "filled":
             data = None if result.filled is None else result.filled.image
         elif name == "parts":

@@ -235,10 +235,9 @@ def _network(demand: Demand, settings: Settings) -> tuple[int, int, int, int]:
             if model.second is not None:
                 fine = _fine_voxels(demand, index, number)
                 room, kept = second_look_bytes(model.second, classes, fine, settings.kept_bytes)
-                edge = model.second.crop, model.second.crop, model.second.crop
-                kept_by_engine += window_bytes(
-                    model.engine, model.precision, model.second.spec, edge
-                )
+                side = model.second.crop
+                again, crop = model.second.spec, (side, side, side)
+                kept_by_engine += window_bytes(model.engine, model.precision, again, crop)
                 # The flips of a scan are moved, one copy beside the other.
                 most = max(most, members + odds + flips + room + kept_by_engine + engines)
                 members += kept

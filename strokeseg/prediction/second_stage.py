@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from strokeseg.arrays import FloatArray
+from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.engines.base import FlipLesion, ScanLogits
 from strokeseg.engines.crops import Crops, plan_crops
 from strokeseg.engines.flips import FLIPS
@@ -67,7 +67,7 @@ def plan_again(member: Member, fine: Fine, second: SecondStage) -> Again:
     places = np.asarray(voxels @ to_fine[:3, :3].T + to_fine[:3, 3], np.float32)
     sizes = np.reshape(fine.grid.shape, (1, 3))
     inside = ((places > -1) & (places < sizes)).all(axis=1)
-    weights = 1 / (1 + np.exp(-np.clip(odds[found], -80, 80)))
+    weights = np.asarray(1 / (1 + np.exp(-np.clip(odds[found], -80, 80))), np.float32)
     edges = (second.crop, second.spec.stride_product, second.most_crops)
     return Again(plan_crops(fine.grid.shape, places[inside], weights[inside], *edges))
 
@@ -130,7 +130,7 @@ def _moved_flips(member: Member, look: SecondLook) -> ScanLogits:
     )
 
 
-def _moved(flip: FlipLesion, box: Box, by: FloatArray, seen: FloatArray) -> FlipLesion:
+def _moved(flip: FlipLesion, box: Box, by: FloatArray, seen: BoolArray) -> FlipLesion:
     odds, is_argmax = flip.log_odds.copy(), flip.is_argmax.copy()
     odds[box] += by
     is_argmax[box] = np.where(seen, odds[box] > 0, is_argmax[box])

@@ -252,7 +252,7 @@ def test_a_model_loaded_for_one_stage_opens_no_second(folder, scan):
 
 def test_memory_is_planned_for_both(model, tmp_path):
     path = scan_file(tmp_path)
-    outlines = {"t1": outline_file(path)}
+    outlines = {"t1": outline_file(path), "t2": outline_file(path)}
     sizes = {}
     for count in (1, 2):
         demand = _demand(outlines, "t1", [model], Options(stages=count))

@@ -138,11 +138,11 @@ def draw_crop(rng: np.random.Generator, sample: StageSample, config: CropConfig)
     edge = config.edge_vox
     low = np.clip(middle - edge // 2, 0, np.array(shape) - edge)
     i, j, k = (slice(int(first), int(first) + edge) for first in low)
-    images, parts, distance = (
-        np.ascontiguousarray(np.flip(array, turned))
-        for array in (sample.images[:, i, j, k], sample.parts[i, j, k], sample.distance_mm[i, j, k])
+    return Crop(
+        np.ascontiguousarray(np.flip(sample.images[:, i, j, k], turned)),
+        np.ascontiguousarray(np.flip(sample.parts[i, j, k], turned)),
+        np.ascontiguousarray(np.flip(sample.distance_mm[i, j, k], turned)),
     )
-    return Crop(images, parts, distance)
 
 
 class StageSamples:
