@@ -34,6 +34,7 @@ from strokeseg.training.validation.scoring import FREE, SIZES_ML
 STAGES = (1, 2)
 THICK_MM = {"up to 1.5 mm": (0.0, 1.5), "1.5 to 4 mm": (1.5, 4.0), "over 4 mm": (4.0, math.inf)}
 
+SUMMARY = "stages.tsv"
 SUMMARY_COLUMNS = (
     *("by", "group", "n", "n_with_lesion", "dice_1", "dice_2", "dice_gain"),
     *("false_ml_1", "false_ml_2", "seconds_1", "seconds_2"),
@@ -58,14 +59,19 @@ class Compared:
 
 
 def compare_stages(
-    model: LoadedModel, sources: Sources, run: TrainConfig, cases: int, *, flips: bool = False
+    models: tuple[LoadedModel, LoadedModel],
+    sources: Sources,
+    run: TrainConfig,
+    cases: int,
+    *,
+    flips: bool = False,
 ) -> Iterator[Compared]:
     """Predict drawn cases with one stage and with two.
 
     Parameters
     ----------
-    model
-        With a second stage.
+    models
+        Of one stage, by its own rule, and of two.
     sources, run
         What cases are drawn from, and how (`strokeseg.training.stage_two.settings.samples_config`).
     cases
@@ -76,10 +82,10 @@ def compare_stages(
     Raises
     ------
     UsageError
-        The model has one stage.
+        The second of them has one stage.
     """
-    if model.second is None:
-        raise UsageError(f"{model.model.name} has one stage; there is nothing to compare")
+    if models[1].second is None:
+        raise UsageError(f"{models[1].model.name} has one stage; there is nothing to compare")
     size = run.data.voxel_size_mm
     heads = Heads(sources.subjects, torch.device("cpu"))
     for case in range(cases):
@@ -91,7 +97,7 @@ def compare_stages(
         truth = sample.target.numpy() == LESION
         grid = Grid(truth.shape, np.diag([size, size, size, 1.0]))
         found = {}
-        for stages in STAGES:
+        for stages, model in zip(STAGES, models, strict=True):
             started = time.perf_counter()
             options = Options(tta=flips, stages=stages)
             image = (sample.image.numpy(), grid.affine)
@@ -160,8 +166,8 @@ def write_comparison(folder: Path, cases: Sequence[Compared]) -> Path:
     names = [one.name for one in fields(Compared)]
     rows = [[_cell(getattr(case, name)) for name in names] for case in cases]
     write_text(folder / "cases.tsv", table(names, rows))
-    write_text(folder / "stages.tsv", table(SUMMARY_COLUMNS, summarise(cases)))
-    return folder / "stages.tsv"
+    write_text(folder / SUMMARY, table(SUMMARY_COLUMNS, summarise(cases)))
+    return folder / SUMMARY
 
 
 def _cell(value: object) -> str:
@@ -175,16 +181,22 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser = argparse.ArgumentParser(prog="python -m strokeseg.training.stage_comparison")
     parser.add_argument("model", help="of two stages: a name or a folder")
     parser.add_argument("config", help="of its training: held-out heads and lesions are drawn")
+    parser.add_argument("--first", help="the model of one stage; else the configuration's")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--cases", type=int, default=24)
     parser.add_argument("--edge", type=int, help="of a case in voxels; else the configuration's")
     parser.add_argument("--flips", action="store_true", help="average the first stage over flips")
     chosen = parser.parse_args(arguments)
-    run = samples_config(read_stage_two_config(chosen.config), edge_vox=chosen.edge)
+    settings = read_stage_two_config(chosen.config)
+    run = samples_config(settings, edge_vox=chosen.edge)
     sources = load_sources(run.data, held_out=True)
-    model = load_model(chosen.model)
-    cases = list(compare_stages(model, sources, run, chosen.cases, flips=chosen.flips))
-    return write_comparison(chosen.output, cases).read_text()
+    models = load_model(chosen.first or settings.first, stages=1), load_model(chosen.model)
+    cases: list[Compared] = []
+    # After each, so that a comparison that is broken off leaves what it had.
+    for case in compare_stages(models, sources, run, chosen.cases, flips=chosen.flips):
+        cases.append(case)
+        write_comparison(chosen.output, cases)
+    return (chosen.output / SUMMARY).read_text()
 
 
 if __name__ == "__main__":

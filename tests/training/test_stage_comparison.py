@@ -68,7 +68,7 @@ def test_tables_are_written_with_their_n(tmp_path):
 def test_each_case_is_predicted_with_one_stage_and_with_two(model):
     run = samples_config(read_stage_two_config("smoke"))
     sources = load_sources(run.data, held_out=True)
-    (case,) = compare_stages(model, sources, run, 1)
+    (case,) = compare_stages((model, model), sources, run, 1)
     drawn = draw_case(0, sources, run)
     sample = build_sample(drawn, sources, run, Heads(sources.subjects, sample_device()))
     truth = sample.target.numpy() == LESION
@@ -92,9 +92,10 @@ def sample_device():
 
 def test_a_model_of_one_stage_is_nothing_to_compare(model):
     with pytest.raises(UsageError, match="has one stage"):
-        next(compare_stages(replace(model, second=None), None, None, 1))
+        next(compare_stages((model, replace(model, second=None)), None, None, 1))
 
 
 def test_the_command_prints_the_table(model, tmp_path):
-    given = [str(model.model.folder), "smoke", "-o", str(tmp_path / "out"), "--cases", "1"]
+    folder = str(model.model.folder)
+    given = [folder, "smoke", "--first", folder, "-o", str(tmp_path / "out"), "--cases", "1"]
     assert main([*given, "--edge", "32"]).startswith("by\tgroup\tn\t")
