@@ -196,7 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> str:
     for case in compare_stages(models, sources, run, chosen.cases, flips=chosen.flips):
         cases.append(case)
         write_comparison(chosen.output, cases)
-    return (chosen.output / SUMMARY).read_text()
+    path: Path = chosen.output / SUMMARY
+    return path.read_text()
 
 
 if __name__ == "__main__":

@@ -109,6 +109,16 @@ def test_a_lesion_table_of_an_older_version_says_na_where_it_has_no_column(outpu
     assert found == {"n/a"}
 
 
+def test_parts_of_lesions_have_columns_before_the_tissues(output):
+    edit(output, "s1", part_volumes_ml={"core": 1.25, "rim": 2.0})
+    collect(output, "run")
+    first, second = (row for row in rows(output / "cohort.tsv") if row["status"] == "done")
+    assert (first["core_ml"], first["rim_ml"]) == ("1.2500", "2.0000")
+    assert (second["core_ml"], second["rim_ml"]) == ("", "")
+    columns = list(first)
+    assert columns.index("lesion_count") < columns.index("core_ml") < columns.index("GM_ml")
+
+
 def test_models_with_other_tissues_have_columns_of_their_own(output):
     edit(output, "s2", tissue_volumes_ml={"background": 9, "lesion": 1, "bone": 7.5})
     edit(output, "s1", brain_volume_ml=None)

@@ -231,10 +231,14 @@ def test_several_scans_are_each_looked_at(model, scan, result):
     assert np.array_equal(twice.parts.labels, result.parts.labels)
 
 
-def test_parts_that_no_stage_tells_are_refused(model, scan):
-    for options in (Options(parts=True, stages=1), Options(parts=True, tta=False, stages=1)):
-        with pytest.raises(UsageError, match="tells no parts of a lesion"):
-            predict({"t1": scan}, model=model, options=options)
+def test_parts_that_no_stage_tells_are_refused(folder, model, scan, tmp_path):
+    alone = load_model(str(without_second(folder, tmp_path / "first")))
+    for loaded, stages_, why in (
+        (model, 1, "its second stage was left out"),
+        (alone, 2, "has no second stage"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            predict({"t1": scan}, model=loaded, options=Options(parts=True, stages=stages_))
 
 
 def test_engines_agree(folder, scan, result):
