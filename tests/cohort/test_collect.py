@@ -114,7 +114,7 @@ def test_parts_of_lesions_have_columns_before_the_tissues(output):
     collect(output, "run")
     first, second = (row for row in rows(output / "cohort.tsv") if row["status"] == "done")
     assert (first["core_ml"], first["rim_ml"]) == ("1.2500", "2.0000")
-    assert (second["core_ml"], second["rim_ml"]) == ("", "")
+    assert (second["core_ml"], second["rim_ml"]) == ("n/a", "n/a")
     columns = list(first)
     assert columns.index("lesion_count") < columns.index("core_ml") < columns.index("GM_ml")
 
