@@ -30,6 +30,7 @@ _FIELDS = frozenset(
         "channels",
         "class_names",
         "normalisation",
+        "corrects",
         "training",
     }
 )
@@ -62,6 +63,8 @@ class SecondStage:
         Lesion probability of the first stage from which a voxel is looked at again.
     normalisation
         How the scan's intensities are prepared.
+    corrects
+        Whether its logits of the parts are added to the first stage's log-odds of the lesion.
     provenance
         How it was trained, as the config says it.
     """
@@ -75,6 +78,7 @@ class SecondStage:
     most_crops: int = 64
     threshold: float = 0.1
     normalisation: Normalisation = "foreground"
+    corrects: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -150,6 +154,7 @@ class SecondStage:
                 Normalisation,
                 read.word(own, f"{FIELD}.normalisation", normalisation, get_args(Normalisation)),
             ),
+            corrects=_corrects(own, channels),
             provenance=read.table(own, f"{FIELD}.training"),
         )
 
@@ -166,6 +171,7 @@ class SecondStage:
             "channels": list(self.channels),
             "class_names": [BACKGROUND, *self.parts],
             "normalisation": self.normalisation,
+            "corrects": self.corrects,
             "training": dict(self.provenance),
         }
 
@@ -190,6 +196,15 @@ def _spec(own: Mapping[str, Any], images: int) -> Spec:
             f"config.json: strokeseg.{FIELD}.network is no U-Net, and only one can look again"
         )
     return spec
+
+
+def _corrects(own: Mapping[str, Any], channels: tuple[Channel, ...]) -> bool:
+    corrects = read.flag(own, f"{FIELD}.corrects", default=False)
+    if corrects and "lesion" not in channels:
+        raise ModelFormatError(
+            f"config.json: strokeseg.{FIELD}.corrects needs lesion among its channels"
+        )
+    return corrects
 
 
 def _sha256(own: Mapping[str, Any]) -> str:

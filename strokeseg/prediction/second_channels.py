@@ -98,6 +98,20 @@ def stage_images(
     return np.stack(images)
 
 
+def corrected(said: FloatArray, images: FloatArray, channels: Sequence[Channel]) -> FloatArray:
+    """Add the first stage's log-odds of the lesion, as they were seen, to the parts' logits.
+
+    Parameters
+    ----------
+    said : (1 + P, I, J, K) float32 array
+        A second stage's logits, background first; written to.
+    images, channels
+        What it saw, ``lesion`` among it.
+    """
+    said[1:] += images[channels.index("lesion")] * np.float32(ODDS_SCALE)
+    return said
+
+
 def _scaled_odds(logits: FloatArray, numbers: Sequence[int]) -> list[FloatArray]:
     """Give some classes' log-odds against all others, held within bounds and scaled."""
     highest = logits.max(axis=0)

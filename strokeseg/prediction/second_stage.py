@@ -22,7 +22,7 @@ from strokeseg.measure.components import Box
 from strokeseg.models.loading import LoadedModel
 from strokeseg.models.second_stage import SecondStage
 from strokeseg.prediction.ensemble import Member
-from strokeseg.prediction.second_channels import head_frame, stage_images
+from strokeseg.prediction.second_channels import corrected, head_frame, stage_images
 from strokeseg.prediction.second_look import SecondLook
 from strokeseg.space.grid import Grid
 from strokeseg.space.resample import coverage, resample_image, resample_logits
@@ -97,6 +97,8 @@ def look_again(
     )
     del seen
     said = scan_logits(engine, images, crops.plan, FLIPS[:1], on_window, kept_bytes).mean
+    if second.corrects:
+        said = corrected(said, images, second.channels)
     covered = crops.covered
     odds = np.where(covered, lesion_odds(said), lesion_maps(logits)[0])
     look = SecondLook(np.asarray(odds, np.float32), said[1:], covered, grid, second.parts)

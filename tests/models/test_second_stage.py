@@ -79,6 +79,7 @@ REFUSED = {
     "crops": ({"most_crops": 0}, r"stages\.most_crops"),
     "threshold": ({"threshold": 1.0}, r"stages\.threshold"),
     "normalisation": ({"normalisation": "none"}, r"stages\.normalisation"),
+    "corrects": ({"channels": ["scan"], **network(in_channels=1), "corrects": True}, r"corrects"),
     "mesh": (
         {
             "channels": ["scan"],

@@ -16,7 +16,13 @@ from strokeseg.measure.lesions import mask_volume_ml
 from strokeseg.prediction.ensemble import Member, fused_logits
 from strokeseg.prediction.memory_forecast import stages
 from strokeseg.prediction.memory_plan import _demand, plan_memory, usual_settings
-from strokeseg.prediction.second_channels import FURTHEST_ODDS, ODDS_SCALE, head_frame, stage_images
+from strokeseg.prediction.second_channels import (
+    FURTHEST_ODDS,
+    ODDS_SCALE,
+    corrected,
+    head_frame,
+    stage_images,
+)
 from strokeseg.prediction.second_look import SecondLook, with_second
 from strokeseg.prediction.second_stage import Fine, lesion_odds, look_again, plan_again
 from strokeseg.space.grid import Grid
@@ -155,6 +161,31 @@ def test_the_lesion_is_the_sum_of_its_parts():
     logits = np.random.default_rng(1).normal(0, 3, (3, 4, 5, 6)).astype(np.float32)
     shares = np.exp(logits) / np.exp(logits).sum(axis=0)
     assert np.allclose(1 / (1 + np.exp(-lesion_odds(logits))), shares[1:].sum(axis=0), atol=1e-5)
+
+
+def test_a_stage_that_corrects_and_knows_nothing_leaves_the_first_nearly_as_it_is():
+    logits = blob((8, 8, 8), (slice(3, 5),) * 3)
+    images = stage_images(("scan", "lesion"), logits[0], logits, Grid((8, 8, 8), np.eye(4)))
+    said = corrected(np.zeros((3, 8, 8, 8), np.float32), images, ("scan", "lesion"))
+    expected = np.clip(lesion_maps(logits)[0], -FURTHEST_ODDS, FURTHEST_ODDS) + np.log(2)
+    assert np.allclose(lesion_odds(said), expected, atol=1e-4)
+
+
+def test_a_stage_that_corrects_adds_to_the_first(tmp_path, model):
+    member, fine = member_of(blob()), fine_of()
+    adding = load_model(
+        str(two_stage_model(tmp_path / "adds", threshold=0.33, most_crops=6, corrects=True))
+    )
+    crops = plan_again(member, fine, model.model.config.second).crops
+    plain, added = (
+        look_again(member, fine, loaded, crops, lambda: None, 1 << 30).second
+        for loaded in (model, adding)
+    )
+    grid = plain.grid
+    first = lesion_maps(fused_logits([member], grid, slice(0, grid.shape[0])))[0]
+    by = (added.odds - plain.odds)[plain.covered]
+    first = np.clip(first, -FURTHEST_ODDS, FURTHEST_ODDS)[plain.covered]
+    assert np.allclose(by, first, atol=1e-3)
 
 
 def test_a_look_beyond_the_target_changes_nothing():

@@ -196,6 +196,7 @@ REFUSED = {
     "unknown = 1": "unknown key 'unknown'",
     "voxel_size_mm = 0.0": "voxel_size_mm is 0",
     '[network]\nsees = ["lesion", "scan"]': "network.sees must be",
+    '[network]\nsees = ["scan"]': "network.corrects needs lesion",
     "[network]\nchannels = [8]": "network needs channels",
     "[network]\nchannels = [8, 0]\nencoder_units = [1, 1]\ndecoder_units = [1]": "above 0",
     "[crops]\nedge_vox = 60": "crops.edge_vox must be a multiple of 16",
@@ -230,6 +231,7 @@ def test_a_run_ends_in_a_model_of_both_stages(config, tmp_path):
     model = read_model_folder(folder, name="both")
     second = model.config.second
     assert second.parts == ("core", "rim")
+    assert second.corrects
     assert second.voxel_size_mm == config.voxel_size_mm
     assert second.threshold == config.crops.threshold
     assert model.config.volume_interval is None

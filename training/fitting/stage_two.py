@@ -97,6 +97,7 @@ def write_two_stages(
         crop=config.crops.edge_vox,
         threshold=config.crops.threshold,
         normalisation=model.config.normalisation,
+        corrects=config.network.corrects,
         provenance={"strokeseg": __version__, **as_plain(config)},
     )
     document = read_config(model.folder)

@@ -9,6 +9,7 @@ from torch import nn
 from strokeseg.models.second_stage import image_count
 from strokeseg.network.half_spec import HalfSpec
 from strokeseg.network.torch_half import HalfUNet
+from strokeseg.prediction.second_channels import ODDS_SCALE
 from strokeseg.training.fitting.losses import segmentation_loss
 from strokeseg.training.settings import LossConfig
 from strokeseg.training.stage_two.samples import PARTS, StageSamples, draw_crop
@@ -101,6 +102,10 @@ class StageTwoTask:
             group["lr"] = rate_at(number, fit)
         with torch.autocast("cpu", torch.bfloat16, enabled=fit.precision == "bf16"):
             logits = self.network(images)
+        if self.config.network.corrects:
+            known = self.config.network.sees.index("lesion")
+            odds = images[:, known : known + 1] * ODDS_SCALE
+            logits = torch.cat((logits[:, :1].float(), logits[:, 1:].float() + odds), dim=1)
         whole, parted, distant = stage_loss(logits, parts, distance, self.config.objective)
         optimiser.zero_grad(set_to_none=True)
         whole.backward()  # type: ignore[no-untyped-call]

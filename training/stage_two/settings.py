@@ -20,12 +20,17 @@ KIND = "stage-two"
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """A half-resolution U-Net, and what it sees (`strokeseg.models.second_stage.CHANNELS`)."""
+    """A half-resolution U-Net, and what it sees (`strokeseg.models.second_stage.CHANNELS`).
+
+    With `corrects` its logits are added to the first stage's log-odds, so that a network that knows
+    nothing yet leaves them nearly as they are.
+    """
 
     sees: tuple[str, ...] = ("scan", "lesion")
     channels: tuple[int, ...] = (16, 32, 64, 96)
     encoder_units: tuple[int, ...] = (1, 1, 1, 1)
     decoder_units: tuple[int, ...] = (1, 1, 1)
+    corrects: bool = True
 
 
 @dataclass(frozen=True)
@@ -170,6 +175,8 @@ def _check(config: StageTwoConfig, where: str) -> None:
         raise UsageError(f"{where}: kind is {config.kind!r}; a second stage's is {KIND!r}")
     if list(network.sees) != [one for one in CHANNELS if one in network.sees] or not network.sees:
         raise UsageError(f"{where}: network.sees must be some of {', '.join(CHANNELS)}, in order")
+    if network.corrects and "lesion" not in network.sees:
+        raise UsageError(f"{where}: network.corrects needs lesion among network.sees")
     levels = len(network.channels)
     if (
         levels < 2
