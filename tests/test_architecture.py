@@ -45,7 +45,7 @@ ORDERS = {
     "cohort.batch.cluster": (("slurm", "task"), ("connection",), ("drive",)),
     "models": (
         ("classes", "config_fields", "fusion", "hub_settings", "tensors"),
-        ("volume_interval",),
+        ("second_stage", "volume_interval"),
         ("config", "https_files"),
         ("conversion", "folder"),
         ("golden", "registry", "store"),
@@ -68,13 +68,19 @@ ORDERS = {
             "outlining",
             "slice_choice",
         ),
-        ("archive", "anonymous", "dicom_seg", "lesion_numbers", "other_formats"),
+        ("archive", "anonymous", "dicom_seg", "lesion_numbers", "lesion_parts", "other_formats"),
         ("case_words", "picture"),
         ("brain_files", "result"),
     ),
     "prediction": (
-        ("options", "preparation", "progress", "ensemble", "leaving_out", "plausibility"),
-        ("filling", "flip_spread", "mni", "given_scans"),
+        (
+            *("options", "preparation", "progress", "leaving_out", "plausibility"),
+            "second_memory",
+        ),
+        ("second_channels", "second_look"),
+        ("ensemble",),
+        ("second_stage",),
+        ("filling", "flip_spread", "mni", "given_scans", "parts"),
         ("alignment", "decision", "field_of_view", "memory_forecast"),
         ("brain_extraction", "window_choice", "volume_interval"),
         ("memory_plan", "registration", "sequences"),
@@ -118,8 +124,10 @@ ORDERS = {
         ("translation",),
         ("synthesis",),
         ("validation", "gallery", "demo", "made_heads"),
+        # What a second stage learns from; how it is fitted is fitting's.
+        ("stage_two",),
         ("fitting", "model_card"),
-        ("calibration", "export", "parts", "scan_table", "slice_labels"),
+        ("calibration", "export", "parts", "scan_table", "slice_labels", "stage_comparison"),
         ("translation_gallery", "translation_trial"),
         ("calibrated_model",),
         ("scan_calibration", "volume_calibration"),
@@ -159,8 +167,10 @@ ORDERS = {
         ("run",),
         ("loop",),
         ("task",),
-        ("masks", "translators"),
+        ("stage_two_task",),
+        ("masks", "stage_two", "translators"),
     ),
+    "training.stage_two": (("settings",), ("samples",)),
 }
 # Where a library may be imported: a module, or a room and all below it.
 LIBRARIES = {

@@ -63,6 +63,7 @@ app.command("synthesise", no_args_is_help=True)(train.synthesise)
 app.command("synthesize", no_args_is_help=True, hidden=True)(train.synthesise)
 app.command("train-translator", no_args_is_help=True)(translation.train_translator)
 app.command("train-lesions", no_args_is_help=True)(translation.train_lesions)
+app.command("train-stage-two", no_args_is_help=True)(translation.train_stage_two)
 
 
 @app.callback(invoke_without_command=True)

@@ -55,7 +55,7 @@ Prefix = Annotated[
 ]
 _KINDS = (
     "Any of mask, probability, tissue, uncertainty, lesions, qc; or all; and mni (MNI152), filled "
-    "(the T1w)."
+    "(the T1w), parts (core and rim)."
 )
 Save = Annotated[str, typer.Option(rich_help_panel=RESULTS, help=_KINDS)]
 SaveOfOne = Annotated[
@@ -126,7 +126,7 @@ Overlap = Annotated[
 Tta = Annotated[
     bool, typer.Option("--tta/--no-tta", rich_help_panel=METHOD, help="Average over 8 flips.")
 ]
-Fast = Annotated[bool, typer.Option("--fast", rich_help_panel=METHOD, help="One pass, no flips.")]
+Fast = Annotated[bool, typer.Option("--fast", rich_help_panel=METHOD, help="One pass, one stage.")]
 Threshold = Annotated[
     float | None,
     typer.Option(rich_help_panel=METHOD, help="Lesion probability; else the model's own rule."),

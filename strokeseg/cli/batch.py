@@ -84,6 +84,7 @@ def batch(
     brain_model: method.BrainModel = None,
     field_of_view: method.SeenField = None,
     fusion: method.FusionName = None,
+    stages: method.Stages = 2,
     weight: method.Weights = None,
     engine: a.EngineName = "auto",
     device: a.Device = "auto",

@@ -69,7 +69,7 @@ def run_contestant(one: Contestant, scans: Path, given: Mapping[str, Any], *, qu
         output=one.folder.absolute(),
         models=models_of({"model": one.models, "brain_model": given["brain_model"]}),
         hardware=Hardware(threads=given["threads"]),
-        options=Options(tta=not given["fast"]),
+        options=Options(tta=not given["fast"], stages=1 if given["fast"] else 2),
         kinds=frozenset({"mask"}),
         offline=given["offline"],
     )

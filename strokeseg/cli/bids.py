@@ -202,6 +202,7 @@ def bids(
     brain_model: method.BrainModel = None,
     field_of_view: method.SeenField = None,
     fusion: method.FusionName = None,
+    stages: method.Stages = 2,
     weight: method.Weights = None,
     engine: a.EngineName = "auto",
     device: a.Device = "auto",
@@ -294,6 +295,5 @@ def _run_with_masks(cohort: "Cohort", job: "BatchJob", place: "Runner", show: Sh
         say(f"{masks} for fMRIPrep beside the T1w scans of {veil(str(cohort.root))}")
         for line in rois.without:
             say(veil(line))
-    end = typer.Exit(1) if rois.failed else end
-    if end is not None:
-        raise end
+    if rois.failed or end is not None:
+        raise end if end is not None and not rois.failed else typer.Exit(1)

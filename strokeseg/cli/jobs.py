@@ -36,6 +36,8 @@ def options_of(given: Mapping[str, Any], kinds: frozenset[str]) -> "Options":
         "uncertainty": "uncertainty" in kinds,
         "mni": "mni" in kinds,
         "filled": "filled" in kinds,
+        "parts": "parts" in kinds,
+        "stages": 1 if given["fast"] else given["stages"],
         "weights": weights,
     }
     return Options(**{**named, **rest})

@@ -29,6 +29,13 @@ FusionName = Annotated[
         show_default=False,
     ),
 ]
+Stages = Annotated[
+    int,
+    typer.Option(
+        rich_help_panel=METHOD,
+        help="1 leaves out the second stage of a model that has one, as --fast does.",
+    ),
+]
 BrainModel = Annotated[
     str | None,
     typer.Option(

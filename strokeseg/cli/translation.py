@@ -1,4 +1,4 @@
-"""`strokeseg train-translator` and `train-lesions`: networks that draw scans, and lesion masks."""
+"""`strokeseg train-translator`, `train-lesions` and `train-stage-two`: beside `train`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -86,6 +86,41 @@ def train_lesions(
     model = run(settings, folder, session, resume=resume)
     shown = draw_bank(model, settings, folder, draw) if draw else folder / WEIGHTS
     show_text(str(shown))
+
+
+def train_stage_two(
+    config: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A TOML file, or a bundled one: smoke (made-up data, a minute), synth-open-two "
+            "(needs data).",
+        ),
+    ],
+    *,
+    output: Output = None,
+    resume: Resume = False,
+    limit_minutes: Limit = None,
+    debug: Debug = False,  # noqa: ARG001 - read where errors are caught
+) -> None:
+    """Train the second stage of a model, which looks again at what the first stage found.
+
+    DIR/model is a model of both stages, as --model takes it.
+    """
+    require_torch()
+    from strokeseg.training.data.layout import require_layout
+    from strokeseg.training.fitting.curves import draw_curves
+    from strokeseg.training.fitting.stage_two import train_stage_two as run
+    from strokeseg.training.stage_two.settings import read_stage_two_config, samples_config
+
+    settings = read_stage_two_config(config)
+    require_layout(samples_config(settings), settings.samples)
+    folder = _folder(output, settings.name, resume=resume)
+    say(f"training {settings.name} in {folder}: reading heads and lesions")
+    session = _session(limit_minutes, Lines(settings.fit.steps))
+    made = run(settings, folder, session, resume=resume)
+    draw_curves({settings.name: folder}, folder / "curves.png")
+    show_text(str(made))
 
 
 def _folder(output: Path | None, name: str, *, resume: bool) -> Path:

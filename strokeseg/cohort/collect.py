@@ -196,6 +196,7 @@ def _figures(record: Record) -> dict[str, str]:
         for name, volume in (record.tissue_volumes_ml or {}).items()
         if is_tissue(name)  # the lesion has a column, and the background says nothing
     }
+    parts = {f"{name}_ml": _ml(volume) for name, volume in (record.part_volumes_ml or {}).items()}
     return {
         "modalities": ",".join(order_modalities(record.inputs)),
         "reference": record.reference or "",
@@ -210,7 +211,7 @@ def _figures(record: Record) -> dict[str, str]:
         "warnings": " | ".join(record.warnings or ()),
         "seconds": f"{sum((record.seconds or {}).values()):.1f}",
         "model": record.model_names,
-    } | tissues
+    } | {**parts, **tissues}
 
 
 def _furthest(record: Record, name: str) -> str:
@@ -253,4 +254,5 @@ def _lesion_lines(case: FiledCase) -> Sequence[Sequence[str]]:
         lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
     except OSError as error:
         raise ReadWriteError(f"{path}: reading failed ({error.strerror})") from error
-    return [(case.name, *line) for line in lines[1:]]
+    # A table of an older version lacks the columns that came last.
+    return [(case.name, *line, *["n/a"] * (len(LESION_COLUMNS) - len(line))) for line in lines[1:]]

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
 from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.engines.windows import WindowPlan
 
@@ -64,7 +66,7 @@ class Engine(Protocol):
 
         Parameters
         ----------
-        patch : (I, J, K) float32 array
+        patch : (I, J, K) or (images, I, J, K) float32 array
             The window; its edges are multiples of the network's stride.
         out : (C, I, J, K) float32 array, optional
             C-contiguous memory for the result.
@@ -82,6 +84,11 @@ class Engine(Protocol):
 
     def release(self) -> None:
         """Give back what windows took of memory, where the engine holds any; it stays usable."""
+
+
+def as_batch(patch: FloatArray) -> FloatArray:
+    """Give one image (I, J, K), or several of one window, as a batch (1, images, I, J, K)."""
+    return np.ascontiguousarray(patch, dtype=np.float32).reshape(1, -1, *patch.shape[-3:])
 
 
 @runtime_checkable

@@ -92,7 +92,9 @@ def window_bytes(engine: str, precision: str, spec: Spec, window: Shape3) -> int
     taken = _ENGINES[engine]
     feature_bytes = 2 if precision == "bf16" and engine == "openvino" else 4
     laid_out = -(-spec.out_channels // LANES) * LANES
-    per_voxel = 4 * (1 + spec.out_channels) + feature_bytes * (laid_out + features_at_once(spec))
+    per_voxel = 4 * (spec.in_channels + spec.out_channels) + feature_bytes * (
+        laid_out + features_at_once(spec)
+    )
     tensors = math.prod(window) * per_voxel * taken.tensors
     return int(tensors + _weights_bytes(spec) * taken.compiled) + _FIRST_WINDOW_BYTES
 

@@ -7,6 +7,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from strokeseg.arrays import FloatArray
+from strokeseg.engines.base import as_batch
 from strokeseg.engines.cuda import cuda_count
 from strokeseg.errors import EngineError
 
@@ -91,8 +92,8 @@ class OnnxRuntimeEngine:
     def logits(self, patch: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Run the network on one window; see `strokeseg.engines.base.Engine`."""
         if out is None:
-            out = np.empty((self.classes, *patch.shape), np.float32)
-        image = np.ascontiguousarray(patch, dtype=np.float32)[None, None]
+            out = np.empty((self.classes, *patch.shape[-3:]), np.float32)
+        image = as_batch(patch)
         binding = self._session.io_binding()
         binding.bind_cpu_input("patch", image)
         binding.bind_output("logits", "cpu", 0, np.float32, (1, *out.shape), out.ctypes.data)

@@ -12,6 +12,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino  # noqa: E402
 
 from strokeseg.arrays import FloatArray, Shape3  # noqa: E402
+from strokeseg.engines.base import as_batch  # noqa: E402
 from strokeseg.engines.kept_networks import KeptNetworks  # noqa: E402
 from strokeseg.engines.signal_stack import kept_signal_stack  # noqa: E402
 from strokeseg.errors import EngineError  # noqa: E402
@@ -88,13 +89,13 @@ class OpenVINOEngine:
     def logits(self, patch: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Run the network on one window; see `strokeseg.engines.base.Engine`."""
         if out is None:
-            out = np.empty((self.classes, *patch.shape), np.float32)
-        i, j, k = patch.shape
-        image = np.ascontiguousarray(patch, dtype=np.float32)[None, None]
+            out = np.empty((self.classes, *patch.shape[-3:]), np.float32)
+        i, j, k = patch.shape[-3:]
+        image = as_batch(patch)
         try:
             with kept_signal_stack():
                 if self._shape != (i, j, k):
-                    self._compile((i, j, k))
+                    self._compile((i, j, k), image.shape[1])
                 self._request.set_input_tensor(openvino.Tensor(image, shared_memory=True))
                 self._request.set_output_tensor(openvino.Tensor(out[None], shared_memory=True))
                 self._request.infer()
@@ -106,19 +107,19 @@ class OpenVINOEngine:
         """Forget the compiled network; the next window compiles it again, in half a second."""
         self._request, self._shape = None, None
 
-    def _compile(self, shape: Shape3) -> None:
+    def _compile(self, shape: Shape3, images: int) -> None:
         # What was compiled before goes first: two networks in memory are one too many.
         self.release()
-        compiled = self._taken_up(shape)
+        compiled = self._taken_up(shape, images)
         if compiled is None:
             if self._model is None:
                 self._read()
-            self._model.reshape([1, 1, *shape])
+            self._model.reshape([1, images, *shape])
             compiled = self._core.compile_model(self._model, "CPU", self._options)
             if self._kept is not None:
                 exported = compiled.export_model()  # a stream, or bytes in older releases
                 whole = exported if isinstance(exported, bytes) else exported.getbuffer()
-                self._kept.write(self._setting(shape), whole)
+                self._kept.write(self._setting(shape, images), whole)
         self._request, self._shape = compiled.create_infer_request(), shape
 
     def _read(self) -> None:
@@ -129,9 +130,9 @@ class OpenVINOEngine:
         except RuntimeError as error:
             raise _failure("could not read the network", error) from error
 
-    def _taken_up(self, shape: Shape3) -> Any:  # noqa: ANN401 - openvino.CompiledModel
+    def _taken_up(self, shape: Shape3, images: int) -> Any:  # noqa: ANN401 - openvino.CompiledModel
         """Give the network as it was compiled for this shape before; None where it was not."""
-        setting = self._setting(shape)
+        setting = self._setting(shape, images)
         compiled = None if self._kept is None else self._kept.read(setting)
         if self._kept is None or compiled is None:
             return None
@@ -141,10 +142,10 @@ class OpenVINOEngine:
             self._kept.forget(setting)
             return None
 
-    def _setting(self, shape: Shape3) -> str:
+    def _setting(self, shape: Shape3, images: int) -> str:
         """Say all that a compiled network hangs on, but for the network."""
         about = (self._core.get_property("CPU", name) for name in _PROCESSOR)
-        words = (openvino.get_version(), *about, sorted(self._options.items()), shape)
+        words = (openvino.get_version(), *about, sorted(self._options.items()), images, shape)
         return "\n".join(map(str, words))
 
 

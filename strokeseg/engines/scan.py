@@ -30,8 +30,8 @@ def scan_logits(
     ----------
     engine
         The network.
-    image : (I, J, K) float32 array
-        The normalised scan on the working grid.
+    image : (I, J, K) or (images, I, J, K) float32 array
+        The normalised scan on the working grid; of a second stage all its channels.
     plan
         Its windows.
     flips
@@ -44,7 +44,7 @@ def scan_logits(
     Returns
     -------
     ScanLogits
-        Mean logits, and the lesion in each flip.
+        Mean logits, and the lesion in each flip; 0 where the plan has no window.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def scan_logits(
     mean = np.empty((engine.classes, *plan.image_shape), np.float32)
     per_flip = []
     with ThreadPoolExecutor(thread_count()) as pool:
-        stitcher = Stitcher(engine, plan, report, pool, kept_bytes)
+        stitcher = Stitcher(engine, plan, report, pool, kept_bytes, image.shape[:-3])
         for index, axes in enumerate(flips):
             lesion = FlipLesion(
                 np.empty(plan.image_shape, np.float32), np.empty(plan.image_shape, np.bool_)

@@ -38,6 +38,8 @@ class Stitcher:
         Threads for the work around the network. The result does not depend on their number.
     kept_bytes
         Up to this much, the logits of all windows are kept; nor does the result depend on that.
+    images
+        Of a network that takes several images at a time, how many, as a tuple of one.
     """
 
     def __init__(
@@ -47,12 +49,13 @@ class Stitcher:
         on_window: Callable[[], None],
         pool: ThreadPoolExecutor,
         kept_bytes: int = KEPT_BYTES,
+        images: tuple[int, ...] = (),
     ) -> None:
         self._engine = engine
         self._plan = plan
         self._on_window = on_window
         self._pool = pool
-        self._padded = np.full(plan.padded_shape, plan.padding, np.float32)
+        self._padded = np.full((*images, *plan.padded_shape), plan.padding, np.float32)
         count = len(plan.starts)
         self._keeps_all = keeps_windows(plan, engine.classes, kept_bytes)
         self._logits = [
@@ -67,14 +70,14 @@ class Stitcher:
             self._scale = np.zeros(plan.image_shape, np.float32)
             for part in plan.overlaps:
                 self._scale[part.image] += self._weights[part.window]
-            np.reciprocal(self._scale, out=self._scale)
+            np.reciprocal(self._scale, out=self._scale, where=self._scale > 0)
 
     def run(self, image: FloatArray) -> None:
         """Compute the logits of every window.
 
         Parameters
         ----------
-        image : (I, J, K) float32 array
+        image : (I, J, K) or (images, I, J, K) float32 array
             The normalised image, of the plan's shape.
 
         Raises
@@ -84,15 +87,15 @@ class Stitcher:
         """
         i, j, k = (
             slice(before, before + size)
-            for before, size in zip(self._plan.pad_before, image.shape, strict=True)
+            for before, size in zip(self._plan.pad_before, self._plan.image_shape, strict=True)
         )
-        self._padded[i, j, k] = image
+        self._padded[..., i, j, k] = image
         self._sums.fill(0)
         for index, (start, part) in enumerate(
             zip(self._plan.starts, self._plan.overlaps, strict=True)
         ):
             i, j, k = (slice(s, s + e) for s, e in zip(start, self._plan.window, strict=True))
-            patch = np.ascontiguousarray(self._padded[i, j, k])
+            patch = np.ascontiguousarray(self._padded[..., i, j, k])
             kept = self._logits[index if self._keeps_all else 0]
             self._engine.logits(patch, kept)
             if not self._keeps_all:

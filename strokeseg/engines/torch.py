@@ -77,7 +77,7 @@ class TorchEngine:
     def logits(self, patch: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Run the network on one window; see `strokeseg.engines.base.Engine`."""
         if out is None:
-            out = np.empty((self.classes, *patch.shape), np.float32)
+            out = np.empty((self.classes, *patch.shape[-3:]), np.float32)
         try:
             with self._mode():
                 image = self._to_device(patch)
@@ -119,6 +119,7 @@ class TorchEngine:
         scale = torch.zeros(plan.image_shape, device=self._device)
         for part in plan.overlaps:
             scale[part.image] += weights[part.window]
+        scale[scale == 0] = 1
         mean = torch.zeros((self.classes, *plan.image_shape), device=self._device)
         per_flip = []
         for axes in flips:
@@ -142,16 +143,18 @@ class TorchEngine:
         self, image: Tensor, plan: WindowPlan, weights: Tensor, on_window: Callable[[], None]
     ) -> Tensor:
         """Return the weighted sum over the windows; the plain logits where there is only one."""
-        padded = torch.full(plan.padded_shape, plan.padding, device=self._device)
+        padded = torch.full(
+            (*image.shape[:-3], *plan.padded_shape), plan.padding, device=self._device
+        )
         i, j, k = (
             slice(before, before + size)
             for before, size in zip(plan.pad_before, plan.image_shape, strict=True)
         )
-        padded[i, j, k] = image
+        padded[..., i, j, k] = image
         sums = torch.zeros((self.classes, *plan.image_shape), device=self._device)
         for start, part in zip(plan.starts, plan.overlaps, strict=True):
             i, j, k = (slice(s, s + e) for s, e in zip(start, plan.window, strict=True))
-            logits = self._run(padded[i, j, k])[:, *part.window]
+            logits = self._run(padded[..., i, j, k])[:, *part.window]
             sums[:, *part.image] += (
                 logits if len(plan.starts) == 1 else logits * weights[part.window]
             )
@@ -162,7 +165,8 @@ class TorchEngine:
         return sums
 
     def _run(self, patch: Tensor) -> Tensor:
-        image = patch[None, None].contiguous(memory_format=torch.channels_last_3d)
+        image = patch.reshape(1, -1, *patch.shape[-3:])
+        image = image.contiguous(memory_format=torch.channels_last_3d)
         with torch.autocast(
             self._device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"
         ):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from strokeseg.arrays import AnyArray, BoolArray, FloatArray, Shape3
 from strokeseg.errors import DataError, UsageError
 from strokeseg.measure.components import Box, Components, label_components
+from strokeseg.measure.opposite import Opposite
 from strokeseg.measure.surface_area import crofton, direction_weights
 from strokeseg.space.grid import Grid
 
@@ -44,6 +45,8 @@ class Lesion:
         See `surface_area_mm2`.
     touches_border : bool
         Whether a voxel lies on the outermost layer of the field of view.
+    opposite_fluid : bool or None
+        Whether its mirror position is cerebrospinal fluid throughout; None where that is not known.
     """
 
     index: int
@@ -56,6 +59,7 @@ class Lesion:
     max_probability: float
     surface_area_mm2: float
     touches_border: bool
+    opposite_fluid: bool | None = None
 
 
 def threshold_probability(probability: FloatArray, threshold: float) -> BoolArray:
@@ -88,7 +92,11 @@ def large_enough(components: Components, min_volume_ml: float, grid: Grid) -> Bo
 
 
 def find_lesions(
-    mask: BoolArray, probability: FloatArray, grid: Grid, midline_mm: float | None = None
+    mask: BoolArray,
+    probability: FloatArray,
+    grid: Grid,
+    midline_mm: float | None = None,
+    opposite: Opposite | None = None,
 ) -> tuple[Lesion, ...]:
     """Measure each lesion of a mask, the largest first.
 
@@ -102,6 +110,8 @@ def find_lesions(
     midline_mm : float, optional
         World x of the plane between the hemispheres, see `strokeseg.measure.brain.find_midline_mm`.
         Without it, `hemisphere` is None.
+    opposite : Opposite, optional
+        The other side of the head. Without it, `opposite_fluid` is None.
 
     Raises
     ------
@@ -116,7 +126,7 @@ def find_lesions(
     components = label_components(mask)
     if not components.boxes:
         return ()
-    around = _Surroundings(probability, grid, midline_mm, direction_weights(grid.affine))
+    around = _Surroundings(probability, grid, midline_mm, direction_weights(grid.affine), opposite)
     order = _largest_first(components)
     return tuple(
         _measure(index, components.inside(component), components.boxes[component], around)
@@ -165,6 +175,7 @@ class _Surroundings:
     grid: Grid
     midline_mm: float | None
     weights: npt.NDArray[np.float64]
+    opposite: Opposite | None
 
 
 def _measure(index: int, inside: BoolArray, box: Box, around: _Surroundings) -> Lesion:
@@ -181,6 +192,10 @@ def _measure(index: int, inside: BoolArray, box: Box, around: _Surroundings) -> 
         for step, i in zip(grid.affine[0], index_vox, strict=False):
             offsets += step * i
         hemisphere = hemisphere_of(offsets)
+    opposite_fluid = None
+    if around.opposite is not None:
+        places = [i + first for i, first in zip(index_vox, start, strict=True)]
+        opposite_fluid = around.opposite.is_wholly_fluid(places)
     return Lesion(
         index=index,
         volume_ml=len(values) * grid.voxel_volume_ml,
@@ -195,4 +210,5 @@ def _measure(index: int, inside: BoolArray, box: Box, around: _Surroundings) -> 
             first == 0 or last == size - 1
             for first, last, size in zip(start, stop, grid.shape, strict=True)
         ),
+        opposite_fluid=opposite_fluid,
     )

@@ -41,6 +41,11 @@ def is_matter(name: str) -> bool:
     return name.lower() in _MATTER
 
 
+def is_fluid(name: str) -> bool:
+    """Tell whether a class is cerebrospinal fluid: ventricles, and what is around the brain."""
+    return name.lower() in ("csf", "cerebrospinal fluid")
+
+
 def grey_of(name: str) -> float:
     """Give how bright a T1w shows a class, 0 to 1."""
     return _GREYS.get(name.lower(), _OTHER_GREY)

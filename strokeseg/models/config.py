@@ -10,6 +10,7 @@ from strokeseg.images.intensity import Normalisation, Padding
 from strokeseg.models import config_fields as read
 from strokeseg.models.classes import LESION, default_classes
 from strokeseg.models.fusion import Fusion
+from strokeseg.models.second_stage import SecondStage
 from strokeseg.models.volume_interval import VolumeInterval
 from strokeseg.network.state import Spec, read_spec
 
@@ -40,6 +41,7 @@ _OWN_FIELDS = frozenset(
         "finds",
         "flips",
         "volume_interval",
+        "stages",
         "training",
     }
 )
@@ -92,6 +94,8 @@ class ModelConfig:
         Whether it is averaged over the eight flips, unless that is chosen.
     volume_interval
         How far the true volume may lie from the one that is found; None where nobody measured it.
+    second
+        The network that looks again at what this one found; None where there is none.
     provenance
         How it was trained, as the config says it.
     """
@@ -116,6 +120,7 @@ class ModelConfig:
     finds: Finding = "lesion"
     flips: bool = True
     volume_interval: VolumeInterval | None = None
+    second: SecondStage | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -151,9 +156,10 @@ class ModelConfig:
             Normalisation, read.word(own, "normalisation", "histogram", get_args(Normalisation))
         )
         padding = "darkest" if normalisation == "foreground" else "zero"
+        names = _class_names(own, classes, spec.out_channels, finds)
         return cls(
             spec=spec,
-            class_names=_class_names(own, classes, spec.out_channels, finds),
+            class_names=names,
             voxel_size_mm=read.number(own, "voxel_size_mm", 1.0, lowest=0.1, highest=10.0),
             window=read.whole(
                 own, "window", 192 if rule == "blended" else WHOLE, lowest=8, highest=WHOLE
@@ -176,12 +182,22 @@ class ModelConfig:
             finds=finds,
             flips=read.flag(own, "flips", default=rule == "blended"),
             volume_interval=VolumeInterval.read(own),
+            second=_second(own, names, normalisation, finds),
             provenance=read.table(own, "training"),
         )
 
     def suits(self, sequence: str) -> bool:
         """Tell whether a scan of this sequence is what the model is meant for."""
         return not self.sequences or sequence in self.sequences
+
+
+def _second(
+    own: Mapping[str, Any], names: tuple[str, ...], normalisation: Normalisation, finds: Finding
+) -> SecondStage | None:
+    second = SecondStage.read(own, names, normalisation)
+    if second is not None and finds != LESION:
+        raise ModelFormatError("config.json: strokeseg.stages: only lesions are looked at again")
+    return second
 
 
 def _class_names(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ from strokeseg.errors import (
 )
 from strokeseg.files.checksums import sha256
 from strokeseg.models.config import ModelConfig
-from strokeseg.models.tensors import PICKLE_SUFFIXES, WEIGHTS_FILE, read_tensors
+from strokeseg.models.second_stage import FIELD, SecondStage
+from strokeseg.models.tensors import PICKLE_SUFFIXES, SECOND_FILE, WEIGHTS_FILE, read_tensors
 from strokeseg.network.state import check_state, strip_prefix
 from strokeseg.network.turning import turned_to_ras
 
 CONFIG_FILE = "config.json"
 REQUIRED_FILES = (CONFIG_FILE, WEIGHTS_FILE)
-OPTIONAL_FILES = ("README.md", "golden.json")
+OPTIONAL_FILES = ("README.md", "golden.json", SECOND_FILE)
 
 _MAX_CONFIG_BYTES = 1_000_000
 
@@ -44,6 +45,8 @@ class Model:
         Of model.safetensors, in hexadecimal.
     revision
         Commit on the Hub, or None.
+    second_state
+        Tensors of the second stage's network; empty where there is none.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Model:
     state: Mapping[str, FloatArray]
     sha256: str
     revision: str | None = None
+    second_state: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 def read_model_folder(
@@ -97,11 +101,41 @@ def read_model_folder(
         check_state(config.spec, state)
         if config.axes != "RAS":
             state = turned_to_ras(state, config.axes)
+        second = _second_state(folder, config.second, remedy)
     except ModelFormatError as error:
         if str(folder) in str(error):
             raise
         raise ModelFormatError(f"{folder}: {error}") from error
-    return Model(name, folder, config, state, digest, revision)
+    return Model(name, folder, config, state, digest, revision, second)
+
+
+def names_second_stage(folder: Path) -> bool:
+    """Tell whether a folder's config names a second stage, whatever it says of it.
+
+    Raises
+    ------
+    ModelFormatError, ReadWriteError
+        The config cannot be read.
+    """
+    own = read_config(folder).get("strokeseg")
+    return isinstance(own, dict) and bool(own.get(FIELD))
+
+
+def _second_state(folder: Path, second: SecondStage | None, remedy: str) -> dict[str, FloatArray]:
+    """Read the tensors of a second stage, which its config knows by their sha256."""
+    if second is None:
+        return {}
+    if not (folder / SECOND_FILE).is_file():
+        raise ModelFormatError(
+            f"{folder}: has no {SECOND_FILE}, and its {CONFIG_FILE} names a second stage; {remedy}"
+        )
+    _check_file(folder / SECOND_FILE, second.sha256, remedy)
+    state = strip_prefix(read_tensors(folder / SECOND_FILE))
+    try:
+        check_state(second.spec, state)
+    except ModelFormatError as error:
+        raise ModelFormatError(f"{folder / SECOND_FILE}: {error}") from error
+    return state
 
 
 def require_model_files(folder: Path) -> None:
@@ -158,13 +192,18 @@ def check_files(
     """
     digest = sha256(folder / WEIGHTS_FILE)
     for filename, expected in checksums.items():
-        found = digest if filename == WEIGHTS_FILE else sha256(folder / filename)
-        if found != expected:
-            raise WeightsUnavailableError(
-                f"{folder / filename}: sha256 is {found}, expected {expected}; the file is damaged "
-                f"or another model's: {remedy}"
-            )
+        found = digest if filename == WEIGHTS_FILE else None
+        _check_file(folder / filename, expected, remedy, found)
     return digest
+
+
+def _check_file(path: Path, expected: str, remedy: str, known: str | None = None) -> None:
+    found = known or sha256(path)
+    if found != expected:
+        raise WeightsUnavailableError(
+            f"{path}: sha256 is {found}, expected {expected}; the file is damaged or another "
+            f"model's: {remedy}"
+        )
 
 
 def read_config(folder: Path, name: str = CONFIG_FILE) -> dict[str, Any]:

@@ -14,12 +14,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from strokeseg.arrays import AnyArray, FloatArray, Shape3
+from strokeseg.arrays import AnyArray, FloatArray
 from strokeseg.errors import EngineError, ModelFormatError
 from strokeseg.models.folder import Model
 from strokeseg.network.state import Spec
 
 GOLDEN_FILE = "golden.json"
+# Where it holds the record of a second stage.
+SECOND = "second"
 EDGE_VOX = 64
 TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}
 
@@ -35,7 +37,7 @@ class _Computes(Protocol):
         """Name of the number format that it computes in."""
 
     def logits(self, patch: FloatArray) -> FloatArray:
-        """Give logits (C, I, J, K) of a patch (I, J, K)."""
+        """Give logits (C, I, J, K) of a patch (I, J, K), or of several images of it."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ def make_golden(
     Parameters
     ----------
     logits_fn
-        Turns a patch (I, J, K) into logits (C, I, J, K), in float32.
+        Turns a patch (I, J, K), of a network of several images (images, I, J, K), into logits
+        (C, I, J, K), in float32.
     spec
         The network, whose stride the patch's edges are rounded up to.
     seed
@@ -90,8 +93,8 @@ def make_golden(
     ModelFormatError
         The logits have another shape, or are not finite.
     """
-    i, j, k = (-(-edge_vox // stride) * stride for stride in spec.stride_product)
-    patch = golden_input(seed, (i, j, k))
+    edges = (-(-edge_vox // stride) * stride for stride in spec.stride_product)
+    patch = golden_input(seed, (*_images(spec), *edges))
     statistics = _statistics(_run(logits_fn, patch, spec.out_channels))
     return {
         "input_seed": seed,
@@ -102,7 +105,11 @@ def make_golden(
     }
 
 
-def golden_input(seed: int, shape: Shape3) -> FloatArray:
+def _images(spec: Spec) -> tuple[int, ...]:
+    return () if spec.in_channels == 1 else (spec.in_channels,)
+
+
+def golden_input(seed: int, shape: tuple[int, ...]) -> FloatArray:
     """Draw the input: standard normal noise, float32, in C order.
 
     Parameters
@@ -110,7 +117,7 @@ def golden_input(seed: int, shape: Shape3) -> FloatArray:
     seed
         Of NumPy's default generator.
     shape
-        Edges (I, J, K) in voxels.
+        Edges (I, J, K) in voxels, and how many images before them where there are several.
     """
     return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
 
@@ -140,9 +147,27 @@ def check_golden(model: Model, engine: _Computes) -> GoldenResult | None:
     path = model.folder / GOLDEN_FILE
     if not path.is_file():
         return None
-    golden = _read(path)
+    return _check(_read(path), model, model.config.spec, engine)
+
+
+def check_second_golden(model: Model, engine: _Computes) -> GoldenResult | None:
+    """Compare an engine opened on a model's second stage with the model's record of that.
+
+    Parameters, result and errors are those of `check_golden`.
+    """
+    path = model.folder / GOLDEN_FILE
+    golden = _read(path).get(SECOND) if path.is_file() else None
+    if golden is None or model.config.second is None:
+        return None
+    if not isinstance(golden, dict):
+        raise ModelFormatError(f"{path}: its {SECOND} is no golden record; fetch it again")
+    return _check(golden, model, model.config.second.spec, engine)
+
+
+def _check(golden: Mapping[str, Any], model: Model, spec: Spec, engine: _Computes) -> GoldenResult:
+    path = model.folder / GOLDEN_FILE
     try:
-        patch = golden_input(int(golden["input_seed"]), _shape(golden, model.config.spec))
+        patch = golden_input(int(golden["input_seed"]), _shape(golden, spec))
         first = np.asarray(golden["input_first"], dtype=np.float64)
         expected: Mapping[str, Any] = golden["format"]["fp32"]
         scale = float(expected["largest"])
@@ -158,7 +183,7 @@ def check_golden(model: Model, engine: _Computes) -> GoldenResult | None:
             f"{golden['input_seed']}, so the record cannot be compared"
         )
     try:
-        found = _statistics(_run(engine.logits, patch, model.config.spec.out_channels))
+        found = _statistics(_run(engine.logits, patch, spec.out_channels))
     except ModelFormatError as error:
         raise EngineError(
             f"{model.name}: the engine failed on the golden input: {error}"
@@ -166,13 +191,15 @@ def check_golden(model: Model, engine: _Computes) -> GoldenResult | None:
     return _compare(path, recorded, found, scale=scale, tolerance=tolerance)
 
 
-def _shape(golden: Mapping[str, Any], spec: Spec) -> Shape3:
+def _shape(golden: Mapping[str, Any], spec: Spec) -> tuple[int, ...]:
     """Read the patch's edges: whole strides of the network, at most `EDGE_VOX` rounded up."""
-    i, j, k = (int(edge) for edge in golden["input_shape"])
+    *images, i, j, k = (int(edge) for edge in golden["input_shape"])
+    if tuple(images) != _images(spec):
+        raise ValueError(f"its input has {images} images")
     for edge, stride in zip((i, j, k), spec.stride_product, strict=True):
         if edge < 1 or edge % stride or edge > -(-EDGE_VOX // stride) * stride:
             raise ValueError(f"its input_shape is {i} x {j} x {k} voxels")
-    return i, j, k
+    return (*images, i, j, k)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -189,7 +216,7 @@ def _run(
     logits_fn: Callable[[FloatArray], FloatArray], patch: FloatArray, classes: int
 ) -> FloatArray:
     logits = logits_fn(patch)
-    if logits.shape != (classes, *patch.shape):
+    if logits.shape != (classes, *patch.shape[-3:]):
         raise ModelFormatError(
             f"logits of shape {logits.shape} for a patch {patch.shape} and {classes} classes"
         )

@@ -1,8 +1,9 @@
 """A model with its engine, loaded once and kept for many calls."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from strokeseg.arrays import FloatArray
 from strokeseg.engines.base import Engine
 from strokeseg.engines.choice import PREFERENCE, choose_engine, open_engine
 from strokeseg.engines.footprint import footprint
@@ -14,6 +15,7 @@ from strokeseg.models.folder import Model
 from strokeseg.models.hub.errors import offline_error
 from strokeseg.models.hub_settings import hub_settings
 from strokeseg.models.registry import load_registry
+from strokeseg.network.state import Spec
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,13 +23,15 @@ class LoadedModel:
     """A model ready to run.
 
     `threads` is what the work around the network may use, `max_memory_bytes` what the process may
-    hold at once while the model is used.
+    hold at once while the model is used. `second` runs the second stage, where the model has one
+    and it was not left away.
     """
 
     model: Model
     engine: Engine
     threads: int | None = None
     max_memory_bytes: int | None = None
+    second: Engine | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ def load_model(
     hardware: Hardware | None = None,
     *,
     offline: bool = False,
+    stages: int = 2,
     say: Callable[[str], None] = lambda _: None,
 ) -> LoadedModel:
     """Load a model and open an engine for it.
@@ -74,6 +79,8 @@ def load_model(
         Where to run; by default the best engine that is installed.
     offline
         Never reach for the network.
+    stages
+        With 1, a second stage is left away.
     say
         Takes a line when a download starts and ends.
 
@@ -92,18 +99,29 @@ def load_model(
     _check_threads(hardware)
     model = load_model_files(name, offline=offline, say=say)
     if hardware.max_memory_bytes is not None:
-        _check_room(model, hardware.engine, hardware.max_memory_bytes)
-    engine = open_engine(
-        model.config.spec,
-        model.state,
+        _check_room(model, hardware.engine, hardware.max_memory_bytes, stages)
+    kept = _kept_networks(model, hardware)
+    engine = _opened(model.config.spec, model.state, hardware, kept)
+    second = None
+    if model.config.second is not None and stages > 1:
+        kept = None if kept is None else replace(kept, model=f"second stage of {kept.model}")
+        second = _opened(model.config.second.spec, model.second_state, hardware, kept)
+    return LoadedModel(model, engine, hardware.threads, hardware.max_memory_bytes, second)
+
+
+def _opened(
+    spec: Spec, state: Mapping[str, FloatArray], hardware: Hardware, kept: KeptNetworks | None
+) -> Engine:
+    return open_engine(
+        spec,
+        state,
         engine=hardware.engine,
         device=hardware.device,
         threads=hardware.threads,
         precision=hardware.precision,
         lean=hardware.max_memory_bytes is not None,
-        kept=_kept_networks(model, hardware),
+        kept=kept,
     )
-    return LoadedModel(model, engine, hardware.threads, hardware.max_memory_bytes)
 
 
 def _kept_networks(model: Model, hardware: Hardware) -> KeptNetworks | None:
@@ -139,7 +157,7 @@ def models_here(names: Sequence[str | None], *, offline: bool = False) -> list[M
     return here if len(here) == len(found) else None
 
 
-def check_hardware(models: Sequence[Model], hardware: Hardware) -> None:
+def check_hardware(models: Sequence[Model], hardware: Hardware, stages: int = 2) -> None:
     """Refuse what `load_model` would refuse of where models shall run; opens no engine.
 
     Raises
@@ -150,7 +168,7 @@ def check_hardware(models: Sequence[Model], hardware: Hardware) -> None:
     _check_threads(hardware)
     if hardware.max_memory_bytes is not None:
         for model in models:
-            _check_room(model, hardware.engine, hardware.max_memory_bytes)
+            _check_room(model, hardware.engine, hardware.max_memory_bytes, stages)
     choose_engine(hardware.engine, hardware.device, hardware.threads, hardware.precision)
 
 
@@ -159,13 +177,17 @@ def _check_threads(hardware: Hardware) -> None:
         raise UsageError(f"--threads is {hardware.threads}: give 1 or more")
 
 
-def _check_room(model: Model, engine: str, limit_bytes: int) -> None:
+def _check_room(model: Model, engine: str, limit_bytes: int, stages: int) -> None:
     """Refuse a limit that opening the model would break, before it does."""
     name = PREFERENCE["cpu"][0] if engine == "auto" else engine
     if name not in PREFERENCE["cpu"]:
         return  # what opens it says that there is no such engine
     taken = footprint(name, model.config.spec)
     alone = taken.library + taken.opening
+    if model.config.second is not None and stages > 1:
+        alone = max(
+            alone, taken.library + taken.opened + footprint(name, model.config.second.spec).opening
+        )
     if alone > limit_bytes:
         raise UsageError(
             f"--max-memory is {limit_bytes / 1e9:.2f} GB, and to open the model alone takes "

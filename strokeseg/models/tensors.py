@@ -20,6 +20,8 @@ from strokeseg.arrays import FloatArray
 from strokeseg.errors import ModelFormatError, ReadWriteError
 
 WEIGHTS_FILE = "model.safetensors"
+# Of a second stage, where a model has one.
+SECOND_FILE = "stage2.safetensors"
 PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".pth.tar"})
 
 _MAX_HEADER_BYTES = 25_000_000

@@ -1,12 +1,12 @@
 """Check the models that are on this machine, without a request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strokeseg.errors import EngineError, StrokesegError, WeightsUnavailableError
 from strokeseg.models.finding import FoundModel, locate_model
-from strokeseg.models.golden import GoldenResult, check_golden
+from strokeseg.models.golden import GoldenResult, check_golden, check_second_golden
 from strokeseg.models.hub_settings import HubSettings
 from strokeseg.models.registry import Registry
 from strokeseg.models.store import imported_models
@@ -86,13 +86,32 @@ def verify_model(
         return Verdict(found.name, found.folder, model.sha256, known)
     try:
         runner = _open(model, engine, device)
-        golden = check_golden(model, runner)
+        golden = _worse(check_golden(model, runner), _check_second(model, engine, device))
     except StrokesegError as error:
         return Verdict(found.name, found.folder, model.sha256, known, error=error)
     label = f"{runner.name} on {runner.device} in {runner.precision}"
     return Verdict(
         found.name, found.folder, model.sha256, known, label, golden, _judge(found, label, golden)
     )
+
+
+def _check_second(model: "Model", engine: str, device: str) -> GoldenResult | None:
+    """Run a second stage on its golden input, where the model has both."""
+    from strokeseg.engines.choice import open_engine
+
+    second = model.config.second
+    if second is None:
+        return None
+    runner = open_engine(second.spec, model.second_state, engine=engine, device=device)
+    found = check_second_golden(model, runner)
+    return None if found is None else replace(found, worst=f"{found.worst} of its second stage")
+
+
+def _worse(first: GoldenResult | None, second: GoldenResult | None) -> GoldenResult | None:
+    """Give the result that says more against an engine."""
+    if first is None or second is None:
+        return first or second
+    return max(first, second, key=lambda found: (not found.passed, found.worst_difference))
 
 
 def _open(model: "Model", engine: str, device: str) -> "Engine":

@@ -79,16 +79,20 @@ def flag(config: Mapping[str, Any], field: str, *, default: bool) -> bool:
     return value
 
 
-def require_one_image(config: Mapping[str, Any]) -> None:
-    """Refuse a network that is not 3D, or that takes several images at a time."""
+def require_images(config: Mapping[str, Any], count: int = 1) -> None:
+    """Refuse a network that is not 3D, or that takes more or fewer images at a time than `count`.
+
+    A second stage takes several; the network of a scan takes one.
+    """
     if integer(config, "spatial_dims", 3, low=1) != 3:
         raise refusal("spatial_dims", config["spatial_dims"], "only 3 can be built")
-    if integer(config, "in_channels", None, low=1) != 1:
-        raise refusal(
-            "in_channels",
-            config["in_channels"],
-            "only networks that take one image at a time (1) can be run",
+    if integer(config, "in_channels", None, low=1) != count:
+        why = (
+            "only networks that take one image at a time (1) can be run"
+            if count == 1
+            else f"its stage has {count} channels"
         )
+        raise refusal("in_channels", config["in_channels"], why)
 
 
 def product_of(strides: tuple[Shape3, ...]) -> Shape3:

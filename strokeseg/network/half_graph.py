@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from strokeseg.arrays import AnyArray, FloatArray
-from strokeseg.network.half_spec import FOLD, HalfSpec
+from strokeseg.network.half_spec import FOLD, SUBVOXELS, HalfSpec
 from strokeseg.network.onnx_writer import GraphWriter
 from strokeseg.network.spec import LEAKY_SLOPE
 
@@ -46,7 +46,7 @@ class _Graph(GraphWriter):
     """The half-resolution network's own parts."""
 
     def __init__(self, spec: HalfSpec, state: Mapping[str, AnyArray]) -> None:
-        super().__init__(spec.out_channels)
+        super().__init__(spec.out_channels, spec.in_channels)
         self.state = state
 
     def units(self, name: str, features: str, count: int, *, stride: int) -> str:
@@ -109,11 +109,12 @@ class _Graph(GraphWriter):
 
 
 def unfold_stem(weight: FloatArray) -> FloatArray:
-    """Turn a kernel (O, 8, 3, 3, 3) on packed voxels into one (O, 1, 6, 6, 6) of stride 2."""
-    outputs, _, i, j, k = weight.shape
-    parts = weight.reshape(outputs, FOLD, FOLD, FOLD, i, j, k)
-    woven = parts.transpose(0, 4, 1, 5, 2, 6, 3)
-    return np.ascontiguousarray(woven.reshape(outputs, 1, FOLD * i, FOLD * j, FOLD * k))
+    """Turn a kernel (O, 8 C, 3, 3, 3) on packed voxels into one (O, C, 6, 6, 6) of stride 2."""
+    outputs, packed, i, j, k = weight.shape
+    images = packed // SUBVOXELS
+    parts = weight.reshape(outputs, images, FOLD, FOLD, FOLD, i, j, k)
+    woven = parts.transpose(0, 1, 5, 2, 6, 3, 7, 4)
+    return np.ascontiguousarray(woven.reshape(outputs, images, FOLD * i, FOLD * j, FOLD * k))
 
 
 def unfold_head(weight: FloatArray, classes: int) -> FloatArray:

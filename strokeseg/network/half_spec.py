@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from strokeseg.arrays import Shape3
-from strokeseg.network.fields import WindowRule, integer, integers, refusal
+from strokeseg.network.fields import WindowRule, integer, integers, refusal, require_images
 
 ARCHITECTURE = "half-resolution-unet"
 FOLD = 2
@@ -43,22 +43,26 @@ class HalfSpec:
         Units of each level on the way down.
     decoder_units
         Units of each level but the bottom on the way up.
+    in_channels
+        Images that go in: 1, and more for a second stage.
     """
 
     out_channels: int
     channels: tuple[int, ...]
     encoder_units: tuple[int, ...]
     decoder_units: tuple[int, ...]
+    in_channels: int = 1
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "HalfSpec":
-        """Read the architecture from the fields of a ``config.json``.
+    def from_config(cls, config: Mapping[str, Any], images: int = 1) -> "HalfSpec":
+        """Read the architecture from the fields of a ``config.json``; it has to take `images`.
 
         Raises
         ------
         ModelFormatError
             A field is missing, malformed, or asks for something that cannot be built.
         """
+        require_images({"in_channels": images, **config}, images)
         channels = integers(config, "channels", _MOST_CHANNELS)
         if not 2 <= len(channels) <= _MOST_LEVELS:
             raise refusal("channels", channels, f"2 to {_MOST_LEVELS} levels can be built")
@@ -69,24 +73,19 @@ class HalfSpec:
         if len(decoder) != len(channels) - 1:
             raise refusal("decoder_units", decoder, "it must have an entry for each level but one")
         classes = integer(config, "out_channels", None, low=2, high=_MOST_CLASSES)
-        return cls(classes, channels, encoder, decoder)
+        return cls(classes, channels, encoder, decoder, images)
 
     def to_config(self) -> dict[str, Any]:
         """Return the fields that `from_config` reads, ready for ``config.json``."""
         return {
             "architecture": ARCHITECTURE,
             "spatial_dims": 3,
-            "in_channels": 1,
+            "in_channels": self.in_channels,
             "out_channels": self.out_channels,
             "channels": list(self.channels),
             "encoder_units": list(self.encoder_units),
             "decoder_units": list(self.decoder_units),
         }
-
-    @property
-    def in_channels(self) -> int:
-        """One image at a time."""
-        return 1
 
     @property
     def stride_product(self) -> Shape3:
@@ -108,7 +107,7 @@ class HalfSpec:
 def half_parameter_shapes(spec: HalfSpec) -> dict[str, tuple[int, ...]]:
     """Name every tensor of the network, with its shape."""
     shapes: dict[str, tuple[int, ...]] = {}
-    inputs = SUBVOXELS
+    inputs = SUBVOXELS * spec.in_channels
     for level, (features, units) in enumerate(zip(spec.channels, spec.encoder_units, strict=True)):
         _add_units(shapes, f"encoder.{level}", inputs, features, units)
         inputs = features

@@ -18,7 +18,7 @@ from strokeseg.network.fields import (
     integer,
     integers,
     refusal,
-    require_one_image,
+    require_images,
 )
 
 ARCHITECTURE = "meshnet"
@@ -65,15 +65,17 @@ class MeshSpec:
     members: int = 1
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "MeshSpec":
-        """Read the architecture from the fields of a ``config.json``.
+    def from_config(cls, config: Mapping[str, Any], images: int = 1) -> "MeshSpec":
+        """Read the architecture from the fields of a ``config.json``; it takes one image at a time.
 
         Raises
         ------
         ModelFormatError
             A field is missing, malformed, or asks for something that cannot be built.
         """
-        require_one_image(config)
+        if images != 1:
+            raise refusal("architecture", ARCHITECTURE, f"it takes one image, not {images}")
+        require_images(config)
         dilations = integers(config, "dilations", _MOST_DILATION)
         if not 1 <= len(dilations) <= _MOST_LAYERS:
             raise refusal("dilations", dilations, f"1 to {_MOST_LAYERS} layers can be built")

@@ -58,7 +58,7 @@ class _Graph(GraphWriter):
     """The U-Net's own parts."""
 
     def __init__(self, spec: NetworkSpec, state: Mapping[str, AnyArray], *, folded: bool) -> None:
-        super().__init__(spec.out_channels)
+        super().__init__(spec.out_channels, spec.in_channels)
         self.spec = spec
         self.state = state
         self.folded = folded

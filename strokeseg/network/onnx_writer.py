@@ -11,17 +11,18 @@ IR_VERSION = 8
 
 
 class GraphWriter:
-    """Nodes and tensors of a network of one image; each method returns its result's name."""
+    """Nodes and tensors of a network; each method returns its result's name."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, images: int = 1) -> None:
         self.classes = classes
+        self.images = images
         self.nodes: list[NodeProto] = []
         self.tensors: dict[str, TensorProto] = {}
 
     def model(self) -> ModelProto:
         """Wrap what was written into a model."""
         edges = ["I", "J", "K"]
-        patch = helper.make_tensor_value_info("patch", TensorProto.FLOAT, [1, 1, *edges])
+        patch = helper.make_tensor_value_info("patch", TensorProto.FLOAT, [1, self.images, *edges])
         logits = helper.make_tensor_value_info(
             "logits", TensorProto.FLOAT, [1, self.classes, *edges]
         )

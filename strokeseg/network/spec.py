@@ -14,7 +14,7 @@ from strokeseg.network.fields import (
     integers,
     product_of,
     refusal,
-    require_one_image,
+    require_images,
     triple,
 )
 
@@ -37,7 +37,7 @@ class NetworkSpec:
     Parameters
     ----------
     in_channels
-        Channels of the input; always 1 here.
+        Channels of the input: 1, and more for a second stage.
     out_channels
         Number of classes; the lesion is the last one.
     channels
@@ -72,7 +72,7 @@ class NetworkSpec:
     adn_ordering: str = "NDA"
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "NetworkSpec":
+    def from_config(cls, config: Mapping[str, Any], images: int = 1) -> "NetworkSpec":
         """Read the architecture from the fields of a published ``config.json``.
 
         Fields that are absent take the defaults of MONAI's ``UNet``; fields that say nothing about
@@ -82,6 +82,8 @@ class NetworkSpec:
         ----------
         config
             The parsed file.
+        images
+            How many images it has to take at a time.
 
         Returns
         -------
@@ -93,14 +95,14 @@ class NetworkSpec:
         ModelFormatError
             If a field is missing, malformed, or asks for something that cannot be built.
         """
-        require_one_image(config)
+        require_images(config, images)
         channels = integers(config, "channels")
         if len(channels) < 2:
             raise refusal("channels", config["channels"], "at least two levels are needed")
         if len(channels) > _MAX_LEVELS:
             raise refusal("channels", config["channels"], f"at most {_MAX_LEVELS} can be built")
         return cls(
-            in_channels=1,
+            in_channels=images,
             out_channels=integer(config, "out_channels", None, low=2, high=_MAX_CLASSES),
             channels=channels,
             strides=_strides(config, len(channels) - 1),

@@ -42,13 +42,15 @@ def strip_prefix(state: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
     return {name.removeprefix(PREFIX): tensor for name, tensor in state.items()}
 
 
-def read_spec(config: Mapping[str, Any]) -> Spec:
+def read_spec(config: Mapping[str, Any], images: int = 1) -> Spec:
     """Read a network of any kind from the fields of a ``config.json``.
 
     Parameters
     ----------
     config
         The parsed file. Without `architecture` it is a U-Net, as in the published models.
+    images
+        How many images the network has to take at a time.
 
     Raises
     ------
@@ -57,7 +59,7 @@ def read_spec(config: Mapping[str, Any]) -> Spec:
     """
     kind = config.get("architecture", "unet")
     if isinstance(kind, str) and kind in _KINDS:
-        return _KINDS[kind].from_config(config)
+        return _KINDS[kind].from_config(config, images)
     raise refusal("architecture", kind, f"only {', '.join(_KINDS)} can be built")
 
 
@@ -134,7 +136,7 @@ def build_onnx(spec: Spec, state: Mapping[str, AnyArray], *, folded: bool = Fals
     Returns
     -------
     bytes
-        A serialised ``ModelProto``: input ``patch`` (1, 1, I, J, K), output ``logits``
+        A serialised ``ModelProto``: input ``patch`` (1, images, I, J, K), output ``logits``
         (1, C, I, J, K), both float32; I, J and K must be multiples of the spec's `stride_product`.
 
     Raises

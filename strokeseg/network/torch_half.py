@@ -43,7 +43,7 @@ class HalfUNet(nn.Module):
 
     def __init__(self, spec: HalfSpec, depths: int = 0) -> None:
         super().__init__()
-        inputs = (SUBVOXELS, *spec.channels)
+        inputs = (SUBVOXELS * spec.in_channels, *spec.channels)
         self.encoder = nn.ModuleList(
             _units(before, after, units, 1 if level == 0 else 2)
             for level, (before, after, units) in enumerate(
@@ -67,7 +67,7 @@ class HalfUNet(nn.Module):
 
         Parameters
         ----------
-        image : (N, 1, I, J, K)
+        image : (N, images, I, J, K)
             Edges must be multiples of the spec's `stride_product`.
 
         Returns

@@ -18,6 +18,7 @@ from strokeseg.engines.base import ScanLogits
 from strokeseg.engines.scan import lesion_maps
 from strokeseg.machine import in_threads
 from strokeseg.models.fusion import FURTHEST, Fusion, Voices
+from strokeseg.prediction.second_look import SecondLook, with_second
 from strokeseg.space.grid import Grid
 from strokeseg.space.resample import coverage, resample_logits
 
@@ -32,7 +33,7 @@ class Member:
     `modality` is what fusion knows it by. A scan that was cut to its brain has logits there alone:
     with `is_cut` it is silent beyond, and what no scan sees is background. A member of a model with
     other classes than the result's `tells_classes` not, and speaks for the lesion alone. `model` is
-    its number.
+    its number. `second` is what its second stage says, where that looked.
     """
 
     logits: ScanLogits
@@ -42,6 +43,7 @@ class Member:
     is_cut: bool = False
     tells_classes: bool = True
     model: int = 0
+    second: SecondLook | None = None
 
     @property
     def seen(self) -> Grid:
@@ -141,7 +143,7 @@ def fused_logits(
     voices = Voices(fusion, len({member.modality for member in members}))
     is_mixed = not all(member.tells_classes for member in members)
     for member in members:
-        logits = resample_logits(member.logits.mean, member.working, target, slab)
+        logits = _logits_of(member, target, slab)
         reach = coverage(member.seen, target, slab)
         seen |= reach
         weight = reach * np.float32(fusion.weight(member.modality))
@@ -161,13 +163,19 @@ def fused_logits(
     return np.asarray(total, np.float32)
 
 
+def _logits_of(member: Member, target: Grid, slab: slice) -> FloatArray:
+    """Bring a member's logits to some planes of `target`, with what its second stage says."""
+    logits = resample_logits(member.logits.mean, member.working, target, slab)
+    return logits if member.second is None else with_second(logits, member.second, target, slab)
+
+
 def _of_one(member: Member, target: Grid, slab: slice) -> FloatArray:
     """Give the logits of a member by itself, whose mean they are."""
     reach = coverage(member.seen, target, slab) if member.is_cut else None
     if reach is not None and not reach.any():
         logits = np.empty((len(member.logits.mean), *reach.shape), np.float32)
     else:
-        logits = resample_logits(member.logits.mean, member.working, target, slab)
+        logits = _logits_of(member, target, slab)
     if reach is None or reach.all():
         return logits
     own = logits.copy() if np.may_share_memory(logits, member.logits.mean) else logits

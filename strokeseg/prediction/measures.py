@@ -1,12 +1,15 @@
 """The figures of a case: volumes, lesions, the brain, and what to mind about them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from strokeseg.arrays import BoolArray, LabelArray
 from strokeseg.measure.brain import brain_volume_ml, brain_warnings, find_midline_mm
 from strokeseg.measure.counting import count_labels
 from strokeseg.measure.lesions import Lesion, find_lesions, mask_volume_ml
+from strokeseg.measure.opposite import Opposite
+from strokeseg.models.classes import is_fluid
 from strokeseg.models.volume_interval import Figures, VolumeInterval
 from strokeseg.phrases import cut_short
 from strokeseg.prediction.ensemble import Posterior
@@ -29,6 +32,12 @@ class Measures:
     flips: int
     volume_interval_ml: tuple[float, float] | None = None
 
+    def of_result(self) -> dict[str, Any]:
+        """Give the figures that a result has by the same names: all but the number of flips."""
+        figures = {one.name: getattr(self, one.name) for one in fields(self)}
+        del figures["flips"]
+        return figures
+
 
 def case_warnings(scans: Scans, measures: Measures) -> tuple[str, ...]:
     """Gather what a user should hear about, one line each."""
@@ -46,6 +55,13 @@ def case_warnings(scans: Scans, measures: Measures) -> tuple[str, ...]:
             f"{'reach' if several else 'reaches'} the border of the field of view: part of "
             f"{'them' if several else 'it'} may lie outside"
         )
+    fluid = [str(lesion.index) for lesion in measures.lesions if lesion.opposite_fluid]
+    if fluid:
+        lines.append(
+            f"lesion {', '.join(fluid)} lies where the other side of the head has cerebrospinal "
+            "fluid throughout, as a ventricle or a sulcus taken for a lesion does: look at the "
+            "picture before using the result"
+        )
     return tuple(lines)
 
 
@@ -55,22 +71,39 @@ def _tissue_ml(labels: LabelArray, names: Sequence[str], grid: Grid) -> dict[str
     return {name: count * grid.voxel_volume_ml for name, count in zip(names, counts, strict=True)}
 
 
-def measure_case(
+def measure_lesions(
     mask: BoolArray,
     answer: Posterior,
     grid: Grid,
     names: Sequence[str],
     brain: tuple[float, float | None] | None,
+) -> tuple[Lesion, ...]:
+    """Measure the lesions, while the answer still has the tissue that is most probable in them."""
+    midline_mm = None if brain is None else brain[1]
+    opposite = None
+    fluid = next((number for number, name in enumerate(names) if is_fluid(name)), None)
+    if midline_mm is not None and fluid is not None:
+        opposite = Opposite(answer.tissue, fluid, grid, midline_mm)
+    return find_lesions(mask, answer.probability, grid, midline_mm, opposite)
+
+
+def measure_case(
+    mask: BoolArray,
+    answer: Posterior,
+    grid: Grid,
+    names: Sequence[str],
+    lesions: tuple[Lesion, ...],
+    brain: tuple[float, float | None] | None,
     range_ml: tuple[float, float],
     flips: int,
 ) -> Measures:
-    """Measure lesions and tissues on the reference's grid; the brain was measured before."""
+    """Measure mask and tissues on the reference's grid; lesions and brain were measured before."""
     return Measures(
         volume_ml=mask_volume_ml(mask, grid),
         volume_range_ml=range_ml,
         tissue_volumes_ml=_tissue_ml(answer.tissue, names, grid),
         brain_volume_ml=None if brain is None else brain[0],
-        lesions=find_lesions(mask, answer.probability, grid, None if brain is None else brain[1]),
+        lesions=lesions,
         flips=flips,
     )
 

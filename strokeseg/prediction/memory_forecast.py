@@ -18,7 +18,10 @@ from strokeseg.engines.stitching import SLAB_BYTES as STITCHED_BYTES
 from strokeseg.engines.windows import plan_for
 from strokeseg.measure.components import HELD_VOXELS
 from strokeseg.models.config import ModelConfig
+from strokeseg.models.second_stage import SecondStage
+from strokeseg.network.state import Spec
 from strokeseg.prediction.ensemble import SLAB_BYTES, slab_planes
+from strokeseg.prediction.second_memory import second_look_bytes
 from strokeseg.space.grid import Grid, working_grid
 
 # Python and the libraries of a command; what allocators keep for themselves.
@@ -43,11 +46,12 @@ class ScanSize:
 
 @dataclass(frozen=True)
 class ModelSize:
-    """A model, and what runs it."""
+    """A model, and what runs it; `second` where its second stage is used."""
 
     config: ModelConfig
     engine: str
     precision: str
+    second: SecondStage | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +129,8 @@ def stages(demand: Demand, settings: Settings, held_bytes: int = 0) -> dict[str,
     """
     opened, opening = PROCESS_BYTES, PROCESS_BYTES
     all_models = (*demand.models, *((demand.brain,) if demand.brain else ()))
-    for model in all_models:
-        taken = footprint(model.engine, model.config.spec)
+    for engine, spec in [pair for model in all_models for pair in _networks(model)]:
+        taken = footprint(engine, spec)
         opening = max(opening, opened + taken.library + taken.opening)
         opened += taken.opened
     opened += max(footprint(m.engine, m.config.spec).library for m in all_models)
@@ -164,6 +168,12 @@ def stages(demand: Demand, settings: Settings, held_bytes: int = 0) -> dict[str,
     }
 
 
+def _networks(model: ModelSize) -> list[tuple[str, Spec]]:
+    """Give the engine and the network of each stage of a model."""
+    second = [] if model.second is None else [(model.engine, model.second.spec)]
+    return [(model.engine, model.config.spec), *second]
+
+
 def _before(demand: Demand) -> tuple[int, int, int]:
     """Predict reading and preparing the scans one by one, and what the prepared images take."""
     held = reading = preparing = prepared = 0
@@ -177,10 +187,11 @@ def _before(demand: Demand) -> tuple[int, int, int]:
         for model in range(len(demand.models)):
             working = _working_voxels(demand, index, model)
             clipped = 4 * scan.voxels
-            taken = held + own + clipped + 20 * working + _PIECES_BYTES
+            fine = _fine_voxels(demand, index, model)
+            taken = held + own + clipped + 20 * working + 8 * fine + _PIECES_BYTES
             preparing = max(preparing, taken)
-            held += 4 * working
-            prepared += 4 * working
+            held += 4 * (working + fine)
+            prepared += 4 * (working + fine)
         if index == 0:
             held += own
     return reading, preparing, prepared
@@ -221,8 +232,24 @@ def _network(demand: Demand, settings: Settings) -> tuple[int, int, int, int]:
             room += 4 * settings.threads * slab
             most = max(most, members + odds + mean + flips + room + kept_by_engine + engines)
             members, odds = members + mean, odds + flips
+            if model.second is not None:
+                fine = _fine_voxels(demand, index, number)
+                room, kept = second_look_bytes(model.second, classes, fine, settings.kept_bytes)
+                side = model.second.crop
+                again, crop = model.second.spec, (side, side, side)
+                kept_by_engine += window_bytes(model.engine, model.precision, again, crop)
+                # The flips of a scan are moved, one copy beside the other.
+                most = max(most, members + odds + flips + room + kept_by_engine + engines)
+                members += kept
         engines += 0 if settings.releases else kept_by_engine
     return most, engines, members, odds
+
+
+def _fine_voxels(demand: Demand, scan: int, model: int) -> int:
+    second = demand.models[model].second
+    if second is None:
+        return 0
+    return math.prod(working_grid(demand.scans[scan].grid, second.voxel_size_mm).shape)
 
 
 def _brain_bytes(demand: Demand) -> int:

@@ -190,6 +190,7 @@ def choose_settings(demand: Demand, threads: int, limit_bytes: int, held_bytes: 
     scan = demand.scans[0]
     shape = " x ".join(str(size) for size in scan.grid.shape)
     maps = "leave uncertainty out of --save, " if demand.uncertainty else ""
+    maps += "take --stages 1, " if any(model.second for model in demand.models) else ""
     raise DataError(
         f"{scan.name}: its {shape} voxels take up to {_gb(least or alone)} of memory even in the "
         f"smallest windows, and --max-memory is {_gb(limit_bytes)}: {maps}crop the scan or bring "
@@ -225,7 +226,7 @@ def _demand(
     seen = {options.field_of_view or m.model.config.field_of_view for m in models}
     return Demand(
         scans=tuple(_size(scans[name]) for name in order),
-        models=tuple(_model_size(loaded) for loaded in models),
+        models=tuple(_model_size(loaded, options.stages) for loaded in models),
         flips=len(FLIPS) if options.tta and any(m.model.config.flips for m in models) else 1,
         overlap=options.overlap,
         window=options.window,
@@ -236,8 +237,9 @@ def _demand(
     )
 
 
-def _model_size(loaded: LoadedModel) -> ModelSize:
-    return ModelSize(loaded.model.config, loaded.engine.name, loaded.engine.precision)
+def _model_size(loaded: LoadedModel, stages: int = 1) -> ModelSize:
+    second = loaded.model.config.second if loaded.second is not None and stages > 1 else None
+    return ModelSize(loaded.model.config, loaded.engine.name, loaded.engine.precision, second)
 
 
 def _size(scan: Outline) -> ScanSize:

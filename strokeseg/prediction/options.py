@@ -37,6 +37,10 @@ class Options:
         Whether the lesion is wanted in MNI152, too.
     filled
         Whether the T1w is wanted with its lesion filled, too.
+    parts
+        Whether the parts of the lesion are wanted, which a model with a second stage knows.
+    stages
+        With 1, a model's second stage is left out.
     strict
         Whether a scan that cannot be used ends the prediction. Else it is left out with a warning,
         unless it is the reference.
@@ -71,6 +75,8 @@ class Options:
     strict: bool = True
     mni: bool = False
     filled: bool = False
+    parts: bool = False
+    stages: int = 2
     b_value: float = 1000.0
     register: bool = False
     register_always: bool = False
@@ -90,6 +96,8 @@ class Options:
             raise UsageError(f"--min-volume-ml is {self.min_volume_ml:g}: give 0 or more")
         if self.min_peak is not None and not 0 <= self.min_peak < 1:
             raise UsageError(f"--min-peak is {self.min_peak:g}: give 0 to below 1, such as 0.5")
+        if self.stages not in (1, 2):
+            raise UsageError(f"--stages is {self.stages}: give 1 or 2")
         if not 50 < self.b_value <= 20_000:
             raise UsageError(f"--b-value is {self.b_value:g}: give above 50, such as 1000")
         if self.field_of_view not in (None, *get_args(FieldOfView)):

@@ -27,17 +27,20 @@ from strokeseg.prediction.measures import (
     case_warnings,
     measure_brain,
     measure_case,
+    measure_lesions,
     with_interval,
 )
 from strokeseg.prediction.memory_plan import plan_memory
 from strokeseg.prediction.mni import mni_case
 from strokeseg.prediction.options import Options
+from strokeseg.prediction.parts import tell_parts, wanted_parts
 from strokeseg.prediction.plausibility import doubts_about
 from strokeseg.prediction.progress import Clock, Progress, Silence
 from strokeseg.prediction.record import make_record
 from strokeseg.prediction.registration import Standing, bring_together
 from strokeseg.prediction.scans import Passed, Run, Scans, read_scans, see_scans
 from strokeseg.prediction.volume_interval import calibrated_interval
+from strokeseg.results.lesion_parts import LesionParts
 from strokeseg.results.record import Record
 from strokeseg.results.result import Result
 from strokeseg.space.grid import Grid, working_grid
@@ -100,7 +103,8 @@ def predict(
             images = arrived_scans(images, order, left_out, options.b_value)
             outlines = outlines_of(images, left_out)
         with clock.stage("load model"):
-            ensemble = _loaded(model, hardware, offline, clock.progress)
+            ensemble = _loaded(model, hardware, offline, options.stages, clock.progress)
+        wanted_parts(ensemble, options)
         asked_bytes = hardware.max_memory_bytes if hardware else None
         memory = plan_memory(
             outlines, reference, ensemble.members, options, asked_bytes, ensemble.brain
@@ -124,8 +128,8 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
     with run.clock.stage("compare flips"):
         working = working_grid(grid, config.voxel_size_mm)
         spread = _spread(members, working, rule, options, fusion)
-        members[:] = [replace(m, logits=replace(m.logits, per_flip=[])) for m in members]
     with run.clock.stage("classify"):
+        parts = _parts(members, grid, fusion, run)
         answer = _classified(members, grid, rule, fusion, run)
         decision = decide(answer, grid, rule, found)
         answer = replace(answer, is_argmax=None)
@@ -138,19 +142,22 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         measured = None if brain is None else measure_brain(brain, grid)
         doubts = doubts_about(brain, scans.reference, scans.reference_name)
         del decision, brain, found
+        lesions = measure_lesions(mask, answer, grid, names, measured)
         np.copyto(answer.tissue, np.uint8(len(names) - 1), where=mask)
-        measures = measure_case(mask, answer, grid, names, measured, range_ml, flips)
+        if parts is not None:
+            parts.keep(mask)
+        measures = measure_case(mask, answer, grid, names, lesions, measured, range_ml, flips)
         measures = _with_interval(measures, answer, scans, rule, run)
         std = None if std is None else resample_image(std, working, grid)
         told = doubts.with_lesions(mask, measures.lesions, scans.reference.data)
         mni = mni_case(options, mask, (answer.probability, answer.tissue), grid, names)
-        told += [] if mni is None else mni.warnings()
         filling = filled_case(options, scans.reference, scans.reference_name, mask, answer.tissue)
-        told += filling.warnings
+        told += [*([] if mni is None else mni.warnings()), *filling.warnings]
         warnings = _warnings(scans, measures, told, standing, run)
         record = make_record(scans.seen, run.ensemble, options, measures, asdict(rule), run.memory)
     record = _with_scans(record, scans, passed, standing, fusion)
     record = replace(record, shares=shares, mni=None if mni is None else mni.as_record())
+    record = replace(record, part_volumes_ml=None if parts is None else parts.volumes_ml(grid))
     record = replace(record, warnings=warnings, seconds=run.clock.seconds)
     return Result(
         mask=mask,
@@ -160,12 +167,8 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         flip_std=std,
         grid=grid,
         class_names=names,
-        lesions=measures.lesions,
-        volume_ml=measures.volume_ml,
-        volume_range_ml=measures.volume_range_ml,
-        volume_interval_ml=measures.volume_interval_ml,
-        tissue_volumes_ml=measures.tissue_volumes_ml,
-        brain_volume_ml=measures.brain_volume_ml,
+        **measures.of_result(),
+        parts=parts,
         warnings=warnings,
         record=record.write(),
         reference=scans.reference,
@@ -174,6 +177,14 @@ def _conclude(scans: Scans, passed: Passed, run: Run) -> Result:
         in_mni=None if mni is None else mni.lesion,
         filled=filling.filled,
     )
+
+
+def _parts(members: list[Member], grid: Grid, fusion: Fusion, run: Run) -> LesionParts | None:
+    """Hear what second stages say of the parts of the lesion, where they are to say it."""
+    names = wanted_parts(run.ensemble, run.options)
+    if not names:
+        return None
+    return tell_parts(members, grid, names, fusion, run.memory.settings.slab_bytes)
 
 
 def _with_interval(
@@ -232,6 +243,7 @@ def _with_scans(
         reference=scans.reference_name,
         left_out=scans.left_out.as_record(),
         fields_of_view=passed.as_record(),
+        stages=passed.looks_as_record(),
         alignment={name: one.as_record() for name, one in standing.alignment.items()},
         registration={name: one.as_record() for name, one in standing.moved.items()},
     )
@@ -240,9 +252,11 @@ def _with_scans(
 def _spread(
     members: list[Member], working: Grid, rule: Rule, options: Options, fusion: Fusion
 ) -> FlipSpread:
-    """Compare the flips by what makes a voxel lesion."""
+    """Compare the flips by what makes a voxel lesion; they are let go of."""
     least = rule.threshold, rule.min_peak
-    return flip_spread(members, working, *least, with_std=options.uncertainty, fusion=fusion)
+    spread = flip_spread(members, working, *least, with_std=options.uncertainty, fusion=fusion)
+    members[:] = [replace(m, logits=replace(m.logits, per_flip=[])) for m in members]
+    return spread
 
 
 def _threads_of(
@@ -260,6 +274,7 @@ def _loaded(
     model: ModelChoice | Sequence[ModelChoice] | None,
     hardware: Hardware | None,
     offline: bool,
+    stages: int,
     progress: Progress,
 ) -> Ensemble:
     """Load the models that are not loaded yet, and tell lesions' from the brain's."""
@@ -270,7 +285,7 @@ def _loaded(
     models = [
         c
         if isinstance(c, LoadedModel)
-        else load_model(c, hardware, offline=offline, say=progress.on_stage)
+        else load_model(c, hardware, offline=offline, stages=stages, say=progress.on_stage)
         for c in choices
     ]
     return ensemble_of(models)

@@ -32,7 +32,9 @@ def make_record(
         python=platform.python_version(),
         platform=platform.platform(),
         inputs={name: _describe_input(scan) for name, scan in scans.items()},
-        models=tuple(_describe_model(loaded, window) for loaded, window in _used(ensemble, memory)),
+        models=tuple(
+            _describe_model(loaded, window, options) for loaded, window in _used(ensemble, memory)
+        ),
         options=options.as_record(),
         rule=dict(rule),
         flips=measures.flips,
@@ -66,7 +68,8 @@ def _describe_input(scan: ScanFacts) -> InputRecord:
     )
 
 
-def _describe_model(loaded: LoadedModel, window: int) -> ModelRecord:
+def _describe_model(loaded: LoadedModel, window: int, options: Options) -> ModelRecord:
+    second = loaded.model.config.second if loaded.second and options.stages > 1 else None
     return ModelRecord(
         name=loaded.model.name,
         revision=loaded.model.revision,
@@ -76,4 +79,5 @@ def _describe_model(loaded: LoadedModel, window: int) -> ModelRecord:
         precision=loaded.engine.precision,
         window=window,
         finds=loaded.model.config.finds,
+        second_sha256=None if second is None else second.sha256,
     )

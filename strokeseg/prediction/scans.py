@@ -20,6 +20,7 @@ from strokeseg.images.suitability import suited
 from strokeseg.measure.brain_box import grid_of
 from strokeseg.models.config import FieldOfView
 from strokeseg.models.loading import Ensemble, LoadedModel
+from strokeseg.models.second_stage import SecondStage
 from strokeseg.prediction.brain_extraction import FoundBrain, extract_brain
 from strokeseg.prediction.ensemble import Member
 from strokeseg.prediction.field_of_view import Sight, find_brain
@@ -28,6 +29,7 @@ from strokeseg.prediction.memory_plan import MemoryPlan
 from strokeseg.prediction.options import Options
 from strokeseg.prediction.preparation import lay_windows, prepared_image
 from strokeseg.prediction.progress import Clock
+from strokeseg.prediction.second_stage import Again, Fine, look_again, plan_again
 from strokeseg.prediction.sequences import Sights, choose_scans
 from strokeseg.space.grid import Grid, working_grid
 from strokeseg.space.pictures import Picture, picture_of
@@ -58,14 +60,21 @@ class Run:
         """Those that find lesions, by number."""
         return self.ensemble.members
 
+    def second_of(self, number: int) -> SecondStage | None:
+        """Give the second stage of a model, where it has one and it is wanted."""
+        loaded = self.models[number]
+        wanted = loaded.second is not None and self.options.stages > 1
+        return loaded.model.config.second if wanted else None
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A scan on a network's working grid, and where it came from."""
+    """A scan on a network's working grid, and where it came from; `fine` for a second stage."""
 
     image: FloatArray
     working: Grid
     native: Grid
+    fine: Fine | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +83,21 @@ class Passed:
 
     members: list[Member]
     sights: Mapping[tuple[int, str], Sight]
+    looks: Mapping[tuple[int, str], Again] = field(default_factory=dict)
 
     def frame(self, name: str) -> Grid | None:
         """Give what the first network that saw a scan saw of it, where that is not all of it."""
         seen = (sight for (_, scan), sight in self.sights.items() if scan == name)
         sight = next(seen, None)
         return sight.kept if sight is not None and sight.is_cut else None
+
+    def looks_as_record(self) -> tuple[dict[str, Any], ...] | None:
+        """Give where second stages looked as plain values; None where there is none."""
+        told = tuple(
+            {"modality": name, "model": number} | look.as_record()
+            for (number, name), look in self.looks.items()
+        )
+        return told or None
 
     def as_record(self) -> tuple[dict[str, Any], ...]:
         """Give what was seen as plain values."""
@@ -168,16 +186,23 @@ def _prepare(name: str, volume: Volume, number: int, run: Run) -> Prepared:
     config = run.models[number].model.config
     working = working_grid(volume.grid, config.voxel_size_mm)
     data = as_seen(name, volume.data)
-    if config.normalisation == "foreground":
+    second = run.second_of(number)
+    if "foreground" in (config.normalisation, second and second.normalisation):
         # Before interpolation makes many voxels of a broken one.
         data = within_limits(data)
-    return Prepared(resample_image(data, volume.grid, working), working, volume.grid)
+    image, fine = resample_image(data, volume.grid, working), None
+    if second is not None:
+        grid = working_grid(volume.grid, second.voxel_size_mm)
+        fine = Fine(resample_image(data, volume.grid, grid), grid)
+    return Prepared(image, working, volume.grid, fine)
 
 
 def see_scans(scans: Scans, run: Run) -> Passed:
     """Run every network on every scan; what a network sees is let go of as it has been seen."""
     settings, progress = run.memory.settings, run.clock.progress
-    members, sights = [], {}
+    members: list[Member] = []
+    sights: dict[tuple[int, str], Sight] = {}
+    looks: dict[tuple[int, str], Again] = {}
     for number, loaded in enumerate(run.models):
         flips = FLIPS if run.options.tta and loaded.model.config.flips else FLIPS[:1]
         telling = run.ensemble.tells_classes(number)
@@ -190,11 +215,30 @@ def see_scans(scans: Scans, run: Run) -> Passed:
                 logits = scan_logits(
                     loaded.engine, image, plan, flips, progress.on_window, settings.kept_bytes
                 )
-            members.append(Member(logits, sight.kept, native, name, sight.is_cut, telling, number))
+            member = Member(logits, sight.kept, native, name, sight.is_cut, telling, number)
+            if scan.fine is not None:
+                member, looks[number, name] = _again(member, scan.fine.within(sight.kept), run)
+            members.append(member)
             sights[number, name] = sight
         if settings.releases:
-            loaded.engine.release()
-    return Passed(members, sights)
+            for engine in (loaded.engine, loaded.second):
+                if engine is not None:
+                    engine.release()
+    return Passed(members, sights, looks)
+
+
+def _again(member: Member, fine: Fine, run: Run) -> tuple[Member, Again]:
+    """Let a model's second stage look where its first says lesion."""
+    loaded, second = run.models[member.model], run.second_of(member.model)
+    if second is None:
+        raise ValueError("a scan was prepared for a second stage that there is not")
+    with run.clock.stage("prepare"):
+        again = plan_again(member, fine, second)
+    if again.crops is None:
+        return member, again
+    kept_bytes, on_window = run.memory.settings.kept_bytes, run.clock.progress.on_window
+    with run.clock.stage(f"look again at {member.modality}", again.windows):
+        return look_again(member, fine, loaded, again.crops, on_window, kept_bytes), again
 
 
 def _cut(

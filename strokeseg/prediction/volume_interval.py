@@ -9,13 +9,14 @@ from strokeseg.prediction.options import Options
 def calibrated_interval(ensemble: Ensemble, options: Options, rule: Rule) -> VolumeInterval | None:
     """Give the model's interval, or None where it does not hold.
 
-    It holds for one model by itself, with its flips, its windows, its field of view, its fusion and
-    its rule.
+    It holds for one model by itself, with its stages, its flips, its windows, its field of view,
+    its fusion and its rule.
     """
     config, usual = ensemble.leader.model.config, Options()
     is_usual = (
         len(ensemble.members) == 1
         and ensemble.brain is None
+        and (config.second is None or options.stages == usual.stages)
         and options.tta
         and config.flips
         and options.window in (None, config.window)

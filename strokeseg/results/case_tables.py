@@ -25,6 +25,7 @@ LESION_COLUMNS = (
     "max_probability",
     "surface_area_mm2",
     "touches_border",
+    "opposite_fluid",
 )
 TISSUE_COLUMNS = ("index", "name", "volume_ml")
 
@@ -41,11 +42,16 @@ def lesion_table(lesions: Iterable[Lesion]) -> str:
             f"{lesion.mean_probability:.4f}",
             f"{lesion.max_probability:.4f}",
             f"{lesion.surface_area_mm2:.2f}",
-            "true" if lesion.touches_border else "false",
+            _truth(lesion.touches_border),
+            _truth(lesion.opposite_fluid),
         )
         for lesion in lesions
     ]
     return table(LESION_COLUMNS, rows)
+
+
+def _truth(value: bool | None) -> str:
+    return "n/a" if value is None else "true" if value else "false"
 
 
 def tissue_table(class_names: Sequence[str], volumes_ml: Sequence[float]) -> str:

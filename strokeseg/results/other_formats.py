@@ -16,7 +16,7 @@ ENDINGS = (".nrrd", ".mha")
 _WRITTEN = {".nrrd": ".nrrd", ".nhdr": ".nrrd", ".mha": ".mha", ".mhd": ".mha"}
 _PACKED = ".nii.gz"
 # By the fields of `OutputNames`: those that lie on the reference's own grid.
-_MAPS = ("mask", "probability", "tissue", "lesion_labels", "filled")
+_MAPS = ("mask", "probability", "tissue", "parts", "lesion_labels", "filled")
 
 
 def check_format(given: str) -> None:

@@ -18,8 +18,8 @@ LABEL = "_label-L"
 MNI = "_space-MNI152"
 TRANSFORM_ENDING = "_mode-image_xfm.tfm"
 FILLED = "_desc-lesionfilled_T1w"
-# What `all` does not mean: it needs an extra, or other scans than most.
-ON_REQUEST = ("mni", "filled")
+# What `all` does not mean: it needs an extra, or other scans or models than most.
+ON_REQUEST = ("mni", "filled", "parts")
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,9 @@ RESULT_FILES: Mapping[str, ResultFile] = MappingProxyType(
             "_desc-uncertainty_map.json", "uncertainty", in_bids=False
         ),
         "lesions": ResultFile(f"{LABEL}_lesions.tsv", "lesions", in_bids=False),
+        "parts": ResultFile(f"{LABEL}_dseg.nii.gz", "parts", in_bids=False),
+        "parts_sidecar": ResultFile(f"{LABEL}_dseg.json", "parts", in_bids=False),
+        "parts_table": ResultFile(f"{LABEL}_dseg.tsv", "parts", in_bids=False),
         "mni_mask": ResultFile(f"{MNI}{LABEL}_mask.nii.gz", "mni"),
         "mni_mask_sidecar": ResultFile(f"{MNI}{LABEL}_mask.json", "mni"),
         "mni_probability": ResultFile(f"{MNI}{LABEL}_probseg.nii.gz", "mni"),
@@ -99,6 +102,9 @@ class OutputNames:
     uncertainty: Path
     uncertainty_sidecar: Path
     lesions: Path
+    parts: Path
+    parts_sidecar: Path
+    parts_table: Path
     mni_mask: Path
     mni_mask_sidecar: Path
     mni_probability: Path

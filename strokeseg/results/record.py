@@ -63,7 +63,10 @@ class LeftOutRecord:
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """One model that was used, and what ran it; `config_sha256` is known to a batch alone."""
+    """One model that was used, and what ran it.
+
+    `config_sha256` is known to a batch alone, `second_sha256` of a second stage that was used.
+    """
 
     name: str | None = None
     revision: str | None = None
@@ -74,6 +77,7 @@ class ModelRecord:
     window: int | None = None
     finds: str | None = None
     config_sha256: str | None = None
+    second_sha256: str | None = None
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Self:
@@ -88,7 +92,8 @@ class Record:
 
     `alignment` and `registration` are by the scans that are not the reference: how the brain lies
     in each, and what was done to those that were moved.
-    `mni` says how the lesion came to MNI152, where that was asked for.
+    `mni` says how the lesion came to MNI152, where that was asked for. `stages` says where second
+    stages looked again, and `part_volumes_ml` what parts they told, where there are any.
     `kinds` and `files` come with the saving, `case` and `truth` with a batch. `lesion_volume_ml`
     and what is measured beside it are as in `strokeseg.results.result.Result`.
     """
@@ -118,6 +123,8 @@ class Record:
     alignment: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     registration: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     mni: Mapping[str, Any] | None = None
+    stages: tuple[Mapping[str, Any], ...] | None = None
+    part_volumes_ml: Mapping[str, float | None] | None = None
     warnings: tuple[str, ...] | None = None
     seconds: Mapping[str, float] | None = None
     kinds: tuple[str, ...] | None = None
@@ -165,6 +172,8 @@ class Record:
                 name: _mapping(entry) or {} for name, entry in _by_scan(content, "registration")
             },
             mni=_mapping(content.get("mni")),
+            stages=_mappings(content.get("stages")),
+            part_volumes_ml=_numbers(content.get("part_volumes_ml")),
             warnings=_texts(content.get("warnings")),
             seconds=None
             if spent is None
@@ -197,7 +206,9 @@ class Record:
         else is not known is None.
         """
         content = {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
-        late = {"kinds", "files", "case", "mni"} | ({"truth"} if self.case is None else set())
+        late = {"kinds", "files", "case", "mni", "stages", "part_volumes_ml"} | (
+            {"truth"} if self.case is None else set()
+        )
         content = {k: v for k, v in content.items() if v is not None or k not in late}
         if not self.anonymised:
             del content["anonymised"]
@@ -268,7 +279,7 @@ def _list(value: object) -> list[Any]:
 def _plain(value: object) -> Any:  # noqa: ANN401 - whatever JSON can hold
     if isinstance(value, InputRecord | LeftOutRecord | ModelRecord):
         found = {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
-        late = ("pair_sha256", "config_sha256", "scanner")  # a batch adds them, or DICOM has it
+        late = ("pair_sha256", "config_sha256", "scanner", "second_sha256")  # what few have
         return {k: v for k, v in found.items() if v is not None or k not in late}
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}

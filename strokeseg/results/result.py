@@ -23,6 +23,7 @@ from strokeseg.results.case_words import CaseWords, file_name
 from strokeseg.results.dicom_seg import seg_path
 from strokeseg.results.filled import Filled
 from strokeseg.results.in_mni import InMni
+from strokeseg.results.lesion_parts import LesionParts
 from strokeseg.results.other_formats import ENDINGS, other_names, other_writers
 from strokeseg.results.output_names import ALL_KINDS, DEFAULT_KINDS, OutputNames, check_prefix
 from strokeseg.results.picture import Marks, draw, legend
@@ -80,10 +81,9 @@ class Result:
         What the network saw of it, where it was cut to its brain.
     transforms : mapping
         Of the scans that were moved onto the reference: its mm to theirs, (4, 4), RAS.
-    in_mni : InMni or None
-        The lesion in MNI152, where that was asked for.
-    filled : Filled or None
-        The T1w whose lesion was filled, where that was asked for.
+    in_mni, filled, parts : InMni, Filled, LesionParts, or None
+        The lesion in MNI152 and the T1w whose lesion was filled, where that was asked for; the
+        parts of the lesion, where a second stage tells them.
     truth : (I, J, K) bool array or None
         The true lesion, where it is known: the picture draws it, too.
     """
@@ -108,6 +108,7 @@ class Result:
     in_mni: InMni | None = field(default=None, repr=False)
     filled: Filled | None = field(default=None, repr=False)
     volume_interval_ml: tuple[float, float] | None = None
+    parts: LesionParts | None = field(default=None, repr=False)
     truth: BoolArray | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
@@ -253,6 +254,7 @@ class Result:
             "lesions": lambda path: write_text(path, lesion_table(self.lesions)),
             **({} if self.in_mni is None else self.in_mni.writers(*in_mni)),
             **(self.filled.writers(self.reference, sources, space, model) if self.filled else {}),
+            **(self.parts.writers(self.reference, sources, space, model) if self.parts else {}),
             "lesion_labels": lambda path: write(path, label_lesions(self.mask), self.reference),
             "qc": lambda path: write_atomically(
                 path, [self.picture(words.title, framed=words.framed)]
@@ -265,6 +267,7 @@ class Result:
             "mask": self.mask,
             "probability": self.probability,
             "tissue": self.tissue,
+            "parts": None if self.parts is None else self.parts.labels,
             "lesion_labels": label_lesions(self.mask),
             "filled": None if self.filled is None else self.filled.image,
         }

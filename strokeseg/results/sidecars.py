@@ -40,6 +40,14 @@ def tissue_sidecar(sources: Sequence[str], reference: str, model: str) -> Mappin
     return {"Manual": False, **columns} | _about_image(about, sources, reference)
 
 
+def parts_sidecar(sources: Sequence[str], reference: str, model: str) -> Mapping[str, Any]:
+    """Return the JSON beside the parts of the lesion; their table is as that of the classes."""
+    about = f"Parts of the stroke lesion, as found by the model {model}; the table names them"
+    columns = {"volume_ml": {"Description": "Volume of the part", "Units": "mL"}}
+    label = {"L": "Lesion, by BIDS's abbreviation; not left"}
+    return {"Manual": False, "Label": label, **columns} | _about_image(about, sources, reference)
+
+
 def uncertainty_sidecar(
     sources: Sequence[str], reference: str, flip_count: int
 ) -> Mapping[str, Any]:

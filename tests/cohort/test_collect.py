@@ -10,6 +10,7 @@ from strokeseg.cohort import collect as collecting
 from strokeseg.cohort.batch.claims import Claims
 from strokeseg.cohort.collect import collect
 from strokeseg.errors import CannotCreateError, InputNotFoundError
+from strokeseg.files.checksums import sha256
 from strokeseg.results.case_tables import LESION_COLUMNS
 from tests.cohort.cohorts import hidden, make_cases, make_job, make_model, run_all
 
@@ -95,6 +96,27 @@ def test_each_lesion_has_a_row_that_names_its_case(output):
     assert tables.lesion_count == len(found) > 0
     own = rows(output / "s1" / "s1_label-L_lesions.tsv")
     assert [{"case": "s1"} | row for row in own] == found[: counts[0]]
+
+
+def test_a_lesion_table_of_an_older_version_says_na_where_it_has_no_column(output):
+    path = output / "s1" / "s1_label-L_lesions.tsv"
+    lines = [line.rsplit("\t", 1)[0] for line in path.read_text().splitlines()]
+    path.write_text("\n".join(lines) + "\n")
+    files = record_of(output, "s1")["files"] | {path.name: sha256(path)}
+    edit(output, "s1", files=files)
+    collect(output, "run")
+    found = {row["opposite_fluid"] for row in rows(output / "lesions.tsv") if row["case"] == "s1"}
+    assert found == {"n/a"}
+
+
+def test_parts_of_lesions_have_columns_before_the_tissues(output):
+    edit(output, "s1", part_volumes_ml={"core": 1.25, "rim": 2.0})
+    collect(output, "run")
+    first, second = (row for row in rows(output / "cohort.tsv") if row["status"] == "done")
+    assert (first["core_ml"], first["rim_ml"]) == ("1.2500", "2.0000")
+    assert (second["core_ml"], second["rim_ml"]) == ("n/a", "n/a")
+    columns = list(first)
+    assert columns.index("lesion_count") < columns.index("core_ml") < columns.index("GM_ml")
 
 
 def test_models_with_other_tissues_have_columns_of_their_own(output):

@@ -1,6 +1,7 @@
 """The glossary names every column of every table, in its order, and no other."""
 
 import re
+from dataclasses import fields
 
 from strokeseg.cohort import collect
 from strokeseg.evaluation import tables
@@ -10,7 +11,7 @@ from strokeseg.images.modalities import MODALITIES
 from strokeseg.lesion_map import mapping
 from strokeseg.models.classes import CLASSES, is_tissue
 from strokeseg.results.case_tables import LESION_COLUMNS, TISSUE_COLUMNS
-from strokeseg.training import volume_calibration
+from strokeseg.training import stage_comparison, volume_calibration
 from strokeseg.training.data import real_scans
 from strokeseg.training.fitting.loop import LOSS_COLUMNS
 from strokeseg.training.validation.groups import COLUMNS as VALIDATION_COLUMNS
@@ -77,4 +78,6 @@ def test_tables_of_a_training():
     assert row("`validation.tsv`") == ["step", "group", "name", *own]
     volumes = [*volume_calibration.COLUMNS, *volume_calibration.DOUBT_COLUMNS]
     assert row("`volumes-*.tsv`") == volumes
+    assert row("`stages.tsv`") == list(stage_comparison.SUMMARY_COLUMNS)
+    assert row("`cases.tsv`") == [one.name for one in fields(stage_comparison.Compared)]
     assert row("`scans.tsv`") == [*real_scans.COLUMNS, "hyperintensities"]

@@ -80,7 +80,7 @@ def test_a_damaged_file_is_written_anew(kept, harm):
     path.write_bytes({"cut": whole[:-9], "flipped": flipped, "empty": b""}[harm])
     engine = opened(kept)
     assert np.array_equal(engine.logits(IMAGE), expected)
-    assert kept.read(engine._setting((16, 16, 16))) is not None
+    assert kept.read(engine._setting((16, 16, 16), 1)) is not None
     assert path.stat().st_size == len(whole)
 
 
@@ -91,7 +91,7 @@ def test_what_openvino_does_not_take_up_is_written_anew(kept, tmp_path, monkeypa
     (path,) = files_of(kept)
     size = path.stat().st_size
     for engine in (opened(kept), opened(kept)):
-        kept.write(engine._setting((16, 16, 16)), b"nothing that OpenVINO wrote")
+        kept.write(engine._setting((16, 16, 16), 1), b"nothing that OpenVINO wrote")
         assert np.array_equal(engine.logits(IMAGE), expected)
         assert path.stat().st_size == size
     assert list((tmp_path / "here").iterdir()) == []  # older releases put streams there

@@ -19,9 +19,11 @@ from strokeseg.models.hub.cache import HubReference, parse_reference
 from strokeseg.models.hub.progress import progress_arguments
 from strokeseg.models.hub_settings import hub_settings, require_safe_address, shown_address
 from strokeseg.models.registry import load_registry
+from strokeseg.models.tensors import SECOND_FILE
 from tests.fake_hub import running_hub
 from tests.fake_hub import sha256 as digest_of
 from tests.tiny_models import isolate, tiny_files, write_registry
+from tests.two_stages import two_stage_files
 
 REPOSITORY = "lab/tiny"
 NAME = f"hub:{REPOSITORY}"
@@ -75,6 +77,18 @@ def test_a_download_fetches_three_files_and_reads_as_the_model(hub, tmp_path):
     assert sorted(p.name for p in model.folder.iterdir()) == sorted(content)
     assert model.folder.is_relative_to(tmp_path / "home" / "hub")
     assert any(model.sha256 in line for line in said)
+
+
+def test_a_second_stage_is_fetched_with_the_first(hub):
+    content = two_stage_files() | {"README.md": b"# two\n"}
+    hub.add(REPOSITORY, content)
+    model = load_model_files(NAME)
+    assert (model.folder / SECOND_FILE).read_bytes() == content[SECOND_FILE]
+    assert set(model.second_state) > {"head.weight"}
+    hub.faults.garbled.add(SECOND_FILE)
+    fetch_model(NAME, hub_settings(), load_registry(), force=True)
+    with pytest.raises(WeightsUnavailableError, match=rf"{SECOND_FILE}: sha256 is"):
+        load_model_files(NAME)
 
 
 def test_nothing_but_the_three_files_is_asked_and_no_usage_is_reported(hub):

@@ -20,6 +20,7 @@ SPECS = {
     "two levels, two classes": HalfSpec(2, (5, 7), (1, 1), (1,)),
     "one unit everywhere": HalfSpec(6, (8, 8, 8, 8), (1, 1, 1, 1), (1, 1, 1)),
     "many units": HalfSpec(6, (8, 12), (3, 4), (3,)),
+    "three images": HalfSpec(3, (4, 6, 8), (1, 2, 1), (1, 1), in_channels=3),
 }
 
 
@@ -27,7 +28,7 @@ SPECS = {
 def test_every_engine_gives_the_same_logits(spec):
     state = random_state(spec)
     edges = [3 * spec.stride_product[0], 2 * spec.stride_product[1], 4 * spec.stride_product[2]]
-    image = random_image(edges)
+    image = random_image(edges if spec.in_channels == 1 else (spec.in_channels, *edges))
     logits = [
         open_engine(spec, state, engine=name, device="cpu", threads=1).logits(image)
         for name in ENGINES
@@ -99,7 +100,7 @@ def test_a_batch_of_two_gives_what_each_image_gives_alone():
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_a_config_gives_the_spec_again(spec):
-    assert read_spec(json.loads(json.dumps(spec.to_config()))) == spec
+    assert read_spec(json.loads(json.dumps(spec.to_config())), spec.in_channels) == spec
 
 
 def test_a_config_without_architecture_is_a_unet():

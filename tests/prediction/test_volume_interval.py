@@ -8,6 +8,7 @@ from strokeseg import Options, load_model, predict
 from strokeseg.models.volume_interval import Figures, VolumeInterval
 from tests.factories import scan_file
 from tests.tiny_models import OWN, tiny_files, write_files
+from tests.two_stages import two_stage_model
 
 INTERVAL = {"predictor": "entropy", "floor": 0.5, "below": 0.7, "above": 0.9, "cases": 96}
 SMALL = OWN | {"window": 32, "voxel_size_mm": 4.0, "volume_interval": INTERVAL}
@@ -72,6 +73,13 @@ def test_there_is_none_where_the_model_is_used_otherwise(model, scan, changes, t
 def test_options_that_say_what_the_model_says_change_nothing(model, scan):
     same = Options(threshold=SMALL["threshold"], field_of_view="whole", window=32)
     assert predict({"t1": scan}, model=model, options=same).volume_interval_ml is not None
+
+
+def test_it_belongs_to_the_stages_that_it_was_calibrated_with(scan, tmp_path):
+    two = load_model(str(two_stage_model(tmp_path / "two", own=SMALL, most_crops=2)))
+    for stages, known in ((2, True), (1, False)):
+        found = predict({"t1": scan}, model=two, options=Options(stages=stages))
+        assert (found.volume_interval_ml is not None) is known
 
 
 def test_there_is_none_of_two_models_and_of_a_model_without(model, scan, tmp_path):

@@ -162,7 +162,7 @@ def test_lesion_table_holds_every_field():
     assert tuple(row) == LESION_COLUMNS
     assert list(row.values()) == [
         *("1", "12.3457", "-10.12", "0.00", "33.50", "left", "1", "2", "3", "4", "5", "6"),
-        *("0.7500", "1.0000", "1234.50", "false"),
+        *("0.7500", "1.0000", "1234.50", "false", "n/a"),
     ]
 
 
@@ -170,6 +170,12 @@ def test_lesion_table_writes_na_for_an_unknown_side():
     rows = _rows(lesion_table([_lesion(), _lesion(index=2, hemisphere=None, touches_border=True)]))
     assert [row["hemisphere"] for row in rows] == ["left", "n/a"]
     assert rows[1]["touches_border"] == "true"
+
+
+@pytest.mark.parametrize(("found", "told"), [(True, "true"), (False, "false"), (None, "n/a")])
+def test_lesion_table_tells_what_lies_opposite(found, told):
+    (row,) = _rows(lesion_table([_lesion(opposite_fluid=found)]))
+    assert row["opposite_fluid"] == told
 
 
 def test_no_lesion_leaves_the_header():

@@ -7,6 +7,7 @@ from strokeseg.errors import printable
 
 if TYPE_CHECKING:
     from strokeseg.models.finding import FoundModel
+    from strokeseg.models.second_stage import SecondStage
     from strokeseg.models.verification import Verdict
 
 
@@ -50,6 +51,18 @@ def text_of(value: object) -> str:
     return printable(", ".join(map(str, items)) if isinstance(items, list | tuple) else str(items))
 
 
+def _second(second: "SecondStage") -> dict[str, Any]:
+    """Describe a second stage."""
+    return {
+        "sees": " ".join(second.channels),
+        "tells": " ".join(second.parts),
+        "voxel_size_mm": second.voxel_size_mm,
+        "crop": second.crop,
+        "threshold": second.threshold,
+        "sha256": second.sha256,
+    }
+
+
 def described(found: "FoundModel") -> dict[str, Any]:
     """Describe the files of a model that is here, without reading its tensors."""
     from strokeseg.models.config import ModelConfig
@@ -75,6 +88,7 @@ def described(found: "FoundModel") -> dict[str, Any]:
         "axes": config.axes,
         "sequences": list(config.sequences),
         "finds": config.finds,
+        **({} if config.second is None else {"second_stage": _second(config.second)}),
         "training": dict(config.provenance),
         "card": str(found.folder / "README.md") if (found.folder / "README.md").is_file() else None,
     }

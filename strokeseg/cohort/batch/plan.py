@@ -39,7 +39,7 @@ def check_models(job: BatchJob, *, here: bool) -> None:
     if models is not None:
         check_roles(models)
     if here:
-        check_hardware(models or (), job.hardware)
+        check_hardware(models or (), job.hardware, job.options.stages)
 
 
 def states_of(cases: Sequence[Case], job: BatchJob) -> tuple[str, ...]:

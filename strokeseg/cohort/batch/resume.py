@@ -120,7 +120,7 @@ def for_kinds(job: BatchJob, kinds: frozenset[str]) -> BatchJob:
     """Give the job that saves these kinds of results, and computes what they hold."""
     computed: dict[str, Any] = {
         kind: getattr(job.options, kind) or kind in kinds
-        for kind in ("uncertainty", "mni", "filled")
+        for kind in ("uncertainty", "mni", "filled", "parts")
     }
     return replace(job, kinds=kinds, options=replace(job.options, **computed))
 

@@ -18,14 +18,14 @@ from typing import Any, TypeVar
 from strokeseg._version import __version__
 from strokeseg.errors import ModelFormatError, WeightsUnavailableError
 from strokeseg.files.checksums import sha256
-from strokeseg.models.folder import CONFIG_FILE, is_pickle
+from strokeseg.models.folder import CONFIG_FILE, is_pickle, names_second_stage
 from strokeseg.models.hub.cache import HubReference, remove_from_cache
 from strokeseg.models.hub.errors import explain, is_transient, network_errors, offline_error
 from strokeseg.models.hub.guard import only_safe_addresses
 from strokeseg.models.hub.progress import progress_arguments
 from strokeseg.models.hub_settings import HubSettings, require_safe_address, shown_address
 from strokeseg.models.store import record_checksums
-from strokeseg.models.tensors import WEIGHTS_FILE
+from strokeseg.models.tensors import SECOND_FILE, WEIGHTS_FILE
 
 CARD_FILE = "README.md"
 ATTEMPTS = 3
@@ -90,13 +90,17 @@ def download(
                 _fetch(reference, CONFIG_FILE, settings, force=force),
                 _fetch(reference, WEIGHTS_FILE, settings, force=force, say=say),
             ]
+            # Before it is believed.
+            found = {CONFIG_FILE: _verified(paths[0], offered, expected)}
+            if names_second_stage(paths[0].parent):
+                paths.append(_fetch(reference, SECOND_FILE, settings, force=force, say=say))
             _fetch_card(reference, settings, force=force)
         except network_errors() as error:
             raise explain(error, str(reference), settings) from error
     folders = {path.parent for path in paths}
     if len(folders) > 1:
         raise WeightsUnavailableError(f"{reference} changed while it was fetched; fetch it again")
-    found = {path.name: _verified(path, offered, expected) for path in paths}
+    found |= {path.name: _verified(path, offered, expected) for path in paths[1:]}
     folder = folders.pop()
     record_checksums(reference.repository, folder.name, found, settings)
     say(f"{reference}: {WEIGHTS_FILE} has sha256 {found[WEIGHTS_FILE]}")

@@ -1,0 +1,282 @@
+"""A second stage in training: what it is shown, what it is asked for, and a model at the end."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from strokeseg import Options, load_model, predict
+from strokeseg.cli import run
+from strokeseg.engines.scan import lesion_maps, scan_logits
+from strokeseg.errors import DataError, UsageError
+from strokeseg.models.folder import read_model_folder
+from strokeseg.prediction.preparation import lay_windows, prepared_image
+from strokeseg.prediction.second_channels import ODDS_SCALE
+from strokeseg.training.data.label_table import LESION
+from strokeseg.training.data.sources import load_sources
+from strokeseg.training.fitting.loop import Session
+from strokeseg.training.fitting.stage_two import train_stage_two
+from strokeseg.training.fitting.stage_two_task import stage_loss
+from strokeseg.training.stage_two.samples import (
+    CORE,
+    RIM,
+    StageSample,
+    StageSamples,
+    draw_crop,
+    parted,
+    signed_distance,
+    stage_sample,
+)
+from strokeseg.training.stage_two.settings import (
+    CropConfig,
+    ObjectiveConfig,
+    bundled_stage_configs,
+    read_stage_two_config,
+    samples_config,
+)
+from tests.factories import KINDS, scan_image
+from tests.tiny_models import OWN, tiny_files, write_files
+
+CPU = Session(torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """Give the smoke configuration with a first stage of a few kilobytes."""
+    own = OWN | {"voxel_size_mm": 4.0, "window": 16, "normalisation": "foreground"}
+    folder = write_files(tmp_path_factory.mktemp("first") / "tiny", tiny_files(own, seed=3))
+    return replace(read_stage_two_config("smoke"), first=str(folder))
+
+
+@pytest.fixture(scope="module")
+def first(config):
+    return load_model(config.first, stages=1)
+
+
+@pytest.fixture(scope="module")
+def samples(config, first):
+    settings = samples_config(config)
+    return StageSamples(config, settings, load_sources(settings.data), first)
+
+
+def test_distances_are_from_the_edge_and_clipped():
+    lesion = np.zeros((9, 9, 9), bool)
+    lesion[3:6, 3:6, 3:6] = True
+    distance = signed_distance(lesion, 2.0, 5.0)
+    assert distance[4, 4, 4] == 3.0
+    assert distance[3, 4, 4] == 1.0
+    assert distance[2, 4, 4] == -1.0
+    assert distance[0, 0, 0] == -5.0
+    assert (signed_distance(np.zeros((4, 4, 4), bool), 1.0, 10.0) == -10).all()
+
+
+def test_the_rim_is_what_lies_near_the_edge():
+    lesion = np.zeros((12, 12, 12), bool)
+    lesion[2:10, 2:10, 2:10] = True
+    parts = parted(lesion, signed_distance(lesion, 1.0, 10.0), rim_mm=2.0)
+    assert np.array_equal(parts > 0, lesion)
+    assert (parts[4:8, 4:8, 4:8] == CORE).all()
+    assert np.count_nonzero(parts == CORE) == 4**3
+    assert np.count_nonzero(parts == RIM) == 8**3 - 4**3
+
+
+def test_samples_are_those_of_the_first_stages_training_in_small_voxels():
+    coarse = read_stage_two_config("smoke")
+    fine = samples_config(replace(coarse, voxel_size_mm=1.0))
+    plain = samples_config(replace(coarse, voxel_size_mm=4.0))
+    assert fine.data.voxel_size_mm == 1.0
+    assert fine.intensity.thickness_limit_vox == 4 * plain.intensity.thickness_limit_vox
+    assert fine.spatial.wander_vox[0] == 4 * plain.spatial.wander_vox[0]
+    assert fine.spatial.crop_vox == (coarse.crops.canvas_vox,) * 3
+    mixed = samples_config(replace(coarse, samples="synth-open-mixed"))
+    assert mixed.data.scan_share > 0
+    assert mixed.data.slice_share == mixed.data.real_share == 0
+    assert mixed.slices.thin_share == mixed.spatial.small_share == 0
+
+
+def test_the_first_stages_own_output_is_shown(config, first, samples):
+    sample = samples[0]
+    assert sample.images.shape == (2, 48, 48, 48)
+    image = sample.images[0]
+    seen = prepared_image(np.ascontiguousarray(image[::2, ::2, ::2]), first.model.config)
+    plan = lay_windows(seen, first.model.config, 16, 0.25)
+    odds = lesion_maps(scan_logits(first.engine, seen, plan, ((),)).mean)[0]
+    shown = sample.images[1][::2, ::2, ::2] * ODDS_SCALE
+    inside = np.abs(odds) < 7
+    assert inside.mean() > 0.5
+    assert np.allclose(shown[inside], odds[inside], atol=0.05)
+    threshold = config.crops.threshold
+    likely = 1 / (1 + np.exp(-sample.images[1] * ODDS_SCALE)) >= threshold
+    assert np.array_equal(sample.found, likely)
+
+
+def test_parts_are_of_the_samples_own_lesion(config, first):
+    rng = np.random.default_rng(0)
+    target = np.full((48, 48, 48), 2, np.uint8)
+    target[10:30, 12:30, 14:30] = LESION
+    sample = stage_sample(rng.random(target.shape, np.float32), target, config, first)
+    assert np.array_equal(sample.parts > 0, target == LESION)
+    assert np.array_equal(sample.distance_mm > 0, target == LESION)
+
+
+def made(lesion=True, false=True):
+    shape = (40, 40, 40)
+    parts, found = np.zeros(shape, np.uint8), np.zeros(shape, bool)
+    if lesion:
+        parts[5:8, 5:8, 5:8] = CORE
+        found[5:8, 5:8, 5:8] = True
+    if false:
+        found[30:33, 30:33, 30:33] = True
+    place = np.arange(40**3, dtype=np.float32).reshape(shape)
+    return StageSample(place[None], parts, place, found)
+
+
+@pytest.mark.parametrize(
+    ("shares", "on"), [((1.0, 0.0), "lesion"), ((0.0, 1.0), "false"), ((0.0, 0.0), "anywhere")]
+)
+def test_crops_lie_on_lesions_on_false_ones_and_anywhere(shares, on):
+    sample = made()
+    config = CropConfig(16, 40, 1, *shares)
+    hits = {"lesion": 0, "false": 0}
+    for seed in range(60):
+        crop = draw_crop(np.random.default_rng(seed), sample, config)
+        assert crop.images.shape == (1, 16, 16, 16)
+        seen = sample.found.ravel()[crop.distance_mm.astype(int)]
+        hits["lesion"] += bool((crop.parts > 0).any())
+        hits["false"] += bool((seen & (crop.parts == 0)).any())
+    for kind, count in hits.items():
+        assert count == 60 if kind == on else count < 40
+
+
+def test_where_there_is_no_such_place_a_crop_lies_anywhere():
+    sample = made(lesion=False, false=False)
+    config = CropConfig(16, 40, 1, 1.0, 0.0)
+    corners = {
+        float(draw_crop(np.random.default_rng(seed), sample, config).images.min())
+        for seed in range(20)
+    }
+    assert len(corners) > 10
+
+
+def test_what_a_crop_shows_is_flipped_together():
+    sample, flipped = made(), 0
+    for seed in range(20):
+        crop = draw_crop(np.random.default_rng(seed), sample, CropConfig(16, 40, 1))
+        assert np.array_equal(crop.images[0], crop.distance_mm)
+        where = crop.distance_mm.astype(int)
+        assert np.array_equal(crop.parts, sample.parts.ravel()[where])
+        flipped += crop.distance_mm[1, 0, 0] < crop.distance_mm[0, 0, 0]
+    assert 0 < flipped < 20
+
+
+def test_the_loss_asks_for_log_odds_of_a_unit_a_millimetre():
+    parts = torch.zeros(1, 4, 4, 4, dtype=torch.long)
+    parts[..., 2:] = RIM
+    distance = torch.where(parts > 0, 3.0, -3.0)
+    logits = torch.full((1, 3, 4, 4, 4), -50.0)
+    logits[:, 0] = 0.0
+    logits[:, RIM] = distance
+    config = ObjectiveConfig(distance_weight=0.5)
+    whole, parted_, distant = stage_loss(logits, parts, distance, config)
+    assert float(distant) < 1e-8
+    assert float(whole) == pytest.approx(float(parted_))
+    off = stage_loss(
+        logits + torch.tensor([0.0, 0.0, 2.0]).reshape(1, 3, 1, 1, 1), parts, distance, config
+    )
+    assert float(off[2]) == pytest.approx((2.0 / 10.0) ** 2, rel=1e-4)
+    assert float(off[0]) == pytest.approx(float(off[1]) + 0.5 * float(off[2]))
+    without = stage_loss(logits + 1, parts, distance, ObjectiveConfig(distance_weight=0.0))
+    assert float(without[0]) == float(without[1])
+
+
+REFUSED = {
+    'kind = "masks"': "kind is 'masks'",
+    "unknown = 1": "unknown key 'unknown'",
+    "voxel_size_mm = 0.0": "voxel_size_mm is 0",
+    '[network]\nsees = ["lesion", "scan"]': "network.sees must be",
+    '[network]\nsees = ["scan"]': "network.corrects needs lesion",
+    "[network]\nchannels = [8]": "network needs channels",
+    "[network]\nchannels = [8, 0]\nencoder_units = [1, 1]\ndecoder_units = [1]": "above 0",
+    "[crops]\nedge_vox = 60": "crops.edge_vox must be a multiple of 16",
+    "[crops]\ncanvas_vox = 32": "crops.canvas_vox must hold a crop",
+    "[crops]\nlesion_share = 0.9": "exceed 1",
+    "[fit]\nsteps = 0": "steps and batch above 0",
+    "[fit]\naverage = 1.0": "fit.average",
+    "[objective]\nrim_mm = 0.0": "objective.rim_mm",
+    "[objective]\ndecide_at = 1.0": "objective.decide_at",
+}
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED.items())
+def test_what_makes_no_sense_is_refused(tmp_path, text, message):
+    path = tmp_path / "stage.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        read_stage_two_config(path)
+
+
+def test_bundled_configurations_are_read():
+    assert bundled_stage_configs() == ("smoke", "synth-open-two")
+    for name in bundled_stage_configs():
+        assert read_stage_two_config(name).first == "synth-open"
+
+
+def test_a_run_ends_in_a_model_of_both_stages(config, tmp_path):
+    folder = train_stage_two(config, tmp_path / "run", CPU)
+    head, *lines = (tmp_path / "run" / "loss.tsv").read_text().splitlines()
+    assert head.split("\t") == ["step", "loss", "parts", "distance", "seconds"]
+    assert len(lines) == config.fit.steps
+    model = read_model_folder(folder, name="both")
+    second = model.config.second
+    assert second.parts == ("core", "rim")
+    assert second.corrects
+    assert second.voxel_size_mm == config.voxel_size_mm
+    assert second.threshold == config.crops.threshold
+    assert model.config.volume_interval is None
+    assert model.config.threshold == config.objective.decide_at == 0.5
+    assert set(json.loads((folder / "golden.json").read_text())) == {"second"}
+    found = predict(
+        {"t1": scan_image(KINDS["ras"], np.float32)},
+        model=str(folder),
+        options=Options(tta=False, threshold=0.2),
+    )
+    assert found.record["stages"][0]["crops"] >= 0
+
+
+def test_a_run_that_is_resumed_ends_as_one_that_was_not_broken(config, tmp_path):
+    class BreakError(Exception):
+        pass
+
+    def on_step(step, _loss):
+        if step == 7:
+            raise BreakError
+
+    whole = train_stage_two(config, tmp_path / "whole", CPU)
+    with pytest.raises(BreakError):
+        train_stage_two(config, tmp_path / "broken", replace(CPU, on_step=on_step))
+    assert config.checkpoint_steps == 5
+    broken = train_stage_two(config, tmp_path / "broken", CPU, resume=True)
+    logs = [
+        [line.rsplit("\t", 1)[0] for line in (folder.parent / "loss.tsv").read_text().splitlines()]
+        for folder in (whole, broken)
+    ]
+    assert logs[0] == logs[1]
+    files = [(folder / "stage2.safetensors").read_bytes() for folder in (whole, broken)]
+    assert files[0] == files[1]
+
+
+def test_the_checkpoint_of_another_kind_is_refused(config, tmp_path):
+    train_stage_two(replace(config, fit=replace(config.fit, steps=1)), tmp_path / "run", CPU)
+    other = replace(config, network=replace(config.network, channels=(6, 8)))
+    with pytest.raises(DataError, match="its networks are not the configuration's"):
+        train_stage_two(other, tmp_path / "run", CPU, resume=True)
+
+
+def test_the_smoke_configuration_runs_from_the_command_line(tmp_path, capsys):
+    folder = tmp_path / "smoke"
+    assert run(["train-stage-two", "smoke", "-o", str(folder)]) == 0
+    assert capsys.readouterr().out.strip() == str(folder / "model")
+    assert run(["train-stage-two", "smoke", "-o", str(folder)]) == 2
+    assert "go on with --resume" in capsys.readouterr().err
