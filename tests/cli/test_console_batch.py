@@ -79,4 +79,4 @@ def test_cases_that_ended_are_no_longer_shown_as_running(capsys):
         reporter._live.refresh()
         shown = plain(capsys.readouterr().err)
         assert "a: save" not in shown
-        assert "1/1 cases" in shown
+        assert "1/1 case 0 failed" in shown

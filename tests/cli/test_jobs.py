@@ -24,6 +24,8 @@ GIVEN = {
     "field_of_view": "whole",
     "fusion": "noisy_or",
     "weight": ["flair=2"],
+    "stages": 2,
+    "save_format": "nrrd",
     "engine": "torch",
     "device": "cpu",
     "precision": "bf16",
@@ -40,8 +42,8 @@ GIVEN = {
 @pytest.mark.parametrize("command", [predict, batch, bids])
 def test_every_command_has_an_argument_for_every_option(command):
     names = set(inspect.signature(command).parameters)
-    # Three follow from what is saved; one is read from pairs, --weight NAME=NUMBER.
-    implied = {"filled", "mni", "uncertainty", "weights"}
+    # Four follow from what is saved; one is read from pairs, --weight NAME=NUMBER.
+    implied = {"filled", "mni", "parts", "uncertainty", "weights"}
     of_a_cohort = {"strict"} if command is predict else set()  # one case is always strict
     assert {one.name for one in fields(Options)} - names == implied | of_a_cohort
     assert "weight" in names
@@ -79,4 +81,5 @@ def test_a_job_holds_all_that_was_given():
     assert job.hardware == hardware_of(GIVEN) == Hardware("torch", "cpu", "bf16", 3, 4_000_000_000)
     assert (job.offline, job.anonymise, job.resume) == (True, True, False)
     assert job.kinds == {"mask"}
+    assert job.save_format == "nrrd"
     assert not job.options.uncertainty
