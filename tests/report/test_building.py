@@ -289,7 +289,7 @@ def test_the_command_says_what_to_open(output, capsys):
     assert run(["report", str(output), "--title", "Ours", "--threads", "1"]) == 0
     said = capsys.readouterr()
     assert str(output / "report" / "index.html") in said.out
-    assert "1 of 1 cases" in said.err
+    assert "1 of 1 case" in said.err
     assert "<h1>Ours</h1>" in pages_of(output)["index.html"]
     assert run(["report", str(output), "-q"]) == 0
     assert capsys.readouterr() == ("", "")
