@@ -13,8 +13,6 @@ from tests.factories import SCANS
 pytestmark = pytest.mark.skipif(not SCANS.is_dir(), reason="no ../shared/data/scans here")
 
 LEAST_DICE = 0.95
-# A bias field twofold from corner to corner still changes the mask: 0.87 of the DWI's is kept.
-LEAST_DICE_OF_BIAS = 0.85
 WHAT = {"dwi": "sub-acute_dwi", "flair": "sub-acute_FLAIR", "t2": "sub-chronic_T2w"}
 
 
@@ -83,14 +81,14 @@ def scan(modality):
     return read_scan(SCANS / f"{WHAT[modality]}.nii.gz")
 
 
-def mask_of(modality, data):
+def mask_of(modality, data, flips):
     image = (np.ascontiguousarray(data), scan(modality).grid.affine)
-    return predict({modality: image}, model=model(), options=Options(tta=False)).mask > 0
+    return predict({modality: image}, model=model(), options=Options(tta=flips)).mask > 0
 
 
 @cache
-def unspoilt(modality):
-    return mask_of(modality, scan(modality).data)
+def unspoilt(modality, flips):
+    return mask_of(modality, scan(modality).data, flips)
 
 
 @pytest.mark.parametrize("modality", WHAT)
@@ -98,7 +96,8 @@ def unspoilt(modality):
 def test_a_spoilt_scan_has_the_mask_of_the_unspoilt_one(modality, name):
     data = scan(modality).data.copy()
     SPOILS[name](data, data > 0)
-    before = unspoilt(modality)
+    # One pass keeps 0.94 of the FLAIR's mask under a bias field; the usual eight keep what is asked.
+    flips = name == "a bias field"
+    before = unspoilt(modality, flips)
     assert before.any()
-    least = LEAST_DICE_OF_BIAS if name == "a bias field" else LEAST_DICE
-    assert dice(mask_of(modality, data), before) >= least
+    assert dice(mask_of(modality, data, flips), before) >= LEAST_DICE
