@@ -95,6 +95,23 @@ def test_a_generator_that_draws_nothing_says_so():
         draw_masks(model, 1, 0)
 
 
+class SeldomDraws:
+    """A generator of which one draw in five holds anything."""
+
+    def draw(self, count, seed):
+        rng = np.random.default_rng(seed)
+        return np.stack(
+            [np.full(SHAPE, float(rng.random() < 0.2), np.float32) for _ in range(count)]
+        )
+
+
+def test_the_last_few_of_many_do_not_end_a_bank():
+    # Were only the missing ones drawn again, a tenth of them would be missing after ten rounds.
+    masks = draw_masks(SeldomDraws(), 24, 0)
+    assert len(masks) == 24
+    assert all(mask.any() for mask in masks)
+
+
 def test_a_mask_fills_as_much_of_the_grid_as_it_has_volume(run):
     _, config, _ = run
     for mask in read_masks(config.data):

@@ -33,6 +33,8 @@ LEAST_PART_ML, LEAST_PART_SHARE = 0.3, 0.05
 # What may lie across the midline of a lesion of one side, as a share of it.
 ACROSS = 0.05
 FAINT, MOST_ROUNDS = 0.02, 10
+# How many are drawn at least at once, so that the last few of many do not end a bank.
+LEAST_DRAWN = 16
 BANK, TABLE = "lesions", "lesions.tsv"
 
 
@@ -124,11 +126,11 @@ def draw_masks(model: MaskModel, count: int, seed: int) -> list[BoolArray]:
     brain = brain_on(grid_of(SPACING_MM / FINE))
     masks: list[BoolArray] = []
     for again in range(MOST_ROUNDS):
-        drawn = model.draw(count - len(masks), seed + again)
+        drawn = model.draw(max(count - len(masks), LEAST_DRAWN), seed + again)
         cleaned = [clean(one, brain) for one in drawn]
         masks += [mask for mask in cleaned if mask.any()]
-        if len(masks) == count:
-            return masks
+        if len(masks) >= count:
+            return masks[:count]
     raise DataError(f"only {len(masks)} of {count} drawn masks hold anything; train for longer")
 
 
