@@ -24,12 +24,12 @@ from strokeseg.cli import (
     demo,
     doctor,
     evaluate,
+    other_training,
     overlap,
     predict,
     register,
     report,
     train,
-    translation,
     weights,
 )
 from strokeseg.cli.show.help_texts import plainly_helped
@@ -61,9 +61,9 @@ app.add_typer(weights.app, name="weights")
 app.command("train", no_args_is_help=True)(train.train)
 app.command("synthesise", no_args_is_help=True)(train.synthesise)
 app.command("synthesize", no_args_is_help=True, hidden=True)(train.synthesise)
-app.command("train-translator", no_args_is_help=True)(translation.train_translator)
-app.command("train-lesions", no_args_is_help=True)(translation.train_lesions)
-app.command("train-stage-two", no_args_is_help=True)(translation.train_stage_two)
+app.command("train-translator", no_args_is_help=True)(other_training.train_translator)
+app.command("train-lesions", no_args_is_help=True)(other_training.train_lesions)
+app.command("train-stage-two", no_args_is_help=True)(other_training.train_stage_two)
 
 
 @app.callback(invoke_without_command=True)

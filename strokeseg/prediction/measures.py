@@ -11,7 +11,7 @@ from strokeseg.measure.lesions import Lesion, find_lesions, mask_volume_ml
 from strokeseg.measure.opposite import Opposite
 from strokeseg.models.classes import is_fluid
 from strokeseg.models.volume_interval import Figures, VolumeInterval
-from strokeseg.phrases import cut_short
+from strokeseg.phrases import lesions_named
 from strokeseg.prediction.ensemble import Posterior
 from strokeseg.prediction.scans import Scans
 from strokeseg.space.grid import Grid
@@ -51,16 +51,15 @@ def case_warnings(scans: Scans, measures: Measures) -> tuple[str, ...]:
     if at_border:
         several = len(at_border) > 1
         lines.append(
-            f"lesion{'s' if several else ''} {cut_short(at_border)} "
-            f"{'reach' if several else 'reaches'} the border of the field of view: part of "
-            f"{'them' if several else 'it'} may lie outside"
+            f"{lesions_named(at_border)} {'reach' if several else 'reaches'} the border of the "
+            f"field of view: part of {'them' if several else 'it'} may lie outside"
         )
     fluid = [str(lesion.index) for lesion in measures.lesions if lesion.opposite_fluid]
     if fluid:
         lines.append(
-            f"lesion {', '.join(fluid)} lies where the other side of the head has cerebrospinal "
-            "fluid throughout, as a ventricle or a sulcus taken for a lesion does: look at the "
-            "picture before using the result"
+            f"{lesions_named(fluid)} {'lie' if len(fluid) > 1 else 'lies'} where the other side of "
+            "the head has cerebrospinal fluid throughout, as a ventricle or a sulcus taken for a "
+            "lesion does: look at the picture before using the result"
         )
     return tuple(lines)
 

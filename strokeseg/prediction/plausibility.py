@@ -9,7 +9,7 @@ from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.images.reading import Volume
 from strokeseg.images.sampling import lattice
 from strokeseg.measure.lesions import Lesion
-from strokeseg.phrases import cut_short
+from strokeseg.phrases import lesions_named
 
 FAR_MM = 80.0
 _AIR = 0.08
@@ -129,10 +129,9 @@ def air_warnings(
             airy.append(str(lesion.index))
     if not airy:
         return []
-    several = len(airy) > 1
     return [
-        f"lesion{'s' if several else ''} {cut_short(airy)} {'are' if several else 'is'} as dark as "
-        "the air around the head: look at the picture before using the result"
+        f"{lesions_named(airy)} {'are' if len(airy) > 1 else 'is'} as dark as the air around the "
+        "head: look at the picture before using the result"
     ]
 
 

@@ -96,7 +96,7 @@ def unspoilt(modality, flips):
 def test_a_spoilt_scan_has_the_mask_of_the_unspoilt_one(modality, name):
     data = scan(modality).data.copy()
     SPOILS[name](data, data > 0)
-    # One pass keeps 0.94 of the FLAIR's mask under a bias field; the usual eight keep what is asked.
+    # One pass keeps 0.94 of the FLAIR's mask under a bias field; the usual eight keep 0.95.
     flips = name == "a bias field"
     before = unspoilt(modality, flips)
     assert before.any()

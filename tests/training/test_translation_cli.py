@@ -6,7 +6,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from strokeseg.cli.translation import train_lesions, train_translator
+from strokeseg.cli.other_training import train_lesions, train_translator
 from strokeseg.errors import DataError, StrokesegError, UsageError
 from strokeseg.training import slice_labels, translation_gallery, translation_trial
 from strokeseg.training.data.lesion_bank import LesionMask
