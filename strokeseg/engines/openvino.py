@@ -78,9 +78,12 @@ class OpenVINOEngine:
         self._shape: Shape3 | None = None
         self._write_graph, self._kept = write_graph, kept
         self._model: Any = None
-        with kept_signal_stack():
-            self._core = openvino.Core()
-            able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        try:
+            with kept_signal_stack():
+                self._core = openvino.Core()
+                able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        except RuntimeError as error:
+            raise _failure("could not start", error) from error
         if precision == "bf16" and "BF16" not in able:
             raise EngineError("openvino: this CPU has no bf16; use precision fp32")
         if kept is None:
