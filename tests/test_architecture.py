@@ -195,7 +195,8 @@ LIBRARIES = {
     "safetensors": ("models.tensors", "training"),
     "torch": (
         "engines.torch",
-        *(f"network.torch_{name}" for name in ("unet", "half", "mesh", "modules", "checkpoint")),
+        *(f"network.torch_{name}" for name in ("unet", "half", "mesh", "planar", "ensemble")),
+        *("network.torch_modules", "network.torch_checkpoint"),
         "training",
     ),
     "pydicom": ("results.dicom_seg",),

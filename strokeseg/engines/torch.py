@@ -12,7 +12,7 @@ from strokeseg.engines.base import FlipLesion, ScanLogits
 from strokeseg.engines.windows import WindowPlan
 from strokeseg.errors import EngineError
 from strokeseg.network.state import Spec
-from strokeseg.network.torch_modules import build_module
+from strokeseg.network.torch_modules import build_module, put_channels_last
 
 
 def devices() -> list[str]:
@@ -68,9 +68,8 @@ class TorchEngine:
             {name: torch.tensor(np.asarray(value, np.float32)) for name, value in state.items()}
         )
         try:
-            self._network = network.to(  # type: ignore[call-overload]
-                self._device, memory_format=torch.channels_last_3d
-            )
+            self._network = network.to(self._device)
+            put_channels_last(self._network)
         except RuntimeError as error:
             raise self._failure("could not load the network", error) from error
 

@@ -20,7 +20,8 @@ from strokeseg.arrays import FloatArray
 from strokeseg.errors import InputNotFoundError, ModelFormatError, WeightsUnavailableError
 from strokeseg.models.config import ModelConfig
 from strokeseg.models.tensors import WEIGHTS_FILE, write_tensors
-from strokeseg.network.mesh_spec import BATCH_TENSORS, MeshSpec, member_prefixes
+from strokeseg.network.batch_norms import BATCH_TENSORS
+from strokeseg.network.mesh_spec import MeshSpec, member_prefixes
 from strokeseg.network.state import check_state
 
 KERNEL_AXES = 5

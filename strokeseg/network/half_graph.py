@@ -16,8 +16,8 @@ from strokeseg.network.spec import LEAKY_SLOPE
 _CHANNEL_SHAPE = (1, -1, 1, 1, 1)
 
 
-def write_half_graph(spec: HalfSpec, state: Mapping[str, AnyArray]) -> bytes:
-    """Write the network as a serialised ONNX model; see `strokeseg.network.build_onnx`.
+def half_graph(spec: HalfSpec, state: Mapping[str, AnyArray]) -> GraphWriter:
+    """Write the network's nodes and tensors; see `strokeseg.network.state.build_onnx`.
 
     Parameters
     ----------
@@ -38,8 +38,7 @@ def write_half_graph(spec: HalfSpec, state: Mapping[str, AnyArray]) -> bytes:
         )
         features = graph.units(f"decoder.{level}", joined, spec.decoder_units[level], stride=1)
     graph.head(features)
-    serialised: bytes = graph.model().SerializeToString()
-    return serialised
+    return graph
 
 
 class _Graph(GraphWriter):
@@ -85,14 +84,7 @@ class _Graph(GraphWriter):
     def repeat(self, features: str, name: str) -> str:
         """Repeat each voxel along all axes."""
         scales = self.tensor("repeat.scales", np.array([1, 1, FOLD, FOLD, FOLD], np.float32))
-        return self.node(
-            "Resize",
-            [features, "", scales],
-            name,
-            mode="nearest",
-            coordinate_transformation_mode="asymmetric",
-            nearest_mode="floor",
-        )
+        return self.nearest(features, scales, name)
 
     def head(self, features: str) -> str:
         """Add what gives the logits, at the image's resolution."""

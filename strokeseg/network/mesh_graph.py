@@ -7,13 +7,14 @@ import numpy as np
 from onnx import TensorProto
 
 from strokeseg.arrays import AnyArray, FloatArray
+from strokeseg.network.batch_norms import folded_conv
 from strokeseg.network.mesh_spec import MeshSpec, member_prefixes
 from strokeseg.network.onnx_writer import GraphWriter
 from strokeseg.network.spec import NORM_EPSILON
 
 
-def write_mesh_graph(spec: MeshSpec, state: Mapping[str, AnyArray]) -> bytes:
-    """Write the network as a serialised ONNX model; see `strokeseg.network.state.build_onnx`.
+def mesh_graph(spec: MeshSpec, state: Mapping[str, AnyArray]) -> GraphWriter:
+    """Write the network's nodes and tensors; see `strokeseg.network.state.build_onnx`.
 
     Parameters
     ----------
@@ -25,14 +26,13 @@ def write_mesh_graph(spec: MeshSpec, state: Mapping[str, AnyArray]) -> bytes:
     graph = _Graph(spec, state)
     total = ""
     for number, prefix in enumerate(member_prefixes(spec)):
-        logits = graph.tower(prefix, graph.after(total, number))
+        logits = graph.tower(prefix, graph.after(total, f"member.{number}"))
         total = graph.node("Add", [total, logits], f"sum.{number}") if total else logits
     if spec.members > 1:
-        share = np.full((1, 1, 1, 1, 1), 1 / spec.members, np.float32)
-        total = graph.node("Mul", [total, graph.tensor("share", share)], "mean")
-    graph.node("Identity", [total], "logits")
-    serialised: bytes = graph.model().SerializeToString()
-    return serialised
+        graph.mean(total, spec.members)
+    else:
+        graph.node("Identity", [total], "logits")
+    return graph
 
 
 class _Graph(GraphWriter):
@@ -43,23 +43,12 @@ class _Graph(GraphWriter):
         self.spec = spec
         self.state = state
 
-    def after(self, done: str, number: int) -> str:
-        """Give the patch, but not before `done` is there.
-
-        Networks that wait for nothing would run side by side, each with its features in memory.
-        """
-        if not done:
-            return "patch"
-        mean = self.node("ReduceMean", [done], f"wait.{number}.mean", axes=[1], keepdims=1)
-        nothing = self.node("Mul", [mean, self.number(0.0)], f"wait.{number}.nothing")
-        return self.node("Add", ["patch", nothing], f"wait.{number}.patch")
-
     def tower(self, prefix: str, patch: str) -> str:
         """Add one network; returns its logits."""
         features = patch
         for number, dilation in enumerate(self.spec.dilations):
             stem = f"{prefix}layers.{number}"
-            weight, bias = folded_conv(self.spec, self.state, stem)
+            weight, bias = _layer(self.spec, self.state, stem)
             inputs = [features, self.tensor(f"{stem}.weight", weight)]
             if bias is not None:
                 inputs.append(self.tensor(f"{stem}.bias", bias))
@@ -119,23 +108,12 @@ class _Graph(GraphWriter):
         gated = self.node("Mul", [features, gate], f"{name}.gated")
         return self.node("Mul", [gated, self.number(0.5)], name)
 
-    def number(self, value: float) -> str:
-        """Add a single number."""
-        return self.tensor(f"number.{value:g}", np.full((1, 1, 1, 1, 1), value, np.float32))
 
-
-def folded_conv(
+def _layer(
     spec: MeshSpec, state: Mapping[str, AnyArray], stem: str
 ) -> tuple[FloatArray, FloatArray | None]:
-    """Give a layer's kernel and bias with its batch norm folded in, in float32."""
-    weight = state[f"{stem}.conv.weight"].astype(np.float64)
-    bias = state[f"{stem}.conv.bias"].astype(np.float64) if spec.bias else None
+    """Give a layer's kernel and bias, in float32."""
     if spec.norm == "BATCH":
-        norm = {
-            name: state[f"{stem}.norm.{name}"].astype(np.float64)
-            for name in ("weight", "bias", "running_mean", "running_var")
-        }
-        scale = norm["weight"] / np.sqrt(norm["running_var"] + NORM_EPSILON)
-        weight = weight * scale[:, None, None, None, None]
-        bias = ((0.0 if bias is None else bias) - norm["running_mean"]) * scale + norm["bias"]
-    return weight.astype(np.float32), None if bias is None else bias.astype(np.float32)
+        return folded_conv(state, stem)
+    bias = state[f"{stem}.conv.bias"].astype(np.float32) if spec.bias else None
+    return state[f"{stem}.conv.weight"].astype(np.float32), bias

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from strokeseg.arrays import Shape3
+from strokeseg.network.batch_norms import BATCH_TENSORS
 from strokeseg.network.fields import (
     WindowRule,
     choice,
@@ -24,7 +25,6 @@ from strokeseg.network.fields import (
 ARCHITECTURE = "meshnet"
 MESH_ACTIVATIONS = ("RELU", "ELU", "GELU")
 MESH_NORMS = ("BATCH", "INSTANCE", "NONE")
-BATCH_TENSORS = ("weight", "bias", "running_mean", "running_var")
 
 _MOST_CLASSES = 255
 _MOST_CHANNELS = 1024

@@ -12,8 +12,8 @@ from strokeseg.network.onnx_writer import GraphWriter
 from strokeseg.network.spec import LEAKY_SLOPE, NetworkSpec
 
 
-def write_graph(spec: NetworkSpec, state: Mapping[str, AnyArray], *, folded: bool) -> bytes:
-    """Write the network as a serialised ONNX model; see `strokeseg.network.state.build_onnx`.
+def unet_graph(spec: NetworkSpec, state: Mapping[str, AnyArray], *, folded: bool) -> GraphWriter:
+    """Write the network's nodes and tensors; see `strokeseg.network.state.build_onnx`.
 
     Parameters
     ----------
@@ -37,8 +37,7 @@ def write_graph(spec: NetworkSpec, state: Mapping[str, AnyArray], *, folded: boo
         if level.after is not None:
             features = graph.block(level.after, features, is_finest=level is plan.levels[0])
     graph.node("Identity", [features], "logits")
-    serialised: bytes = graph.model().SerializeToString()
-    return serialised
+    return graph
 
 
 @dataclass

@@ -36,6 +36,41 @@ class GraphWriter:
             opset_imports=[helper.make_opsetid("", OPSET)],
         )
 
+    def serialised(self) -> bytes:
+        """Give the model as the bytes of a ``ModelProto``."""
+        serialised: bytes = self.model().SerializeToString()
+        return serialised
+
+    def after(self, done: str, name: str) -> str:
+        """Give the patch, but not before `done` is there.
+
+        Parts that wait for nothing would run side by side, each with its features in memory.
+        """
+        if not done:
+            return "patch"
+        mean = self.node("ReduceMean", [done], f"{name}.wait.mean", axes=[1], keepdims=1)
+        nothing = self.node("Mul", [mean, self.number(0.0)], f"{name}.wait.nothing")
+        return self.node("Add", ["patch", nothing], f"{name}.wait.patch")
+
+    def mean(self, total: str, count: int) -> str:
+        """Add the logits: what was summed up over so many."""
+        return self.node("Mul", [total, self.number(1 / count)], "logits")
+
+    def number(self, value: float) -> str:
+        """Add a single number."""
+        return self.tensor(f"number.{value:g}", np.full((1, 1, 1, 1, 1), value, np.float32))
+
+    def nearest(self, features: str, scales: str, name: str) -> str:
+        """Repeat each voxel along the axes whose scale is above 1."""
+        return self.node(
+            "Resize",
+            [features, "", scales],
+            name,
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
+
     def node(self, op: str, inputs: list[str], name: str, **attributes: object) -> str:
         """Add one node with one output, both called `name`."""
         node = helper.make_node(op, inputs, [name], name=name)

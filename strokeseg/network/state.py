@@ -2,28 +2,31 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from strokeseg.arrays import AnyArray
 from strokeseg.errors import ModelFormatError
-from strokeseg.network import blueprint, half_spec, mesh_spec
-from strokeseg.network.fields import refusal
+from strokeseg.network import blueprint, ensemble_spec
+from strokeseg.network.ensemble_spec import (
+    EnsembleSpec,
+    ensemble_parameter_shapes,
+    network_prefixes,
+    tensors_of,
+)
 from strokeseg.network.folding import LANES
-from strokeseg.network.half_spec import SUBVOXELS, HalfSpec, half_parameter_shapes
-from strokeseg.network.mesh_spec import MeshSpec, mesh_parameter_shapes
-from strokeseg.network.spec import NetworkSpec
+from strokeseg.network.half_spec import SUBVOXELS, HalfSpec
+from strokeseg.network.kinds import SingleSpec, read_single_spec, single_parameter_shapes
+from strokeseg.network.mesh_spec import MeshSpec
+from strokeseg.network.planar_spec import SLICES, SUBPIXELS, PlanarSpec
 
-Spec = NetworkSpec | HalfSpec | MeshSpec
+if TYPE_CHECKING:
+    from strokeseg.network.onnx_writer import GraphWriter
+
+Spec = SingleSpec | EnsembleSpec
 
 PREFIX = "unet."
-
-_KINDS: Mapping[str, type[NetworkSpec] | type[HalfSpec] | type[MeshSpec]] = {
-    "unet": NetworkSpec,
-    half_spec.ARCHITECTURE: HalfSpec,
-    mesh_spec.ARCHITECTURE: MeshSpec,
-}
 
 
 def strip_prefix(state: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
@@ -57,19 +60,16 @@ def read_spec(config: Mapping[str, Any], images: int = 1) -> Spec:
     ModelFormatError
         The kind is unknown, or a field is missing, malformed, or asks for what cannot be built.
     """
-    kind = config.get("architecture", "unet")
-    if isinstance(kind, str) and kind in _KINDS:
-        return _KINDS[kind].from_config(config, images)
-    raise refusal("architecture", kind, f"only {', '.join(_KINDS)} can be built")
+    if config.get("architecture") == ensemble_spec.ARCHITECTURE:
+        return EnsembleSpec.from_config(config, images)
+    return read_single_spec(config, images, (ensemble_spec.ARCHITECTURE,))
 
 
 def parameter_shapes(spec: Spec) -> dict[str, tuple[int, ...]]:
     """Name every tensor of a network, with its shape."""
-    if isinstance(spec, HalfSpec):
-        return half_parameter_shapes(spec)
-    if isinstance(spec, MeshSpec):
-        return mesh_parameter_shapes(spec)
-    return blueprint.parameter_shapes(spec)
+    if isinstance(spec, EnsembleSpec):
+        return ensemble_parameter_shapes(spec)
+    return single_parameter_shapes(spec)
 
 
 def check_state(spec: Spec, state: Mapping[str, AnyArray]) -> None:
@@ -145,29 +145,50 @@ def build_onnx(spec: Spec, state: Mapping[str, AnyArray], *, folded: bool = Fals
         If the tensors are not those of the network.
     """
     check_state(spec, state)
+    return _graph(spec, state, folded=folded).serialised()
+
+
+def _graph(spec: Spec, state: Mapping[str, AnyArray], *, folded: bool) -> "GraphWriter":
     # onnx takes long to import, and those who only check tensors do without it.
+    if isinstance(spec, EnsembleSpec):
+        from strokeseg.network.ensemble_graph import ensemble_graph
+
+        members = zip(network_prefixes(spec), spec.networks, strict=True)
+        parts = [_graph(one, tensors_of(prefix, state), folded=folded) for prefix, one in members]
+        return ensemble_graph(spec, parts)
     if isinstance(spec, HalfSpec):
-        from strokeseg.network.half_graph import write_half_graph
+        from strokeseg.network.half_graph import half_graph
 
-        return write_half_graph(spec, state)
+        return half_graph(spec, state)
     if isinstance(spec, MeshSpec):
-        from strokeseg.network.mesh_graph import write_mesh_graph
+        from strokeseg.network.mesh_graph import mesh_graph
 
-        return write_mesh_graph(spec, state)
-    from strokeseg.network.onnx_graph import write_graph
+        return mesh_graph(spec, state)
+    if isinstance(spec, PlanarSpec):
+        from strokeseg.network.planar_graph import planar_graph
 
-    return write_graph(spec, state, folded=folded)
+        return planar_graph(spec, state)
+    from strokeseg.network.onnx_graph import unet_graph
+
+    return unet_graph(spec, state, folded=folded)
 
 
 def features_at_once(spec: Spec) -> float:
     """Give how many features a network holds at once at its costliest, per voxel of the window.
 
     Of a U-Net they go into the last step up; a MeshNet has what goes into a layer, what comes out,
-    and with an instance norm what is in between, each laid out in whole lanes.
+    and with an instance norm what is in between, each laid out in whole lanes. An ensemble has its
+    costliest network's beside the sum of the logits before.
     """
+    if isinstance(spec, EnsembleSpec):
+        return spec.out_channels + max(features_at_once(network) for network in spec.networks)
     if isinstance(spec, MeshSpec):
         return (3 if spec.window_rule == "whole" else 2) * -(-spec.channels // LANES) * LANES
     if isinstance(spec, HalfSpec):
         # Three tensors of the finest level: what came down, what comes up, and their sum.
         return 3 * spec.channels[0] / SUBVOXELS
+    if isinstance(spec, PlanarSpec):
+        # At the finest level what a block takes, and three tensors of what it gives.
+        finest, below = spec.channels[:2]
+        return SLICES + (4 * finest + below) / SUBPIXELS
     return blueprint.blueprint(spec).levels[0].up.inputs / math.prod(spec.strides[0])
