@@ -128,7 +128,7 @@ ORDERS = {
         ("stage_two",),
         ("fitting", "model_card"),
         ("calibration", "export", "parts", "scan_table", "slice_labels", "stage_comparison"),
-        ("translation_gallery", "translation_trial"),
+        ("join", "translation_gallery", "translation_trial"),
         ("calibrated_model",),
         ("scan_calibration", "volume_calibration"),
         ("ablation",),

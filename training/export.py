@@ -123,7 +123,7 @@ def export_model(
     half = {name: np.ascontiguousarray(value, np.float16) for name, value in full.items()}
     document = model_document(state, config, settings)
     own = document["strokeseg"]
-    opened = _write_model(folder, half, document, engine)
+    opened = write_model(folder, half, document, engine)
     scores: tuple[CaseScore, ...] = ()
     parity = None
     if held_out is not None:
@@ -143,10 +143,32 @@ def export_model(
     return Exported(folder, digest, registry_entry(folder, settings, own), scores, parity)
 
 
-def _write_model(
+def write_model(
     folder: Path, half: Mapping[str, AnyArray], document: Mapping[str, Any], engine: str
 ) -> Engine:
-    """Write weights, config and golden record; return the engine that computed the record."""
+    """Write a model's folder, but for its card.
+
+    Parameters
+    ----------
+    folder
+        Gets config.json, model.safetensors and golden.json.
+    half
+        The tensors in half precision.
+    document
+        The content of config.json.
+    engine
+        What computes the golden record.
+
+    Returns
+    -------
+    Engine
+        The engine that computed it.
+
+    Raises
+    ------
+    CannotCreateError, ReadWriteError
+        The folder cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

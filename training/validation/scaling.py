@@ -7,6 +7,7 @@ network's own last convolution carries them, so that no engine and no model fold
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from torch.nn import functional
 from strokeseg.arrays import FloatArray
 from strokeseg.errors import DataError, UsageError
 from strokeseg.files.json_files import write_json
+from strokeseg.network.ensemble_spec import FIELD as ENSEMBLE
+from strokeseg.network.ensemble_spec import tensors_of
+from strokeseg.network.planar_spec import SUBPIXELS
 from strokeseg.training.data.sources import Sources
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.validation.cases import validation_samples
@@ -28,7 +32,8 @@ VOXEL_STEP = 8
 ROUNDS = 100
 DIGITS = 4
 LAST_CONVOLUTION = "model.2.1.conv.unit0.conv"
-HALF_HEAD = ("head.weight", "head.bias")
+PLAIN_HEAD = ("head.weight", "head.bias")
+_MEMBER = re.compile(rf"{ENSEMBLE}\.\d+\.")
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,8 @@ def fold_scaling(state: Mapping[str, FloatArray], scaling: Scaling) -> dict[str,
 
     The last unit adds its input to its convolution, y = conv(x) + x. So f * y is f * conv(x) plus f
     of x: the kernel times f, with f - 1 more at its centre from each class to itself. The head of a
-    half-resolution network is a plain convolution, of eight kernels for each class.
+    half-resolution or three-plane network is a plain convolution, of as many kernels for each class
+    as voxels that it tells at once. The mean of an ensemble is scaled as each of its networks is.
 
     Raises
     ------
@@ -112,13 +118,24 @@ def fold_scaling(state: Mapping[str, FloatArray], scaling: Scaling) -> dict[str,
         The network has no such unit, or other classes.
     """
     factor, added = (np.asarray(values, np.float32) for values in (scaling.factor, scaling.bias))
-    if state.keys() >= set(HALF_HEAD):
-        weight, bias = (state[name] for name in HALF_HEAD)
-        _check_classes(factor, bias)
-        each = np.repeat(factor, len(weight) // factor.size).reshape(-1, 1, 1, 1, 1)
-        return dict(state) | dict(
-            zip(HALF_HEAD, (weight * each, bias * factor + added), strict=True)
+    prefixes = sorted({match[0] for match in map(_MEMBER.match, state) if match})
+    if prefixes:
+        return {
+            prefix + name: tensor
+            for prefix in prefixes
+            for name, tensor in fold_scaling(tensors_of(prefix, state), scaling).items()
+        }
+    if state.keys() >= set(PLAIN_HEAD):
+        weight, bias = (state[name] for name in PLAIN_HEAD)
+        # Of slices each of the pixels that are told at once has a bias; of voxels they share it.
+        biases = SUBPIXELS if weight.ndim == 4 else 1
+        _check_classes(factor, bias[::biases])
+        kernel = np.repeat(factor, len(weight) // factor.size)
+        scaled = (
+            weight * kernel.reshape(-1, *(1,) * (weight.ndim - 1)),
+            bias * np.repeat(factor, biases) + np.repeat(added, biases),
         )
+        return dict(state) | dict(zip(PLAIN_HEAD, scaled, strict=True))
     names = weight_name, bias_name = f"{LAST_CONVOLUTION}.weight", f"{LAST_CONVOLUTION}.bias"
     if not state.keys() >= set(names):
         raise UsageError("the network ends in no residual unit: its logits cannot be scaled")
