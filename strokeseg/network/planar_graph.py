@@ -61,23 +61,35 @@ class _Graph(GraphWriter):
         # (1, slices, C, A, B): where each of I, J and K is.
         places = {axis: 1, others[0]: 3, others[1]: 4}
         back = [0, 2, *(places[each] for each in range(3))]
-        return self.node("Transpose", [logits], f"{self.name}.logits", perm=back)
+        logits = self.node("Transpose", [logits], f"{self.name}.logits", perm=back)
+        if self.spec.every_vox == 1:
+            return logits
+        scales = np.ones(5, np.float32)
+        scales[axis + 2] = self.spec.every_vox
+        return self.nearest(logits, self.tensor(f"{self.name}.every", scales), f"{self.name}.all")
 
     def with_neighbours(self, slices: str) -> str:
-        """Add the neighbours of each slice (n, 1, A, B) as channels; the outermost count again."""
+        """Add the neighbours of each slice that is looked at, (n, 1, A, B), as channels."""
         gap = self.spec.gap_vox
         pads = self.tensor("gap.pads", np.array([gap, 0, 0, 0, gap, 0, 0, 0], np.int64))
         padded = self.node("Pad", [slices, pads], f"{self.name}.padded", mode="edge")
         axis = self.tensor("axes.first", np.array([0], np.int64))
-        before, after = (
+        every = self.tensor("every", np.array([self.spec.every_vox], np.int64))
+        ends = {
+            "before": (0, -2 * gap),
+            "middle": (gap, -gap),
+            "after": (2 * gap, _TO_THE_END),
+        }
+        three = [
             self.node(
                 "Slice",
-                [padded, *(self.tensor(f"gap.{n}", np.array([n], np.int64)) for n in ends), axis],
+                [padded, *(self.tensor(f"gap.{n}", np.array([n], np.int64)) for n in two), axis]
+                + [every],
                 f"{self.name}.{name}",
             )
-            for name, ends in (("before", (0, -2 * gap)), ("after", (2 * gap, _TO_THE_END)))
-        )
-        return self.node("Concat", [before, slices, after], f"{self.name}.neighbours", axis=1)
+            for name, two in ends.items()
+        ]
+        return self.node("Concat", three, f"{self.name}.neighbours", axis=1)
 
     def unet(self, slices: str) -> str:
         """Add the network of slices (n, 3, A, B); returns logits (n, C, A, B)."""

@@ -43,6 +43,7 @@ class PlanarNet(nn.Module):
         self.decoder = nn.ModuleList(_Block(block, normed=normed) for block in up)
         self.head = nn.Conv2d(spec.channels[0], spec.out_channels * SUBPIXELS, 1)
         self.gap_vox = spec.gap_vox
+        self.every_vox = spec.every_vox
 
     def forward(self, image: Tensor) -> Tensor:
         """Compute the logits of a batch of images, as inference does.
@@ -64,11 +65,12 @@ class PlanarNet(nn.Module):
         return total / PLANES
 
     def _plane(self, image: Tensor, axis: int) -> Tensor:
-        stacked = with_neighbours(image.movedim(axis + 1, 1), self.gap_vox)
+        stacked = with_neighbours(image.movedim(axis + 1, 1), self.gap_vox)[:, :: self.every_vox]
         parts = stacked.flatten(0, 1).split(SLICES_AT_ONCE)
         logits = torch.cat([self.of_slices(part) for part in parts])
         apart = logits.unflatten(0, stacked.shape[:2])
-        return apart.movedim(1, 2).movedim(2, axis + 2)
+        whole = apart.repeat_interleave(self.every_vox, dim=1)
+        return whole.movedim(1, 2).movedim(2, axis + 2)
 
     def of_slices(self, slices: Tensor) -> Tensor:
         """Compute the logits (N, C, A, B) of slices (N, 3, A, B): each beside its neighbours."""

@@ -22,6 +22,7 @@ SPECS = {
     "two levels, two classes": PlanarSpec(2, (5, 7)),
     "the same features everywhere": PlanarSpec(6, (8, 8, 8), 3),
     "neighbours far away": PlanarSpec(3, (4, 5), 16),
+    "every second slice": PlanarSpec(3, (4, 5), 1, 2),
 }
 
 
@@ -86,10 +87,11 @@ def plain_logits(spec, state, image):
     for axis in range(3):
         along = np.moveaxis(image, axis, 0)
         count = len(along)
-        for place in range(count):
+        for place in range(0, count, spec.every_vox):
             ends = max(place - spec.gap_vox, 0), min(place + spec.gap_vox, count - 1)
             stack = np.stack([along[ends[0]], along[place], along[ends[1]]])
-            np.moveaxis(total, axis + 1, 0)[place] += slice_logits(torch.tensor(stack))
+            shown = slice(place, place + spec.every_vox)
+            np.moveaxis(total, axis + 1, 0)[shown] += slice_logits(torch.tensor(stack))
     return total / 3
 
 
@@ -189,6 +191,7 @@ REFUSED = {
     "no gap": ({"gap_vox": 0}, "gap_vox is 0: it must be a whole number from 1"),
     "a gap of no number": ({"gap_vox": "2"}, "gap_vox is '2'"),
     "a gap beyond any head": ({"gap_vox": 17}, "gap_vox is 17: at most 16"),
+    "a third of the slices": ({"every_vox": 3}, "every_vox is 3: it must be a power of two"),
     "one class": ({"out_channels": 1}, "a whole number from 2"),
     "no classes": ({"out_channels": None}, "has no out_channels"),
     "four images at once": ({"in_channels": 4}, "one image at a time"),
