@@ -75,20 +75,12 @@ class _Graph(GraphWriter):
         padded = self.node("Pad", [slices, pads], f"{self.name}.padded", mode="edge")
         axis = self.tensor("axes.first", np.array([0], np.int64))
         every = self.tensor("every", np.array([self.spec.every_vox], np.int64))
-        ends = {
-            "before": (0, -2 * gap),
-            "middle": (gap, -gap),
-            "after": (2 * gap, _TO_THE_END),
-        }
-        three = [
-            self.node(
-                "Slice",
-                [padded, *(self.tensor(f"gap.{n}", np.array([n], np.int64)) for n in two), axis]
-                + [every],
-                f"{self.name}.{name}",
-            )
-            for name, two in ends.items()
-        ]
+        ends = {"before": (0, -2 * gap), "middle": (gap, -gap), "after": (2 * gap, _TO_THE_END)}
+        three = []
+        for name, two in ends.items():
+            first, last = (self.tensor(f"gap.{n}", np.array([n], np.int64)) for n in two)
+            inputs = [padded, first, last, axis, every]
+            three.append(self.node("Slice", inputs, f"{self.name}.{name}"))
         return self.node("Concat", three, f"{self.name}.neighbours", axis=1)
 
     def unet(self, slices: str) -> str:
