@@ -14,6 +14,7 @@ from strokeseg.arrays import AnyArray, FloatArray
 from strokeseg.errors import StrokesegError, UsageError
 from strokeseg.files.atomic import write_atomically
 from strokeseg.files.checksums import sha256
+from strokeseg.files.json_files import read_json
 from strokeseg.models.config import ModelConfig
 from strokeseg.models.finding import load_model_files
 from strokeseg.models.folder import Model, read_config
@@ -23,7 +24,8 @@ from strokeseg.network.ensemble_spec import EnsembleSpec, network_prefixes
 from strokeseg.network.kinds import SingleSpec
 from strokeseg.training.command_line import run_command
 from strokeseg.training.export import Exported, ExportSettings, registry_entry, write_model
-from strokeseg.training.model_card import CardFacts, model_card
+from strokeseg.training.model_card import CardFacts, model_card, read_sections
+from strokeseg.training.validation.scaling import fold_scaling, read_scaling
 
 # What a scan goes through before the network sees it, and what the answer means.
 ALIKE = (
@@ -42,7 +44,7 @@ def join_models(
 ) -> Exported:
     """Write a model folder whose network averages the logits of several models' networks.
 
-    What decides (threshold, volumes, flips) is the first model's: calibrate the result anew.
+    What decides (threshold, volumes, flips) is the first model's unless told: calibrate anew.
 
     Parameters
     ----------
@@ -52,7 +54,7 @@ def join_models(
         Gets config.json, model.safetensors in half precision, golden.json and README.md.
     settings
         Name, window (without: the first model's, or the next that suits every network), licence,
-        sections of the card.
+        sections of the card, a scaling of the mean, and a decision in place of the first model's.
     engine
         What computes the golden record.
 
@@ -64,11 +66,14 @@ def join_models(
         The folder cannot be written.
     """
     spec = EnsembleSpec(_networks(models))
-    half = {
-        prefix + name: _halved(model.name, name, tensor)
+    full = {
+        prefix + name: tensor
         for prefix, model in zip(network_prefixes(spec), models, strict=True)
         for name, tensor in model.state.items()
     }
+    if settings.scaling is not None:
+        full = fold_scaling(full, settings.scaling)
+    half = {name: _halved(name, tensor) for name, tensor in full.items()}
     document = _document(spec, models, settings)
     write_model(folder, half, document, engine)
     own = document["strokeseg"]
@@ -103,9 +108,9 @@ def _networks(models: Sequence[Model]) -> tuple[SingleSpec, ...]:
     return tuple(networks)
 
 
-def _halved(model: str, name: str, tensor: FloatArray) -> AnyArray:
+def _halved(name: str, tensor: FloatArray) -> AnyArray:
     if np.abs(tensor).max(initial=0.0) > _HALF_LARGEST:
-        raise UsageError(f"{model}: tensor {name} is too large for half precision")
+        raise UsageError(f"the tensor {name} is too large for half precision")
     return np.ascontiguousarray(tensor, np.float16)
 
 
@@ -124,6 +129,7 @@ def _document(
             **{name: getattr(first.config, name) for name in TOLD},
             "class_names": list(first.config.class_names),
             "window": _window(spec, settings.window, first.config.window),
+            **settings.decision,
             INTERVAL: None,
             "training": training | dict(settings.provenance),
         },
@@ -150,10 +156,19 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the ensemble's folder")
     parser.add_argument("--name", default="synth-open")
     parser.add_argument("--window", type=int)
+    parser.add_argument("--scaling", type=Path, help="scaling.json, of the mean of the logits")
+    parser.add_argument("--decision", type=Path, help="decision.json of the scan calibration")
+    parser.add_argument("--sections", type=Path, help="TOML: further parts of the card by heading")
     parser.add_argument("--engine", default="auto")
     chosen = parser.parse_args(arguments)
     models = [load_model_files(name) for name in chosen.models]
-    settings = ExportSettings(chosen.name, chosen.window)
+    settings = ExportSettings(
+        chosen.name,
+        chosen.window,
+        scaling=read_scaling(chosen.scaling) if chosen.scaling else None,
+        sections=read_sections(chosen.sections) if chosen.sections else {},
+        decision=read_json(chosen.decision) if chosen.decision else {},
+    )
     return join_models(models, chosen.output, settings, engine=chosen.engine).registry_entry
 
 

@@ -15,7 +15,12 @@ from strokeseg.network.planar_spec import PlanarSpec
 from strokeseg.training.command_line import exit_code_of
 from strokeseg.training.export import ExportSettings
 from strokeseg.training.join import join_models, main
-from strokeseg.training.validation.scaling import Scaling, fold_scaling, with_scaling
+from strokeseg.training.validation.scaling import (
+    Scaling,
+    fold_scaling,
+    with_scaling,
+    write_scaling,
+)
 from tests.networks import closeness, random_image, random_state
 from tests.tiny_models import OWN, tiny_files, write_files
 
@@ -85,6 +90,24 @@ def test_a_scaling_is_carried_by_every_network(joined):
     assert closeness(logits_of(scaled, image), expected) < 1e-5
     with pytest.raises(UsageError, match="the scaling is of 3 classes, the network of 6"):
         fold_scaling(random_state(PLANAR), Scaling((1.0,) * 3, (0.0,) * 3))
+
+
+def test_a_scaling_a_decision_and_sections_of_the_card_are_taken_from_files(
+    folders, joined, tmp_path
+):
+    scaling = Scaling((0.5, 0.7, 0.7, 0.8, 0.6, 1.4), (-1.0, 0.5, 0.0, 0.25, 0.5, -0.25))
+    write_scaling(scaling, tmp_path / "scaling.json")
+    (tmp_path / "decision.json").write_text('{"threshold": 0.3, "min_volume_ml": 0.2}')
+    (tmp_path / "sections.toml").write_text('"What it is" = "A pair."')
+    names = ("scaling.json", "decision.json", "sections.toml")
+    arguments = [f"--{name.split('.')[0]}={tmp_path / name}" for name in names]
+    main([*map(str, folders), "-o", str(tmp_path / "both"), "--engine", "openvino", *arguments])
+    made, plain = one_of(tmp_path / "both"), one_of(joined[0])
+    image = random_image((16, 8, 8))
+    expected = with_scaling(lambda each: logits_of(plain, each), scaling)(image)
+    assert closeness(logits_of(made, image), expected) < 5e-3
+    assert (made.config.threshold, made.config.min_volume_ml) == (0.3, 0.2)
+    assert "A pair." in (tmp_path / "both" / "README.md").read_text()
 
 
 UNLIKE = {
