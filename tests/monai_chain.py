@@ -1,7 +1,7 @@
 """The published chain, written with MONAI and torch: what the package is compared with."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -23,9 +23,49 @@ from monai.transforms import (
     SpatialResample,
 )
 
+from strokeseg.arrays import FloatArray
 from strokeseg.models.folder import Model
+from strokeseg.network.ensemble_spec import EnsembleSpec, network_prefixes, tensors_of
+from strokeseg.network.kinds import SingleSpec
+from strokeseg.network.spec import NetworkSpec
+from strokeseg.network.torch_modules import build_module
 
 FLIPS = [axes for count in range(4) for axes in combinations((2, 3, 4), count)]
+
+
+def published(spec: SingleSpec, state: Mapping[str, FloatArray]) -> torch.nn.Module:
+    """MONAI's own network, or, of an architecture that MONAI has not, the torch twin."""
+    if isinstance(spec, NetworkSpec):
+        network: torch.nn.Module = UNet(
+            spatial_dims=3,
+            in_channels=1,
+            out_channels=spec.out_channels,
+            channels=spec.channels,
+            strides=spec.strides,
+            kernel_size=spec.kernel_size,
+            up_kernel_size=spec.up_kernel_size,
+            num_res_units=spec.num_res_units,
+            act="PRELU",
+            norm="INSTANCE",
+            dropout=spec.dropout,
+            bias=spec.bias,
+            adn_ordering=spec.adn_ordering,
+        )
+    else:
+        network = build_module(spec)
+    network.load_state_dict({name: torch.from_numpy(np.array(v)) for name, v in state.items()})
+    return network.eval()
+
+
+class Mean(torch.nn.Module):
+    """The mean of what several networks say."""
+
+    def __init__(self, networks: Sequence[torch.nn.Module]) -> None:
+        super().__init__()
+        self.networks = torch.nn.ModuleList(networks)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.stack([network(image) for network in self.networks]).mean(0)
 
 
 @dataclass
@@ -41,26 +81,13 @@ class Chain:
         yield
         self.seconds[name] = self.seconds.get(name, 0) + time.perf_counter() - started
 
-    def network(self) -> UNet:
-        spec = self.model.config.spec
-        network = UNet(
-            spatial_dims=3,
-            in_channels=1,
-            out_channels=spec.out_channels,
-            channels=spec.channels,
-            strides=spec.strides,
-            kernel_size=spec.kernel_size,
-            up_kernel_size=spec.up_kernel_size,
-            num_res_units=spec.num_res_units,
-            act="PRELU",
-            norm="INSTANCE",
-            dropout=spec.dropout,
-            bias=spec.bias,
-            adn_ordering=spec.adn_ordering,
-        )
-        state = {name: torch.from_numpy(np.array(v)) for name, v in self.model.state.items()}
-        network.load_state_dict(state)
-        return network.eval()
+    def network(self) -> torch.nn.Module:
+        spec, state = self.model.config.spec, self.model.state
+        if not isinstance(spec, EnsembleSpec):
+            return published(spec, state)
+        prefixes = network_prefixes(spec)
+        parts = zip(spec.networks, (tensors_of(p, state) for p in prefixes), strict=True)
+        return Mean([published(*part) for part in parts])
 
     def working_image(self, path: Path) -> MetaTensor:
         config = self.model.config
