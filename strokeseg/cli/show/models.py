@@ -68,7 +68,7 @@ def described(found: "FoundModel") -> dict[str, Any]:
     from strokeseg.models.config import ModelConfig
     from strokeseg.models.folder import read_config
 
-    config = ModelConfig.from_config(read_config(found.folder), classes=found.classes)
+    config = ModelConfig.from_config(read_config(found.folder), found.unsaid)
     return {
         "folder": str(found.folder),
         "repository": found.repository,
