@@ -124,7 +124,14 @@ def open_engine(
         opened = module.OnnxRuntimeEngine(graph, spec.out_channels, place, threads, lean)
     else:
         write_graph = partial(build_onnx, spec, state, folded=True)
-        opened = module.OpenVINOEngine(write_graph, spec.out_channels, threads, precision, kept)
+        opened = module.OpenVINOEngine(
+            write_graph,
+            spec.out_channels,
+            threads,
+            precision,
+            kept,
+            any_shape=spec.window_rule == "whole",
+        )
     return opened
 
 

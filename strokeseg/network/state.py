@@ -159,14 +159,15 @@ def build_onnx(spec: Spec, state: Mapping[str, AnyArray], *, folded: bool = Fals
     return write_graph(spec, state, folded=folded)
 
 
-def features_at_once(spec: Spec) -> float:
+def features_at_once(spec: Spec, normed: int) -> float:
     """Give how many features a network holds at once at its costliest, per voxel of the window.
 
-    Of a U-Net they go into the last step up; a MeshNet has what goes into a layer, what comes out,
-    and with an instance norm what is in between, each laid out in whole lanes.
+    Of a U-Net they go into the last step up; a MeshNet has what goes into a layer and what comes
+    out, each laid out in whole lanes, or with instance norms `normed` such layers.
     """
     if isinstance(spec, MeshSpec):
-        return (3 if spec.window_rule == "whole" else 2) * -(-spec.channels // LANES) * LANES
+        layers = normed if spec.window_rule == "whole" else 2
+        return layers * -(-spec.channels // LANES) * LANES
     if isinstance(spec, HalfSpec):
         # Three tensors of the finest level: what came down, what comes up, and their sum.
         return 3 * spec.channels[0] / SUBVOXELS
