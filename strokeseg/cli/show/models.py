@@ -1,6 +1,7 @@
 """What `strokeseg weights` says of a model and of its check."""
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from strokeseg.errors import printable
@@ -41,6 +42,19 @@ def verdict_facts(verdict: "Verdict") -> dict[str, Any]:
         "golden": golden,
         "problem": None if verdict.error is None else str(verdict.error),
     }
+
+
+def fact_lines(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Write what is known of a model, a fact a line."""
+    for key, value in facts.items():
+        if key == "sequences":
+            told = value or "any"
+        elif key == "files":
+            told = [file["path"] for file in value]
+        else:
+            told = value
+        if told not in (None, "", {}, [], ()):
+            yield f"{key + ':':<16}{text_of(told)}"
 
 
 def text_of(value: object) -> str:
