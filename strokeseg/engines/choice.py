@@ -123,7 +123,8 @@ def open_engine(
         graph = build_onnx(spec, state)
         opened = module.OnnxRuntimeEngine(graph, spec.out_channels, place, threads, lean)
     else:
-        write_graph = partial(build_onnx, spec, state, folded=True)
+        even = precision == "bf16"
+        write_graph = partial(build_onnx, spec, state, folded=True, even=even)
         opened = module.OpenVINOEngine(
             write_graph,
             spec.out_channels,
