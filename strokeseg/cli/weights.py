@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from strokeseg.cli.show.lines import show_lines
-from strokeseg.cli.show.models import described, text_of, verdict_facts, verdict_line
+from strokeseg.cli.show.models import described, fact_lines, verdict_facts, verdict_line
 
 if TYPE_CHECKING:
     from strokeseg.models.hub_settings import HubSettings
@@ -75,9 +75,8 @@ def show(name: NameArgument, *, as_json: JsonOption = False) -> None:
     if as_json:
         typer.echo(json.dumps(facts, indent=2, default=str))
         return
-    for key, value in facts.items():
-        if value not in (None, "", {}):
-            typer.echo(f"{key + ':':<16}{text_of(value)}")
+    for line in fact_lines(facts):
+        typer.echo(line)
     if found is None:
         typer.echo(f"not on this machine: strokeseg weights download {name}", err=True)
 

@@ -123,8 +123,16 @@ def open_engine(
         graph = build_onnx(spec, state)
         opened = module.OnnxRuntimeEngine(graph, spec.out_channels, place, threads, lean)
     else:
-        write_graph = partial(build_onnx, spec, state, folded=True)
-        opened = module.OpenVINOEngine(write_graph, spec.out_channels, threads, precision, kept)
+        even = precision == "bf16"
+        write_graph = partial(build_onnx, spec, state, folded=True, even=even)
+        opened = module.OpenVINOEngine(
+            write_graph,
+            spec.out_channels,
+            threads,
+            precision,
+            kept,
+            any_shape=spec.window_rule == "whole",
+        )
     return opened
 
 

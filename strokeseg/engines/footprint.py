@@ -32,12 +32,13 @@ class _Engine:
     opened: float
     compiled: float
     tensors: float
+    normed: int
 
 
 _ENGINES = {
-    "openvino": _Engine(60 << 20, 6.0, 3.2, 1.7, 1.15),
-    "onnxruntime": _Engine(60 << 20, 6.0, 4.0, 0.4, 1.75),
-    "torch": _Engine(220 << 20, 3.2, 2.4, 0.6, 1.25),
+    "openvino": _Engine(60 << 20, 6.0, 3.2, 1.7, 1.15, 2),
+    "onnxruntime": _Engine(60 << 20, 6.0, 4.0, 0.4, 1.75, 3),
+    "torch": _Engine(220 << 20, 3.2, 2.4, 0.6, 1.25, 3),
 }
 _FIRST_WINDOW_BYTES = 20 << 20
 
@@ -93,7 +94,7 @@ def window_bytes(engine: str, precision: str, spec: Spec, window: Shape3) -> int
     feature_bytes = 2 if precision == "bf16" and engine == "openvino" else 4
     laid_out = -(-spec.out_channels // LANES) * LANES
     per_voxel = 4 * (spec.in_channels + spec.out_channels) + feature_bytes * (
-        laid_out + features_at_once(spec)
+        laid_out + features_at_once(spec, taken.normed)
     )
     tensors = math.prod(window) * per_voxel * taken.tensors
     return int(tensors + _weights_bytes(spec) * taken.compiled) + _FIRST_WINDOW_BYTES

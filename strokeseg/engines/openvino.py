@@ -18,6 +18,7 @@ from strokeseg.engines.signal_stack import kept_signal_stack  # noqa: E402
 from strokeseg.errors import EngineError  # noqa: E402
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+ANY_SHAPE = (-1, -1, -1)
 _PROCESSOR = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
 
 
@@ -45,6 +46,11 @@ class OpenVINOEngine:
         ``fp32``, or ``bf16`` on a CPU that has it.
     kept
         Where compiled networks are kept, if they are.
+    any_shape
+        Whether it is compiled once for windows of any shape, for networks that see a head whole.
+        That takes a third less memory: of a fixed shape OpenVINO places the tensors by their size,
+        and where all are of one size, a row of layers can take three at a time; of a free one it
+        places them as they come, and a row takes two.
 
     Raises
     ------
@@ -62,6 +68,7 @@ class OpenVINOEngine:
         threads: int | None,
         precision: str,
         kept: KeptNetworks | None = None,
+        any_shape: bool = False,
     ) -> None:
         self.classes = classes
         self.precision = precision
@@ -74,6 +81,7 @@ class OpenVINOEngine:
         }
         if threads is not None:
             self._options["INFERENCE_NUM_THREADS"] = threads
+        self._any_shape = any_shape
         self._request: Any = None
         self._shape: Shape3 | None = None
         self._write_graph, self._kept = write_graph, kept
@@ -95,10 +103,11 @@ class OpenVINOEngine:
             out = np.empty((self.classes, *patch.shape[-3:]), np.float32)
         i, j, k = patch.shape[-3:]
         image = as_batch(patch)
+        wanted = ANY_SHAPE if self._any_shape else (i, j, k)
         try:
             with kept_signal_stack():
-                if self._shape != (i, j, k):
-                    self._compile((i, j, k), image.shape[1])
+                if self._shape != wanted:
+                    self._compile(wanted, image.shape[1])
                 self._request.set_input_tensor(openvino.Tensor(image, shared_memory=True))
                 self._request.set_output_tensor(openvino.Tensor(out[None], shared_memory=True))
                 self._request.infer()

@@ -6,7 +6,7 @@ from strokeseg.errors import ModelFormatError, UsageError
 from strokeseg.models.finding import FoundModel
 from strokeseg.models.folder import read_model_folder
 from strokeseg.models.hub_settings import HubSettings
-from strokeseg.models.registry import Registry
+from strokeseg.models.registry import Registry, unsaid_of
 from strokeseg.models.store import (
     Manifest,
     checked_name,
@@ -101,7 +101,7 @@ def import_checked(
     read_model_folder(
         folder,
         name=name,
-        classes=None if entry is None else entry.classes,
+        unsaid=unsaid_of(entry),
         checksums=checksums,
         remedy="export and copy the folder again",
     )

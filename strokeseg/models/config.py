@@ -48,6 +48,25 @@ _OWN_FIELDS = frozenset(
 
 
 @dataclass(frozen=True)
+class Unsaid:
+    """What is taken to hold of a model whose own config does not say it.
+
+    Attributes
+    ----------
+    classes
+        Its class names; None where nobody knows them.
+    sequences
+        What it is meant for; empty for any.
+    """
+
+    classes: tuple[str, ...] | None = None
+    sequences: tuple[str, ...] = ()
+
+
+NOTHING = Unsaid()
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """What `config.json` says, checked, with the published models' defaults filled in.
 
@@ -124,17 +143,15 @@ class ModelConfig:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_config(
-        cls, config: Mapping[str, Any], *, classes: tuple[str, ...] | None = None
-    ) -> "ModelConfig":
+    def from_config(cls, config: Mapping[str, Any], unsaid: Unsaid = NOTHING) -> "ModelConfig":
         """Read the content of a `config.json`.
 
         Parameters
         ----------
         config
             The published fields, and ours under ``strokeseg``.
-        classes
-            Class names to take where the config gives none.
+        unsaid
+            What to take where the config is silent.
 
         Raises
         ------
@@ -156,7 +173,7 @@ class ModelConfig:
             Normalisation, read.word(own, "normalisation", "histogram", get_args(Normalisation))
         )
         padding = "darkest" if normalisation == "foreground" else "zero"
-        names = _class_names(own, classes, spec.out_channels, finds)
+        names = _class_names(own, unsaid.classes, spec.out_channels, finds)
         return cls(
             spec=spec,
             class_names=names,
@@ -178,7 +195,7 @@ class ModelConfig:
             padding=cast(Padding, read.word(own, "padding", padding, get_args(Padding))),
             least_size=_least_size(own, spec),
             quantiles=read.quantiles(own),
-            sequences=read.names(own, "sequences", ()),
+            sequences=read.names(own, "sequences", unsaid.sequences),
             finds=finds,
             flips=read.flag(own, "flips", default=rule == "blended"),
             volume_interval=VolumeInterval.read(own),

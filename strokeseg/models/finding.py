@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from strokeseg.errors import WeightsUnavailableError
-from strokeseg.models.config import ModelConfig
+from strokeseg.models.config import NOTHING, ModelConfig, Unsaid
 from strokeseg.models.fetching import fetch_source
 from strokeseg.models.folder import Model, read_config, read_model_folder, require_model_files
 from strokeseg.models.hub.cache import (
@@ -24,7 +24,13 @@ from strokeseg.models.hub.cache import (
 from strokeseg.models.hub.download import Say, download
 from strokeseg.models.hub.errors import offline_error
 from strokeseg.models.hub_settings import HubSettings, hub_settings
-from strokeseg.models.registry import Registry, RegistryEntry, load_registry, unknown_model
+from strokeseg.models.registry import (
+    Registry,
+    RegistryEntry,
+    load_registry,
+    unknown_model,
+    unsaid_of,
+)
 from strokeseg.models.store import Manifest, imported_folder, read_manifest
 
 __all__ = ["FoundModel", "Model", "ModelConfig", "find_model", "load_model_files", "locate_model"]
@@ -46,8 +52,8 @@ class FoundModel:
         How it came to be there.
     repository, revision
         Where on the Hub it came from, or None.
-    classes
-        Class names for a config that gives none, or None.
+    unsaid
+        What the registry says of it where its config is silent.
     checksums
         What is known of its files' sha256.
     """
@@ -57,7 +63,7 @@ class FoundModel:
     origin: Origin
     repository: str | None = None
     revision: str | None = None
-    classes: tuple[str, ...] | None = None
+    unsaid: Unsaid = NOTHING
     checksums: Mapping[str, str] = field(default_factory=dict)
 
     def manifest(self) -> Manifest:
@@ -77,7 +83,7 @@ class FoundModel:
         return read_model_folder(
             self.folder,
             name=self.name,
-            classes=self.classes,
+            unsaid=self.unsaid,
             checksums=self.checksums,
             revision=self.revision,
             remedy=remedies[self.origin],
@@ -215,7 +221,7 @@ def what_it_finds(name: str, settings: HubSettings, registry: Registry) -> str |
     found = locate_model(name, settings, registry)
     if found is None:
         return None
-    return ModelConfig.from_config(read_config(found.folder), classes=found.classes).finds
+    return ModelConfig.from_config(read_config(found.folder), found.unsaid).finds
 
 
 def _reference(name: str, registry: Registry) -> tuple[HubReference | None, RegistryEntry | None]:
@@ -237,7 +243,7 @@ def _bundled(entry: RegistryEntry) -> FoundModel:
             f"{entry.name}: its folder {folder} is missing; install strokeseg again"
         )
     return FoundModel(
-        entry.name, folder, "bundled", classes=entry.classes, checksums=entry.checksums
+        entry.name, folder, "bundled", unsaid=unsaid_of(entry), checksums=entry.checksums
     )
 
 
@@ -263,7 +269,7 @@ def _imported(
         "imported" if pinned is None else "fetched",
         repository=manifest.repository,
         revision=manifest.revision,
-        classes=None if entry is None else entry.classes,
+        unsaid=unsaid_of(entry),
         checksums={**manifest.checksums, **_pinned_checksums(entry, wanted)},
     )
 
@@ -282,13 +288,11 @@ def _in_cache(
         "cache",
         repository=reference.repository,
         revision=folder.name,
-        classes=None if entry is None else entry.classes,
+        unsaid=unsaid_of(entry),
         checksums={**known, **_pinned_checksums(entry, reference.revision)},
     )
 
 
 def _pinned_checksums(entry: RegistryEntry | None, revision: str | None) -> dict[str, str]:
     """Give the registry's checksums, which hold for the revision that it pins alone."""
-    if entry is None or entry.revision != revision:
-        return {}
-    return entry.checksums
+    return {} if entry is None or entry.revision != revision else entry.checksums

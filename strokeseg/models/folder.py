@@ -14,7 +14,7 @@ from strokeseg.errors import (
     WeightsUnavailableError,
 )
 from strokeseg.files.checksums import sha256
-from strokeseg.models.config import ModelConfig
+from strokeseg.models.config import NOTHING, ModelConfig, Unsaid
 from strokeseg.models.second_stage import FIELD, SecondStage
 from strokeseg.models.tensors import PICKLE_SUFFIXES, SECOND_FILE, WEIGHTS_FILE, read_tensors
 from strokeseg.network.state import check_state, strip_prefix
@@ -62,7 +62,7 @@ def read_model_folder(
     folder: Path,
     *,
     name: str,
-    classes: tuple[str, ...] | None = None,
+    unsaid: Unsaid = NOTHING,
     checksums: Mapping[str, str] | None = None,
     revision: str | None = None,
     remedy: str = "fetch it again",
@@ -75,8 +75,8 @@ def read_model_folder(
         Holds config.json and model.safetensors.
     name
         The name to give it.
-    classes
-        Class names to take where the config gives none.
+    unsaid
+        What to take where the config is silent.
     checksums
         Expected sha256 by file name; files that are not named are not checked.
     revision
@@ -96,7 +96,7 @@ def read_model_folder(
     require_model_files(folder)
     digest = check_files(folder, checksums or {}, remedy=remedy)
     try:
-        config = ModelConfig.from_config(read_config(folder), classes=classes)
+        config = ModelConfig.from_config(read_config(folder), unsaid)
         state = strip_prefix(read_tensors(folder / WEIGHTS_FILE))
         check_state(config.spec, state)
         if config.axes != "RAS":

@@ -10,6 +10,7 @@ from typing import Any
 
 from strokeseg.errors import ModelFormatError, StrokesegError, WeightsUnavailableError
 from strokeseg.models.classes import BRAIN, LESION, end_in_a_finding
+from strokeseg.models.config import NOTHING, Unsaid
 from strokeseg.models.conversion import READERS
 from strokeseg.models.https_files import MOST_BYTES, SourceFile
 
@@ -60,6 +61,8 @@ class RegistryEntry:
         read: see `strokeseg.models.conversion`.
     config_folder
         What becomes of such files is a model by the config, card and golden record of this folder.
+    sequences
+        What it is meant for where its own config does not say; empty for any.
     """
 
     name: str
@@ -78,6 +81,7 @@ class RegistryEntry:
     files: tuple[SourceFile, ...] = ()
     reader: str | None = None
     config_folder: Path | None = None
+    sequences: tuple[str, ...] = ()
 
     @property
     def finds(self) -> str:
@@ -109,6 +113,11 @@ class Registry:
         if name not in self.entries:
             raise unknown_model(name, self)
         return self.entries[name]
+
+
+def unsaid_of(entry: RegistryEntry | None) -> Unsaid:
+    """Give what a registry says of a model whose config is silent; nothing of one that it lacks."""
+    return NOTHING if entry is None else Unsaid(entry.classes, entry.sequences)
 
 
 def unknown_model(name: str, registry: Registry) -> StrokesegError:
@@ -164,7 +173,7 @@ def _entry(path: Path, name: str, fields: object) -> RegistryEntry:
     where = f"{path}: model {name}"
     if not _NAME.fullmatch(name) or not isinstance(fields, dict):
         raise ModelFormatError(f"{where}: is no table under a plain name")
-    unknown = sorted(set(fields) - {*_TEXTS, *_OPTIONAL, "classes", "files"})
+    unknown = sorted(set(fields) - {*_TEXTS, *_OPTIONAL, "classes", "files", "sequences"})
     if unknown:
         raise ModelFormatError(f"{where}: unknown field {unknown[0]!r}")
     for field in _TEXTS:
@@ -180,6 +189,9 @@ def _entry(path: Path, name: str, fields: object) -> RegistryEntry:
         raise ModelFormatError(
             f"{where}: classes must be a list of names that ends in {LESION!r} or {BRAIN!r}"
         )
+    sequences = fields.get("sequences", [])
+    if not isinstance(sequences, list) or not all(isinstance(name, str) for name in sequences):
+        raise ModelFormatError(f"{where}: sequences must be a list of names")
     if sum(field in fields for field in ("folder", "repository", "source")) != 1:
         raise ModelFormatError(f"{where}: must have either a folder, a repository or a source")
     for field, pattern in _PATTERNS.items():
@@ -189,7 +201,13 @@ def _entry(path: Path, name: str, fields: object) -> RegistryEntry:
     for field in ("folder", "config_folder"):
         if field in values:
             values[field] = path.parent / values[field]
-    return RegistryEntry(name=name, classes=tuple(classes), files=_files(where, fields), **values)
+    return RegistryEntry(
+        name=name,
+        classes=tuple(classes),
+        files=_files(where, fields),
+        sequences=tuple(sequences),
+        **values,
+    )
 
 
 def _files(where: str, fields: Mapping[str, Any]) -> tuple[SourceFile, ...]:

@@ -13,7 +13,7 @@ from strokeseg.network.onnx_writer import GraphWriter
 from strokeseg.network.spec import NORM_EPSILON
 
 
-def mesh_graph(spec: MeshSpec, state: Mapping[str, AnyArray]) -> GraphWriter:
+def mesh_graph(spec: MeshSpec, state: Mapping[str, AnyArray], *, even: bool = False) -> GraphWriter:
     """Write the network's nodes and tensors; see `strokeseg.network.state.build_onnx`.
 
     Parameters
@@ -22,8 +22,10 @@ def mesh_graph(spec: MeshSpec, state: Mapping[str, AnyArray]) -> GraphWriter:
         The architecture.
     state
         Its tensors by the names of `mesh_parameter_shapes`, already checked.
+    even
+        See `strokeseg.network.state.build_onnx`.
     """
-    graph = _Graph(spec, state)
+    graph = _Graph(spec, state, spec.channels % 2 if even else 0)
     total = ""
     for number, prefix in enumerate(member_prefixes(spec)):
         logits = graph.tower(prefix, graph.after(total, f"member.{number}"))
@@ -38,10 +40,11 @@ def mesh_graph(spec: MeshSpec, state: Mapping[str, AnyArray]) -> GraphWriter:
 class _Graph(GraphWriter):
     """The MeshNet's own parts."""
 
-    def __init__(self, spec: MeshSpec, state: Mapping[str, AnyArray]) -> None:
+    def __init__(self, spec: MeshSpec, state: Mapping[str, AnyArray], added: int) -> None:
         super().__init__(spec.out_channels)
         self.spec = spec
         self.state = state
+        self.added = added
 
     def tower(self, prefix: str, patch: str) -> str:
         """Add one network; returns its logits."""
@@ -49,9 +52,10 @@ class _Graph(GraphWriter):
         for number, dilation in enumerate(self.spec.dilations):
             stem = f"{prefix}layers.{number}"
             weight, bias = _layer(self.spec, self.state, stem)
+            weight = with_zeros(weight, self.added, self.added if number else 0)
             inputs = [features, self.tensor(f"{stem}.weight", weight)]
             if bias is not None:
-                inputs.append(self.tensor(f"{stem}.bias", bias))
+                inputs.append(self.tensor(f"{stem}.bias", np.pad(bias, (0, self.added))))
             features = self.node(
                 "Conv",
                 inputs,
@@ -63,9 +67,10 @@ class _Graph(GraphWriter):
             if self.spec.norm == "INSTANCE":
                 features = self.lean_norm(features, f"{stem}.N")
             features = self.activation(features, f"{stem}.A")
-        names = [f"{prefix}head.weight", f"{prefix}head.bias"]
-        tensors = [self.tensor(name, self.state[name].astype(np.float32)) for name in names]
-        head = [features, *tensors]
+        weight = with_zeros(self.state[f"{prefix}head.weight"].astype(np.float32), 0, self.added)
+        bias = self.state[f"{prefix}head.bias"].astype(np.float32)
+        head = [features, self.tensor(f"{prefix}head.weight", weight)]
+        head.append(self.tensor(f"{prefix}head.bias", bias))
         return self.node("Conv", head, f"{prefix}head.out", kernel_shape=(1, 1, 1))
 
     def lean_norm(self, features: str, name: str) -> str:
@@ -107,6 +112,11 @@ class _Graph(GraphWriter):
         gate = self.node("Add", [error, self.number(1.0)], f"{name}.gate")
         gated = self.node("Mul", [features, gate], f"{name}.gated")
         return self.node("Mul", [gated, self.number(0.5)], name)
+
+
+def with_zeros(weight: FloatArray, outputs: int, inputs: int) -> FloatArray:
+    """Add features that are 0 to what a kernel (out, in, 3, 3, 3) puts out and takes in."""
+    return np.pad(weight, [(0, outputs), (0, inputs), *[(0, 0)] * 3])
 
 
 def _layer(

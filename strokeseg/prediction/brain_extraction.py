@@ -83,6 +83,8 @@ def extract_brain(
     averaged = config.flips if tta is None else tta
     flips = FLIPS if averaged else FLIPS[:1]
     logits = scan_logits(loaded.engine, seen, plan, flips, on_window, kept_bytes=0).mean
+    # A head that is seen whole takes gigabytes, which nothing needs from here on.
+    loaded.engine.release()
     odds = lesion_maps(logits)[0]
     del logits
     native = resample_image(odds, working, volume.grid)

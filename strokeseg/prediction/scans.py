@@ -170,10 +170,7 @@ def _brain_of(reference: Volume, run: Run) -> FoundBrain | None:
         return None
     with run.clock.stage("find the brain", 1):
         tta = None if run.options.tta else False
-        found = extract_brain(reference, loaded, tta=tta, on_window=run.clock.progress.on_window)
-    if run.memory.settings.releases:
-        loaded.engine.release()
-    return found
+        return extract_brain(reference, loaded, tta=tta, on_window=run.clock.progress.on_window)
 
 
 def _read(name: str, source: Source) -> Volume:

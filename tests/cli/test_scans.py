@@ -73,7 +73,7 @@ def test_doubts_about_intensities_are_said_and_recorded(tmp_path, monkeypatch, c
 def tiny(tmp_path, monkeypatch):
     isolate(monkeypatch, tmp_path / "home")
     own = OWN | {"window": 32, "brain_mask": False, "threshold": 0.3, "min_volume_ml": 0.0}
-    write_files(tmp_path / "model", tiny_files(own, seed=3))
+    write_files(tmp_path / "model", tiny_files(own | {"voxel_size_mm": 4.0}, seed=3))
     shared = ["--model", str(tmp_path / "model"), "-o", str(tmp_path / "out"), "--fast"]
     return lambda *words: run(["predict", *words, *shared])
 

@@ -125,6 +125,8 @@ def test_show_tells_what_the_registry_and_the_files_say():
     assert (published["here"], published["revision"], published["note"]) == (None, COMMIT, "a note")
     text = run("show", "tiny")
     assert f"revision:       {COMMIT}" in text.stdout
+    assert "sequences:      any" in text.stdout
+    assert "files:" not in text.stdout
     assert "strokeseg weights download tiny" in text.stderr
     assert "strokeseg weights" not in text.stdout
 

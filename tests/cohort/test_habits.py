@@ -283,7 +283,8 @@ def test_a_folder_of_dicom_per_case_is_a_cohort(tmp_path, monkeypatch):
         "p4": {"ct": cases / "p4" / "ct.zip"},
     }
     assert any("p3/IM0001" in note and "strokeseg convert" in note for note in cohort.notes)
-    model, kinds = make_model(tmp_path / "model"), frozenset({"mask"})
+    model = make_model(tmp_path / "model", voxel_size_mm=4.0)
+    kinds = frozenset({"mask"})
     job = make_job(
         tmp_path / "out", model, kinds=kinds, as_dicom=find_spec("highdicom") is not None
     )

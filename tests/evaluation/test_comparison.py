@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from strokeseg.errors import UsageError
 from strokeseg.evaluation.comparison import Difference, compare, p_value
@@ -28,6 +29,19 @@ def test_p_of_differences_of_one_sign_is_the_share_of_sign_patterns(count, stars
 def test_p_of_mixed_signs_worked_out_by_hand():
     # Ranks 1 to 4 with signs + + + -: W- = 4; patterns with min(W+, W-) <= 4: 14 of 16.
     assert p_value(np.array([0.1, 0.2, 0.3, -0.4])) == pytest.approx(14 / 16)
+
+
+@pytest.mark.parametrize("count", [7, 13, 14, 30])
+def test_p_is_that_of_scipy_where_no_two_differences_tie(count):
+    drawn = np.random.default_rng(count).normal(0.3, 1, count)
+    assert p_value(drawn) == pytest.approx(stats.wilcoxon(drawn).pvalue)
+
+
+def test_p_of_ties_and_zeros_is_the_share_of_sign_patterns():
+    # Ranks 1.5, 1.5, 3.5, 3.5, 5, W+ = 13.5; W+ of 15 and 0 come once, of 13.5 and 1.5 twice.
+    drawn = np.array([-0.1, 0.1, 0.2, 0.2, 0.3, 0.0])
+    assert p_value(drawn) == pytest.approx(6 / 32)
+    assert p_value(drawn) == pytest.approx(stats.wilcoxon(drawn).pvalue)
 
 
 def test_models_that_never_differ_have_p_1():

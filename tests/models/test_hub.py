@@ -22,7 +22,7 @@ from strokeseg.models.registry import load_registry
 from strokeseg.models.tensors import SECOND_FILE
 from tests.fake_hub import running_hub
 from tests.fake_hub import sha256 as digest_of
-from tests.tiny_models import isolate, tiny_files, write_registry
+from tests.tiny_models import OWN, isolate, tiny_files, write_registry
 from tests.two_stages import two_stage_files
 
 REPOSITORY = "lab/tiny"
@@ -77,6 +77,18 @@ def test_a_download_fetches_three_files_and_reads_as_the_model(hub, tmp_path):
     assert sorted(p.name for p in model.folder.iterdir()) == sorted(content)
     assert model.folder.is_relative_to(tmp_path / "home" / "hub")
     assert any(model.sha256 in line for line in said)
+
+
+@pytest.mark.parametrize(("own", "meant"), [({}, ("t1",)), ({"sequences": ["t2"]}, ("t2",))])
+@pytest.mark.parametrize("name", [NAME, "tiny"])
+def test_a_config_that_says_no_sequences_has_those_of_the_registry(
+    hub, monkeypatch, tmp_path, name, own, meant
+):
+    pinned(monkeypatch, tmp_path, sequences=["t1"])
+    hub.add(REPOSITORY, files(own=OWN | own), COMMIT)
+    config = load_model_files(name).config
+    assert config.sequences == meant
+    assert (config.suits("t1"), config.suits("flair")) == ("t1" in meant, False)
 
 
 def test_a_second_stage_is_fetched_with_the_first(hub):

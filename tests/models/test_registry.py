@@ -49,6 +49,13 @@ def test_installed_registry_pins_what_is_known_and_nothing_else():
     assert entries["synthstroke-synth"].checksums == {}
 
 
+def test_the_published_baseline_is_meant_for_t1w_and_the_others_for_any_sequence():
+    entries = load_registry().entries.values()
+    meant = {entry.name: entry.sequences for entry in entries if entry.repository}
+    assert meant.pop("synthstroke-baseline") == ("t1",)
+    assert set(meant.values()) == {()}
+
+
 def test_tissues_of_the_published_models_follow_the_training_script_and_say_so():
     entries = load_registry().entries
     six = [e for e in entries.values() if e.repository and len(e.classes) == 6]
@@ -86,6 +93,7 @@ def test_unknown_name_lists_the_known_ones(tmp_path):
         (SOURCE | {"files": [FILE | {"sha256": "12"}]}, "is not of the right form"),
         ({"folder": "a", "reader": "torch"}, "belong to a source"),
         ({"folder": "a", "licence": ""}, "licence must be a text"),
+        ({"folder": "a", "sequences": "t1"}, "sequences must be a list of names"),
     ],
 )
 def test_a_wrong_entry_is_refused_by_name(tmp_path, fields, message):

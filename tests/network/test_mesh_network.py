@@ -11,6 +11,7 @@ from safetensors.numpy import load
 
 from strokeseg.engines.choice import open_engine
 from strokeseg.engines.footprint import window_bytes
+from strokeseg.engines.onnxruntime import OnnxRuntimeEngine
 from strokeseg.engines.scan import scan_logits
 from strokeseg.engines.windows import plan_for
 from strokeseg.errors import ModelFormatError, UsageError
@@ -262,6 +263,20 @@ def test_tensors_of_another_network_are_refused():
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_the_graph_is_valid_onnx(spec):
     onnx.checker.check_model(onnx.load_from_string(build_onnx(spec, mesh_state(spec))))
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_an_odd_number_of_features_becomes_even_by_one_that_is_0(spec):
+    state, image = mesh_state(spec), random_image((9, 8, 10))
+    plain, even = (build_onnx(spec, state, even=even) for even in (False, True))
+    assert (even == plain) == (spec.channels % 2 == 0)
+    kernels = [t for t in onnx.load_from_string(even).graph.initializer if len(t.dims) == 5]
+    assert {t.dims[1] % 2 for t in kernels if t.name.endswith("head.weight")} == {0}
+    found, expected = (
+        OnnxRuntimeEngine(graph, spec.out_channels, "cpu", 1).logits(image)
+        for graph in (even, plain)
+    )
+    assert closeness(found, expected) < 1e-6
 
 
 def test_a_window_of_a_meshnet_takes_memory_for_its_features():

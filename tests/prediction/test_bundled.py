@@ -23,6 +23,8 @@ from strokeseg.space.grid import Grid
 from tests.factories import ALL_AXCODES, SCANS
 from tests.networks import ENGINES, needs_torch
 
+# Every order of the axes twice, every choice of their directions at least once.
+AXCODES = [ALL_AXCODES[8 * order + signs] for order in range(6) for signs in (order, 7 - order)]
 CHRONIC = SCANS / "sub-chronic_T2w.nii.gz"
 
 
@@ -61,12 +63,12 @@ def test_engines_give_the_same_lesion(bundled):
         assert dice(mask, first.mask) >= 0.999, engine
 
 
-def test_one_scan_in_48_orientations_has_one_lesion_on_its_own_grid(bundled):
+def test_one_scan_in_12_orientations_has_one_lesion_on_its_own_grid(bundled):
     scan = read_scan(demo_case().scan)
     data, affine = scan.data[::2, ::2], scan.grid.affine @ np.diag([2, 2, 1, 1])
     axes_of = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
     first = None
-    for axcodes in ALL_AXCODES:
+    for axcodes in AXCODES:
         order = [axes_of[code] for code in axcodes]
         turned, matrix = data.transpose(order), affine[:, [*order, 3]]
         flips = [axis for axis, code in enumerate(axcodes) if code not in "LPS"]

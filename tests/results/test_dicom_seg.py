@@ -90,7 +90,7 @@ def assert_is_mask(seg, mask):
 def model(tmp_path, monkeypatch):
     isolate(monkeypatch, tmp_path / "home")
     own = OWN | {"window": 32, "brain_mask": False, "threshold": 0.3, "min_volume_ml": 0.0}
-    write_files(tmp_path / "model", tiny_files(own, seed=3))
+    write_files(tmp_path / "model", tiny_files(own | {"voxel_size_mm": 4.0}, seed=3))
     return ["--model", str(tmp_path / "model"), "--fast", "--save", "mask,dicom"]
 
 

@@ -18,7 +18,7 @@ def written(data_folder, tmp_path):
 
     def write(variants, steps=4):
         base = tmp_path / "base.toml"
-        base.write_text(config_text(data_folder))
+        base.write_text(config_text(data_folder, validation="cases = 7\n"))
         path = tmp_path / "ablation.toml"
         path.write_text(f'base = "{base}"\nsteps = {steps}\n{variants}')
         return path

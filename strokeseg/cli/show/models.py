@@ -1,6 +1,7 @@
 """What `strokeseg weights` says of a model and of its check."""
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from strokeseg.errors import printable
@@ -43,6 +44,19 @@ def verdict_facts(verdict: "Verdict") -> dict[str, Any]:
     }
 
 
+def fact_lines(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Write what is known of a model, a fact a line."""
+    for key, value in facts.items():
+        if key == "sequences":
+            told = value or "any"
+        elif key == "files":
+            told = [file["path"] for file in value]
+        else:
+            told = value
+        if told not in (None, "", {}, [], ()):
+            yield f"{key + ':':<16}{text_of(told)}"
+
+
 def text_of(value: object) -> str:
     """Write a value in a line; a foreign model's config may hold anything."""
     items: object = value
@@ -68,7 +82,7 @@ def described(found: "FoundModel") -> dict[str, Any]:
     from strokeseg.models.config import ModelConfig
     from strokeseg.models.folder import read_config
 
-    config = ModelConfig.from_config(read_config(found.folder), classes=found.classes)
+    config = ModelConfig.from_config(read_config(found.folder), found.unsaid)
     return {
         "folder": str(found.folder),
         "repository": found.repository,
