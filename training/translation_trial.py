@@ -24,7 +24,7 @@ from strokeseg.training.command_line import run_command
 from strokeseg.training.data.inputs import lesion_paths
 from strokeseg.training.data.lesion_bank import LesionMask, read_bank
 from strokeseg.training.translation.classes import LESION
-from strokeseg.training.translation.generators import UNet2D
+from strokeseg.training.translation.generators import SmallUNet
 from strokeseg.training.translation.pairs import Pairs, read_pairs
 from strokeseg.training.translation.settings import PairConfig
 from strokeseg.training.translation.translator import Translator, read_translator
@@ -110,10 +110,10 @@ def masks_of_bank(bank: Sequence[LesionMask], edge: int, shape: tuple[int, int])
     return cut
 
 
-def train_segmenter(trial: Trial, real: Slices2D, drawn: Slices2D | None) -> UNet2D:
+def train_segmenter(trial: Trial, real: Slices2D, drawn: Slices2D | None) -> SmallUNet:
     """Train on real slices, and, where there are drawn ones, on them for half of each batch."""
     torch.manual_seed(trial.seed)
-    model = UNet2D(1, 1, CHANNELS)
+    model = SmallUNet(1, 1, CHANNELS)
     adam = torch.optim.AdamW(model.parameters(), lr=RATE)
     for step in range(trial.steps):
         rng = np.random.default_rng([trial.seed, step])
@@ -157,7 +157,7 @@ def _draw(source: Slices2D, count: int, rng: np.random.Generator) -> tuple[torch
     return image, torch.from_numpy(np.stack(lesions)).float()[:, None]
 
 
-def measure(model: UNet2D, test: Slices2D) -> dict[str, list[float]]:
+def measure(model: SmallUNet, test: Slices2D) -> dict[str, list[float]]:
     """Give Dice and lesion F1 of each slice with lesion, and the false cm2 of each without."""
     scores: dict[str, list[float]] = {"dice": [], "f1": [], "false_cm2": []}
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):

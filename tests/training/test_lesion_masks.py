@@ -129,12 +129,27 @@ def test_small_parts_and_what_lies_outside_the_brain_are_cleaned_away():
     drawn[30:40, 50:60, 30:40] = 1
     brain = np.ones([2 * edge for edge in SHAPE], bool)
     brain[:, 96:] = False
-    mask = clean(drawn, brain)
+    mask = clean(drawn, brain, np.random.default_rng(0))
     facts = describe("drawn", mask, grid_of(2.0))
     assert facts.parts == 1
     assert facts.volume_ml == pytest.approx(64, rel=0.1)
     assert float(coarse(mask)[10:20, 20:30, 20:30].mean()) > 0.9
-    assert not clean(np.zeros(SHAPE, np.float32), brain).any()
+    assert not clean(np.zeros(SHAPE, np.float32), brain, np.random.default_rng(0)).any()
+
+
+def test_a_lesion_of_uncertain_place_is_as_large_as_its_probabilities_and_rough():
+    i, j, k = np.ogrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
+    away = ((i - 15) ** 2 + (j - 30) ** 2 + (k - 24) ** 2).astype(np.float32)
+    faint = 0.4 * np.exp(-away / 50)
+    brain = np.ones([2 * edge for edge in SHAPE], bool)
+    masks = [clean(faint, brain, np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    assert np.array_equal(masks[0], masks[1])
+    assert not np.array_equal(masks[0], masks[2])
+    facts = describe("faint", masks[0], grid_of(2.0))
+    expected_ml = float(faint[faint > 0.02].sum()) * 0.064
+    assert 0.6 * expected_ml < facts.volume_ml < 1.15 * expected_ml
+    sharp = describe("sharp", faint > 0.2, grid_of(4.0))
+    assert facts.sphericity < sharp.sphericity - 0.1
 
 
 def test_figures_tell_shape_side_and_copies():
@@ -161,6 +176,7 @@ def test_latents_are_drawn_from_where_those_of_masks_lie():
     model.settle(masks)
     mean, _ = model.encode(masks / 255)
     assert torch.allclose(model.place, mean.mean(dim=0), atol=1e-5)
+    assert torch.allclose(model.means, mean, atol=1e-5)
     assert not torch.equal(model.spread, torch.eye(3))
 
 

@@ -13,8 +13,10 @@ from strokeseg.training.data.label_table import LESION
 from strokeseg.training.data.layout import require_layout
 from strokeseg.training.data.sources import Heads
 from strokeseg.training.gallery import write_samples
+from strokeseg.training.synthesis.painting import Mixture
 from strokeseg.training.synthesis.sample import draw_sample, make_sample
 from strokeseg.training.synthesis.translated import (
+    TranslatedHead,
     Translation,
     draw_translation,
     translate_head,
@@ -108,9 +110,37 @@ def test_the_lesion_is_drawn_as_the_lesion_s_class(translated, sources):
     weight[8:12, 8:12, 8:12] = 1.0
     labels = head.codes.clone()
     labels[(weight > 0) & (labels > 0)] = LESION_CODE
-    whole = read_translator(Path(folder)).draw(labels[8:12].to(torch.uint8), 7)
+    translator = read_translator(Path(folder))
+    whole = translator.draw(labels[[8, 10, 11]].to(torch.uint8), 7)
     image = with_lesion(head, weight, 0.2)
-    assert torch.allclose(image[9:11, 9:11, 9:11], whole[1:3, 9:11, 9:11], atol=1e-3)
+    assert torch.allclose(image[10, 9:11, 9:11], whole[1, 9:11, 9:11], atol=1e-3)
+    between = (whole[0] + whole[1]) / 2
+    assert torch.allclose(image[9, 9:11, 9:11], between[9:11, 9:11], atol=1e-3)
+
+
+def test_two_lesions_ask_for_every_other_of_their_slices_and_for_none_between_them():
+    asked = []
+
+    class Asked:
+        config = TranslatorConfig()
+
+        def draw(self, slices, _seed):
+            asked.append(len(slices))
+            return 100.0 * torch.arange(len(slices))[:, None, None].expand(slices.shape)
+
+    codes = torch.ones((40, 12, 12), dtype=torch.uint8)
+    image = torch.zeros(codes.shape)
+    box = (slice(0, 40), slice(0, 12), slice(0, 12))
+    mixture = Mixture(codes.long(), codes.long(), torch.ones(codes.shape))
+    head = TranslatedHead(box, mixture, codes, image, Asked(), 3)
+    weight = torch.zeros(codes.shape)
+    weight[4:9] = weight[30:32] = 1
+    drawn = with_lesion(head, weight, 0.2)
+    # Rows 4, 6, 8; 30, 31.
+    assert asked == [5]
+    middle = drawn[:, 6, 6]
+    assert middle[4:9].tolist() == pytest.approx([0, 50, 100, 150, 200])
+    assert middle[30:32].tolist() == pytest.approx([300, 400])
 
 
 def test_the_share_and_the_translators_are_drawn_evenly(translated):

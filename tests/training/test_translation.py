@@ -10,9 +10,13 @@ from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.training.fitting.loop import Session
 from strokeseg.training.fitting.translators import train_translator
 from strokeseg.training.translation.adversary import FakePool
-from strokeseg.training.translation.classes import LESION, NAMES
+from strokeseg.training.translation.classes import LESION, NAMES, one_hot
 from strokeseg.training.translation.generators import build_generator
-from strokeseg.training.translation.objectives import TranslatorTask
+from strokeseg.training.translation.objectives import (
+    TranslatorTask,
+    class_greys,
+    grey_distance,
+)
 from strokeseg.training.translation.pairs import draw_batch, read_pairs
 from strokeseg.training.translation.settings import (
     KINDS,
@@ -148,6 +152,42 @@ def test_a_scan_is_the_mean_of_three_planes_and_leaves_the_random_state_alone(fo
     assert float(scan[labels > 0].min()) > 0
 
 
+def made_scans(folder, count=3):
+    """A person's folder of balls in balls, with a lesion."""
+    i, j, k = np.ogrid[:24, :26, :22]
+    for number in range(count):
+        away = np.sqrt((i - 12) ** 2 + (j - 13) ** 2 + (k - 11) ** 2)
+        labels = np.select([away < 4, away < 7, away < 10], [4, 3, 1], 0).astype(np.uint8)
+        labels[8 + number : 11 + number, 8:11, 9:12] = LESION
+        image = np.asarray(GREYS, np.float32)[labels]
+        affine = np.diag([2.0, 2, 2, 1])
+        save(folder / "own" / f"sub-{number}.nii.gz", image, affine)
+        save(folder / "own" / f"sub-{number}_labels.nii.gz", labels, affine)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_translator_of_three_axes_learns_whole_scans_and_draws_them(kind, tmp_path):
+    made_scans(tmp_path)
+    path = config_of(tmp_path, kind, steps=2, text="")
+    text = path.read_text().replace('slices = "slices.npz"', 'pairs = "own"')
+    path.write_text("dimensions = 3\n" + text.replace("edge_vox = 48", "edge_vox = 32"))
+    config = read_translator_config(path)
+    pairs = read_pairs(config.data, dimensions=3)
+    assert pairs.images.shape == (3, 32, 32, 32)
+    assert set(pairs.planes) == {"scan"}
+    train_translator(config, tmp_path / "run", SESSION)
+    translator = read_translator(tmp_path / "run")
+    labels = torch.from_numpy(pairs.labels[0, :30, :29])
+    scan = translator.draw_scan(labels, 5)
+    assert scan.shape == labels.shape
+    assert torch.equal(scan, translator.draw_scan(labels, 5))
+    assert not torch.equal(scan, translator.draw_scan(labels, 6))
+    assert float(scan[labels == 0].max()) == 0
+    assert float(scan[labels > 0].min()) > 0
+    with pytest.raises(DataError, match="draws images of 3 axes alone"):
+        translator.draw(labels, 5)
+
+
 def test_the_pool_gives_old_fakes_back():
     pool, rng = FakePool(2), np.random.default_rng(0)
     first = pool.exchange(torch.full((2, 1, 1, 1), 1.0), rng)
@@ -157,6 +197,20 @@ def test_the_pool_gives_old_fakes_back():
     again = FakePool(2)
     again.restore(pool.state())
     assert torch.equal(again.state(), pool.state())
+
+
+def test_the_mean_grey_of_each_class_is_held_to_that_of_all_images(folder):
+    pairs = read_pairs(read_translator_config(config_of(folder)).data)
+    greys = class_greys(pairs)
+    known = one_hot(torch.from_numpy(pairs.labels))
+    images = torch.from_numpy(pairs.images).float()[:, None] / 127.5 - 1
+    assert float(grey_distance(images, known, greys)) == pytest.approx(0, abs=1e-5)
+    swapped = images.clone()
+    white, fluid = (torch.from_numpy(pairs.labels == code)[:, None] for code in (3, 4))
+    swapped[white], swapped[fluid] = greys[4], greys[3]
+    present = len(np.unique(pairs.labels))
+    expected = 2 * float((greys[3] - greys[4]).abs()) / present
+    assert float(grey_distance(swapped, known, greys)) == pytest.approx(expected, abs=1e-4)
 
 
 def test_held_out_subjects_are_never_drawn(folder):
@@ -197,6 +251,8 @@ def test_bundled_translators_can_be_read():
     [
         ('kind = "vae"\n[data]\nslices = "x"', "kind is 'vae'"),
         ('[data]\nslices = ""', "names no slices"),
+        ('dimensions = 4\n[data]\nslices = "x"', "dimensions is 4"),
+        ('dimensions = 3\n[data]\nslices = "x"', "learns from no data.slices"),
         ('[data]\nslices = "x"\nedge_vox = 50', "edge_vox must be a multiple"),
         ('[data]\nslices = "x"\n[generator]\ndropout = 1.0', "dropout is 1"),
         ('[data]\nslices = "x"\n[fit]\nsteps = 0', "steps"),

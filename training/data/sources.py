@@ -31,8 +31,8 @@ from strokeseg.training.data.slices import Slices, read_slices
 from strokeseg.training.data.soft_maps import prepare_soft_subject
 from strokeseg.training.settings import DataConfig
 
-# Some MB each.
-MOST_KEPT = 96
+# Some MB each: one or two translators' variants of the bundled data's heads.
+MOST_KEPT = 256
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,6 @@ def train_translator(
         See `strokeseg.training.translation.pairs.read_pairs` and `fitting.task.fit`.
     """
     torch.manual_seed(config.seed)
-    task = TranslatorTask(config, read_pairs(config.data))
+    task = TranslatorTask(config, read_pairs(config.data, dimensions=config.dimensions))
     average = fit(task, config.fit, as_plain(config), folder, session, resume=resume)
     return write_translator(folder, config, {name: t.numpy() for name, t in average.items()})

@@ -7,24 +7,25 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from strokeseg.training.translation.generators import SLOPE
+from strokeseg.training.translation.generators import LAYERS, SLOPE
 
 
 class PatchDiscriminator(nn.Module):
-    """Judge patches of an image (N, C, A, B): about 1 where real, 0 where drawn."""
+    """Judge patches of an image (N, C, A, B), or with a third axis: 1 where real, 0 where drawn."""
 
-    def __init__(self, inside: int, channels: tuple[int, ...]) -> None:
+    def __init__(self, inside: int, channels: tuple[int, ...], dimensions: int = 2) -> None:
         super().__init__()
-        self.first = nn.Conv2d(inside, channels[0], 4, stride=2, padding=1)
+        layers = LAYERS[dimensions]
+        self.first = layers.convolution(inside, channels[0], 4, stride=2, padding=1)
         pairs = pairwise(channels)
         self.deeper = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(fine, coarse, 4, stride=2, padding=1, bias=False),
-                nn.InstanceNorm2d(coarse, affine=True),
+                layers.convolution(fine, coarse, 4, stride=2, padding=1, bias=False),
+                layers.norm(coarse, affine=True),
             )
             for fine, coarse in pairs
         )
-        self.last = nn.Conv2d(channels[-1], 1, 3, padding=1)
+        self.last = layers.convolution(channels[-1], 1, 3, padding=1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Give a verdict for each patch, (N, 1, A', B')."""

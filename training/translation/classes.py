@@ -20,6 +20,6 @@ def codes_of(table: LabelTable) -> LabelArray:
 
 
 def one_hot(labels: torch.Tensor) -> torch.Tensor:
-    """Give labels (N, A, B) as float32 (N, C, A, B), a channel for each of `NAMES`."""
-    channels = torch.arange(len(NAMES), device=labels.device)[:, None, None]
-    return (labels[:, None] == channels).float()
+    """Give labels (N, A, B), or of three axes, as float32 (N, C, A, B), a channel for each name."""
+    channels = torch.arange(len(NAMES), device=labels.device)
+    return (labels[:, None] == channels.reshape(-1, *(1 for _ in labels.shape[1:]))).float()

@@ -1,5 +1,7 @@
-"""Networks that draw an image from labels, or labels from an image."""
+"""Networks that draw an image from labels, or labels from an image, of two or three axes."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -12,48 +14,76 @@ from strokeseg.training.translation.settings import GeneratorConfig, TranslatorC
 SLOPE = 0.2
 
 
+@dataclass(frozen=True)
+class Layers:
+    """What networks of one number of axes are made of."""
+
+    convolution: type[nn.Conv2d] | type[nn.Conv3d]
+    norm: type[nn.InstanceNorm2d] | type[nn.InstanceNorm3d]
+    dropout: Callable[..., torch.Tensor]
+    pool: Callable[..., torch.Tensor]
+
+
+LAYERS = {
+    2: Layers(nn.Conv2d, nn.InstanceNorm2d, functional.dropout2d, functional.avg_pool2d),
+    3: Layers(nn.Conv3d, nn.InstanceNorm3d, functional.dropout3d, functional.avg_pool3d),
+}
+
+
 class ConvUnit(nn.Module):
     """Convolution, instance norm, leaky rectifier."""
 
-    def __init__(self, inside: int, outside: int, stride: int = 1) -> None:
+    def __init__(self, inside: int, outside: int, layers: Layers, stride: int = 1) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(inside, outside, 3, stride=stride, padding=1, bias=False)
-        self.norm = nn.InstanceNorm2d(outside, affine=True)
+        self.convolution = layers.convolution(
+            inside, outside, 3, stride=stride, padding=1, bias=False
+        )
+        self.norm = layers.norm(outside, affine=True)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Map (N, inside, A, B) to (N, outside, A', B')."""
+        """Map (N, inside, A, B) to (N, outside, A', B'), or with a third axis."""
         return functional.leaky_relu(self.norm(self.convolution(features)), SLOPE)
 
 
-class UNet2D(nn.Module):
+class SmallUNet(nn.Module):
     """A U-Net: down by strides, up by repetition, the finer level joined in.
 
     `dropout` acts on the decoder, also where images are drawn: it makes them differ.
     """
 
     def __init__(
-        self, inside: int, outside: int, channels: tuple[int, ...], dropout: float = 0.0
+        self,
+        inside: int,
+        outside: int,
+        channels: tuple[int, ...],
+        dropout: float = 0.0,
+        dimensions: int = 2,
     ) -> None:
         super().__init__()
         self.dropout = dropout
-        self.first = ConvUnit(inside, channels[0])
+        self.layers = LAYERS[dimensions]
+        self.first = ConvUnit(inside, channels[0], self.layers)
         pairs = list(pairwise(channels))
         self.down = nn.ModuleList(
-            nn.Sequential(ConvUnit(fine, coarse, 2), ConvUnit(coarse, coarse))
+            nn.Sequential(
+                ConvUnit(fine, coarse, self.layers, 2), ConvUnit(coarse, coarse, self.layers)
+            )
             for fine, coarse in pairs
         )
-        self.up = nn.ModuleList(ConvUnit(coarse + fine, fine) for fine, coarse in reversed(pairs))
-        self.last = nn.Conv2d(channels[0], outside, 3, padding=1)
+        self.up = nn.ModuleList(
+            ConvUnit(coarse + fine, fine, self.layers) for fine, coarse in reversed(pairs)
+        )
+        self.last = self.layers.convolution(channels[0], outside, 3, padding=1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Map (N, inside, A, B) to (N, outside, A, B)."""
+        """Map (N, inside, A, B), or with a third axis, to (N, outside, A, B)."""
         features = self.first(image)
         levels = []
         for block in self.down:
             levels.append(features)
             features = block(features)
         for block in self.up:
-            features = functional.dropout2d(features, self.dropout, training=True)
+            features = self.layers.dropout(features, self.dropout, training=True)
             features = functional.interpolate(features, scale_factor=2.0)
             features = block(torch.cat((features, levels.pop()), dim=1))
         drawn: torch.Tensor = self.last(features)
@@ -63,19 +93,19 @@ class UNet2D(nn.Module):
 class UNetGenerator(nn.Module):
     """Labels and noise through a U-Net (Isola et al., arXiv 1611.07004)."""
 
-    def __init__(self, config: GeneratorConfig) -> None:
+    def __init__(self, config: GeneratorConfig, dimensions: int = 2) -> None:
         super().__init__()
         self.noise_channels = config.noise_channels
         inside = len(NAMES) + config.noise_channels
-        self.network = UNet2D(inside, 1, config.channels, config.dropout)
+        self.network = SmallUNet(inside, 1, config.channels, config.dropout, dimensions)
 
-    def noise(self, count: int, edges: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
+    def noise(self, count: int, edges: Sequence[int], generator: torch.Generator) -> torch.Tensor:
         """Draw what makes images of the same labels differ."""
         shape = (count, self.noise_channels, *edges)
         return torch.randn(shape, generator=generator)
 
     def forward(self, labels: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """Draw images (N, 1, A, B) in -1 to 1 from labels (N, A, B)."""
+        """Draw images (N, 1, A, B) in -1 to 1 from labels (N, A, B), or with a third axis."""
         return self.draw_shares(one_hot(labels), noise)
 
     def draw_shares(self, shares: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -87,11 +117,11 @@ class UNetGenerator(nn.Module):
 class SpadeNorm(nn.Module):
     """Instance norm whose scale and shift are read off the labels (Park et al., 1903.07291)."""
 
-    def __init__(self, channels: int, label_channels: int) -> None:
+    def __init__(self, channels: int, label_channels: int, layers: Layers) -> None:
         super().__init__()
-        self.norm = nn.InstanceNorm2d(channels)
-        self.shared = nn.Conv2d(len(NAMES), label_channels, 3, padding=1)
-        self.modulation = nn.Conv2d(label_channels, 2 * channels, 3, padding=1)
+        self.norm = layers.norm(channels)
+        self.shared = layers.convolution(len(NAMES), label_channels, 3, padding=1)
+        self.modulation = layers.convolution(label_channels, 2 * channels, 3, padding=1)
 
     def forward(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Normalise features, then scale and shift them by labels (N, C, A, B) of their size."""
@@ -103,11 +133,11 @@ class SpadeNorm(nn.Module):
 class SpadeBlock(nn.Module):
     """A residual block of one convolution a level, modulated by the labels."""
 
-    def __init__(self, inside: int, outside: int, label_channels: int) -> None:
+    def __init__(self, inside: int, outside: int, label_channels: int, layers: Layers) -> None:
         super().__init__()
-        self.norm = SpadeNorm(inside, label_channels)
-        self.convolution = nn.Conv2d(inside, outside, 3, padding=1)
-        self.shortcut = nn.Conv2d(inside, outside, 1, bias=False)
+        self.norm = SpadeNorm(inside, label_channels, layers)
+        self.convolution = layers.convolution(inside, outside, 3, padding=1)
+        self.shortcut = layers.convolution(inside, outside, 1, bias=False)
 
     def forward(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Map (N, inside, A, B) to (N, outside, A, B)."""
@@ -119,33 +149,35 @@ class SpadeBlock(nn.Module):
 class SpadeGenerator(nn.Module):
     """Noise at the bottom, grown level by level under the labels."""
 
-    def __init__(self, config: GeneratorConfig) -> None:
+    def __init__(self, config: GeneratorConfig, dimensions: int = 2) -> None:
         super().__init__()
         channels = config.channels[::-1]
+        self.layers = LAYERS[dimensions]
         self.noise_channels = config.noise_channels
         self.stride = 2 ** (len(channels) - 1)
-        self.bottom = nn.Conv2d(config.noise_channels + len(NAMES), channels[0], 3, padding=1)
+        inside = config.noise_channels + len(NAMES)
+        self.bottom = self.layers.convolution(inside, channels[0], 3, padding=1)
         pairs = zip((channels[0], *channels[:-1]), channels, strict=True)
         self.blocks = nn.ModuleList(
-            SpadeBlock(coarse, fine, config.label_channels) for coarse, fine in pairs
+            SpadeBlock(coarse, fine, config.label_channels, self.layers) for coarse, fine in pairs
         )
-        self.norm = SpadeNorm(channels[-1], config.label_channels)
-        self.last = nn.Conv2d(channels[-1], 1, 3, padding=1)
+        self.norm = SpadeNorm(channels[-1], config.label_channels, self.layers)
+        self.last = self.layers.convolution(channels[-1], 1, 3, padding=1)
 
-    def noise(self, count: int, edges: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
+    def noise(self, count: int, edges: Sequence[int], generator: torch.Generator) -> torch.Tensor:
         """Draw what makes images of the same labels differ."""
-        a, b = (edge // self.stride for edge in edges)
-        return torch.randn((count, self.noise_channels, a, b), generator=generator)
+        coarse = (edge // self.stride for edge in edges)
+        return torch.randn((count, self.noise_channels, *coarse), generator=generator)
 
     def forward(self, labels: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """Draw images (N, 1, A, B) in -1 to 1 from labels (N, A, B)."""
+        """Draw images (N, 1, A, B) in -1 to 1 from labels (N, A, B), or with a third axis."""
         return self.draw_shares(one_hot(labels), noise)
 
     def draw_shares(self, shares: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Draw images from the share of each class, (N, C, A, B)."""
         levels = [shares]
         for _ in self.blocks[1:]:
-            levels.append(functional.avg_pool2d(levels[-1], 2))
+            levels.append(self.layers.pool(levels[-1], 2))
         features = self.bottom(torch.cat((noise, levels[-1]), dim=1))
         for number, block in enumerate(self.blocks):
             if number:
@@ -161,5 +193,5 @@ Generator = UNetGenerator | SpadeGenerator
 def build_generator(config: TranslatorConfig) -> Generator:
     """Build what a configuration trains, with weights as torch draws them."""
     if config.kind == "spade":
-        return SpadeGenerator(config.generator)
-    return UNetGenerator(config.generator)
+        return SpadeGenerator(config.generator, config.dimensions)
+    return UNetGenerator(config.generator, config.dimensions)

@@ -14,16 +14,21 @@ from strokeseg.training.translation.settings import MaskModelConfig
 SHAPE = (48, 64, 48)
 SLOPE = 0.1
 BATCH = 32
+# How far from the latents of some mask a drawn one lies, in units of their spread: 1 forgets the
+# mask, 0 gives it back.
+WANDER = 0.5
 
 
 class MaskModel(nn.Module):
     """Encoder and decoder (Kingma and Welling, arXiv 1312.6114), and where masks lie in the middle.
 
-    `place` and `spread` are the mean of the training masks' latents and a root of their covariance:
-    what is drawn comes from that normal distribution, which the latents fill better than the unit
-    one.
+    `means` are the training masks' latents, `place` and `spread` their mean and a root of their
+    covariance. What is drawn is one of the latents, moved by a normal distribution of that spread
+    and drawn together so that the covariance stays (the smoothed bootstrap, Silverman and Young,
+    Biometrika 1987): a normal distribution alone fills places where no mask lies.
     """
 
+    means: torch.Tensor
     place: torch.Tensor
     spread: torch.Tensor
 
@@ -43,6 +48,7 @@ class MaskModel(nn.Module):
             nn.ConvTranspose3d(inside, outside, 4, stride=2, padding=1)
             for inside, outside in zip(channels[::-1], (*channels[-2::-1], 1), strict=True)
         )
+        self.register_buffer("means", torch.zeros(1, config.latent))
         self.register_buffer("place", torch.zeros(config.latent))
         self.register_buffer("spread", torch.eye(config.latent))
 
@@ -70,6 +76,7 @@ class MaskModel(nn.Module):
         variance = torch.cat([log.exp() for _, log in parts]).double().mean(dim=0)
         centred = means - means.mean(dim=0)
         covariance = centred.T @ centred / len(means) + torch.diag(variance)
+        self.means = means.float()
         self.place.copy_(means.mean(dim=0))
         self.spread.copy_(torch.linalg.cholesky(covariance))
 
@@ -77,8 +84,10 @@ class MaskModel(nn.Module):
         """Draw masks as probabilities, (N, I, J, K) float32."""
         generator = torch.Generator().manual_seed(seed)
         unit = torch.randn((count, self.latent), generator=generator)
+        chosen = torch.randint(len(self.means), (count,), generator=generator)
         with torch.inference_mode():
-            latents = self.place + unit @ self.spread.T
+            about = (1 - WANDER**2) ** 0.5 * (self.means[chosen] - self.place)
+            latents = self.place + about + WANDER * unit @ self.spread.T
             drawn = torch.cat([self.decode(part).sigmoid() for part in torch.split(latents, BATCH)])
         return np.asarray(drawn.numpy(), dtype=np.float32)
 

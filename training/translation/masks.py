@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage, sparse
+from scipy.special import logit
 
 from strokeseg.arrays import AnyArray, BoolArray, FloatArray
 from strokeseg.errors import DataError
@@ -33,6 +34,9 @@ LEAST_PART_ML, LEAST_PART_SHARE = 0.3, 0.05
 # What may lie across the midline of a lesion of one side, as a share of it.
 ACROSS = 0.05
 FAINT, MOST_ROUNDS = 0.02, 10
+# The noise on logits that roughens drawn masks: its deviation, how far it is smoothed, and the
+# probability whose logit is the largest.
+ROUGH, ROUGH_MM, SURE = 0.7, 3.0, 1e-4
 # How many are drawn at least at once, so that the last few of many do not end a bank.
 LEAST_DRAWN = 16
 BANK, TABLE = "lesions", "lesions.tsv"
@@ -93,10 +97,12 @@ def brain_on(grid: Grid) -> BoolArray:
     return np.asarray(resample_image(head, there, grid) > BRAIN_ABOVE)
 
 
-def clean(probability: FloatArray, brain: BoolArray) -> BoolArray:
+def clean(probability: FloatArray, brain: BoolArray, rng: np.random.Generator) -> BoolArray:
     """Make a mask of 2 mm of what the model drew (48x64x48): its larger parts, in the brain.
 
-    Empty where the model drew nothing that would be left.
+    It is as large as the probabilities sum up to, and rough: the likeliest voxels after smooth
+    noise on their logits. A threshold of one half would draw round masks, and none where the model
+    knows of a small one but not just where. Empty where nothing would be left.
     """
     whole = np.zeros(brain.shape, np.bool_)
     box = bounding_box(probability > FAINT)
@@ -104,15 +110,24 @@ def clean(probability: FloatArray, brain: BoolArray) -> BoolArray:
         return whole
     fine = ndimage.zoom(probability[box], FINE, order=1, grid_mode=True, mode="grid-constant")
     there = tuple(slice(FINE * part.start, FINE * part.stop) for part in box)
-    mask: BoolArray = (fine > 0.5) & brain[there]
-    if not mask.any():
+    inside = brain[there]
+    wanted = round(float(fine[inside].sum()))
+    least_vox = LEAST_PART_ML * 1000 / (SPACING_MM / FINE) ** 3
+    if wanted < least_vox:
         return whole
+    field = logit(fine.clip(SURE, 1 - SURE)) + ROUGH * _smooth_noise(fine.shape, rng)
+    mask: BoolArray = inside & (field >= np.partition(field[inside], -wanted)[-wanted])
     labels, _ = ndimage.label(mask, np.ones((3, 3, 3)))
     sizes = np.bincount(labels.reshape(-1))
     sizes[0] = 0
-    least = max(LEAST_PART_ML * 1000 / (SPACING_MM / FINE) ** 3, LEAST_PART_SHARE * sizes.max())
-    whole[there] = (sizes >= least)[labels]
+    whole[there] = (sizes >= max(least_vox, LEAST_PART_SHARE * sizes.max()))[labels]
     return whole
+
+
+def _smooth_noise(shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
+    """Draw a field of standard deviation 1 that knows neighbours up to `ROUGH_MM`."""
+    noise = ndimage.gaussian_filter(rng.standard_normal(shape), ROUGH_MM / (SPACING_MM / FINE))
+    return np.asarray(noise / max(float(noise.std()), 1e-9), np.float32)
 
 
 def draw_masks(model: MaskModel, count: int, seed: int) -> list[BoolArray]:
@@ -127,7 +142,8 @@ def draw_masks(model: MaskModel, count: int, seed: int) -> list[BoolArray]:
     masks: list[BoolArray] = []
     for again in range(MOST_ROUNDS):
         drawn = model.draw(max(count - len(masks), LEAST_DRAWN), seed + again)
-        cleaned = [clean(one, brain) for one in drawn]
+        rng = np.random.default_rng([seed, again])
+        cleaned = [clean(one, brain, rng) for one in drawn]
         masks += [mask for mask in cleaned if mask.any()]
         if len(masks) >= count:
             return masks[:count]

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from strokeseg.training.translation.adversary import FakePool, PatchDiscriminator, verdict_loss
 from strokeseg.training.translation.classes import NAMES, one_hot
-from strokeseg.training.translation.generators import UNet2D, build_generator
+from strokeseg.training.translation.generators import SmallUNet, build_generator
 from strokeseg.training.translation.pairs import Pairs, draw_batch
 from strokeseg.training.translation.settings import FitConfig, TranslatorConfig
 
@@ -43,12 +43,15 @@ class TranslatorTask:
         self.generator = build_generator(config)
         networks: dict[str, nn.Module] = {"generator": self.generator}
         if self.cyclic:
-            self.reader = UNet2D(1, len(NAMES), config.generator.channels)
-            self.image_judge = PatchDiscriminator(1, channels)
-            self.label_judge = PatchDiscriminator(len(NAMES), channels)
+            self.reader = SmallUNet(
+                1, len(NAMES), config.generator.channels, dimensions=config.dimensions
+            )
+            self.image_judge = PatchDiscriminator(1, channels, config.dimensions)
+            self.label_judge = PatchDiscriminator(len(NAMES), channels, config.dimensions)
             networks |= {"reader": self.reader, "label_judge": self.label_judge}
+            self.greys = class_greys(pairs)
         else:
-            self.image_judge = PatchDiscriminator(1 + len(NAMES), channels)
+            self.image_judge = PatchDiscriminator(1 + len(NAMES), channels, config.dimensions)
         networks["image_judge"] = self.image_judge
         self.networks = nn.ModuleDict(networks)
         judges = [net for name, net in networks.items() if name.endswith("judge")]
@@ -68,7 +71,7 @@ class TranslatorTask:
         if self.cyclic:  # unpaired: images of other slices
             _, images = draw_batch(self.pairs, data, fit.batch, rng)
         seed = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        noise = self.generator.noise(fit.batch, (data.edge_vox, data.edge_vox), seed)
+        noise = self.generator.noise(fit.batch, labels.shape[1:], seed)
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = rate_at(number, fit)
@@ -106,7 +109,7 @@ class TranslatorTask:
         shares = self.reader(images).float().softmax(dim=1)
         noise = self.generator.noise(
             len(images),
-            (images.shape[2], images.shape[3]),
+            images.shape[2:],
             torch.Generator().manual_seed(int(rng.integers(2**31))),
         )
         again = self.generator.draw_shares(shares, noise).float()
@@ -116,6 +119,7 @@ class TranslatorTask:
         entropy = functional.cross_entropy(self.reader(fake).float(), labels.long())
         loss = weights.adversarial_weight * adversarial + weights.image_weight * distance
         loss = loss + weights.label_weight * entropy
+        loss = loss + weights.tissue_weight * grey_distance(fake, one_hot(labels), self.greys)
         self._take("drawing", loss)
         old_image = self.pools["image"].exchange(fake, rng)
         old_label = self.pools["label"].exchange(shares, rng)
@@ -145,6 +149,33 @@ class TranslatorTask:
         """Take what a checkpoint held."""
         for name, pool in self.pools.items():
             pool.restore(extra[name])
+
+
+def class_greys(pairs: Pairs) -> torch.Tensor:
+    """Give the mean grey of each class over all images, in -1 to 1; 0 where none has the class."""
+    places = pairs.labels.reshape(-1)
+    counts = np.bincount(places, minlength=len(NAMES))
+    sums = np.bincount(places, weights=pairs.images.reshape(-1), minlength=len(NAMES))
+    means = np.where(counts > 0, sums / np.maximum(counts, 1) / 127.5 - 1, 0)
+    return torch.from_numpy(means).float()
+
+
+def grey_distance(fake: torch.Tensor, known: torch.Tensor, greys: torch.Tensor) -> torch.Tensor:
+    """Tell how far the mean grey of each class of a batch is from `greys`, a mean over classes.
+
+    Parameters
+    ----------
+    fake : (N, 1, ...) tensor
+        Images in -1 to 1.
+    known : (N, C, ...) tensor
+        Their labels, one-hot.
+    greys : (C,) tensor
+        What each class's mean is to be.
+    """
+    axes = (0, *range(2, known.ndim))
+    counts = known.sum(dim=axes)
+    means = (known * fake).sum(dim=axes) / counts.clamp(min=1)
+    return (means - greys)[counts > 0].abs().mean()
 
 
 def _adam(networks: list[nn.Module], config: FitConfig) -> torch.optim.Optimizer:

@@ -1,7 +1,8 @@
-"""Slices with their labels, which a translator learns from: read once, kept as bytes."""
+"""Slices, or scans, with their labels, which a translator learns from: read once, kept as bytes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,15 @@ BRIGHT, BRIGHT_PERCENTILE = 200.0, 99.0
 # Slices with less brain than this share of the canvas are left out; of a scan every other is taken.
 LEAST_BRAIN, EVERY = 0.06, 2
 AXES = {axis: plane for plane, axis in PLANES.items()}
+# The plane of what is no slice but a scan.
+WHOLE = "scan"
 
 
 @dataclass(frozen=True)
 class Pairs:
     """Slices of one size: `images` and `labels` (N, A, B) uint8, and whose each is, in which plane.
 
+    For a translator of 3 dimensions they are scans (N, I, J, K), and `planes` says so.
     `first_scan`: those before it are slices, those from it on of scans or a person's own pairs.
     """
 
@@ -45,8 +49,10 @@ class Pairs:
 Labelled = tuple[str, str, FloatArray, LabelArray]
 
 
-def read_pairs(config: PairConfig, *, wanted: bool = False) -> Pairs:
+def read_pairs(config: PairConfig, *, wanted: bool = False, dimensions: int = 2) -> Pairs:
     """Read all that a configuration names, without the held-out subjects or (`wanted`) only them.
+
+    Of 3 `dimensions` scans stay whole, and there are no slices.
 
     Raises
     ------
@@ -54,11 +60,12 @@ def read_pairs(config: PairConfig, *, wanted: bool = False) -> Pairs:
         A file is missing, damaged, on another grid, or holds an unknown label; or there is no more
         than one slice.
     """
-    slices = list(_slices(config, wanted=wanted))
-    scans = [*_scans(config, wanted=wanted), *_own(config, wanted=wanted)]
-    found = slices + scans
+    slices = list(_slices(config, wanted=wanted)) if dimensions == 2 else []
+    whole = chain(_scans(config, wanted=wanted), _own(config, wanted=wanted))
+    found = slices + [part for scan in whole for part in _parts(scan, dimensions)]
     if len(found) < 2:
-        raise DataError(f"[data] holds {len(found)} labelled slices: a translator needs many")
+        what = "slices" if dimensions == 2 else "scans"
+        raise DataError(f"[data] holds {len(found)} labelled {what}: a translator needs many")
     return Pairs(
         np.stack([_canvas(_grey(image, labels), config.edge_vox) for _, _, image, labels in found]),
         np.stack([_canvas(labels, config.edge_vox) for *_, labels in found]),
@@ -71,7 +78,10 @@ def read_pairs(config: PairConfig, *, wanted: bool = False) -> Pairs:
 def draw_batch(
     pairs: Pairs, config: PairConfig, count: int, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw labels (N, A, B) uint8 and images (N, 1, A, B) in -1 to 1, mirrored and shifted."""
+    """Draw labels (N, A, B) uint8 and images (N, 1, A, B) in -1 to 1, mirrored and shifted.
+
+    Of scans (N, I, J, K) and (N, 1, I, J, K).
+    """
     total, first = len(pairs.images), pairs.first_scan
     labels: list[LabelArray] = []
     images: list[LabelArray] = []
@@ -79,10 +89,11 @@ def draw_batch(
         of_scans = rng.random() < config.scan_share
         low, high = (first, total) if of_scans else (0, first)
         index = int(rng.integers(low, high)) if low < high else int(rng.integers(total))
-        shift = rng.integers(-config.shift_vox, config.shift_vox + 1, 2)
+        axes = tuple(range(pairs.images.ndim - 1))
+        shift = rng.integers(-config.shift_vox, config.shift_vox + 1, len(axes))
         turn = -1 if rng.random() < 0.5 else 1
         for kept, source in ((labels, pairs.labels), (images, pairs.images)):
-            kept.append(np.roll(source[index][::turn], shift, axis=(0, 1)))
+            kept.append(np.roll(source[index][::turn], shift, axis=axes))
     grey = torch.from_numpy(np.stack(images)).float()[:, None]
     return torch.from_numpy(np.stack(labels)), grey / 127.5 - 1
 
@@ -113,7 +124,7 @@ def _slices(config: PairConfig, *, wanted: bool) -> Iterator[Labelled]:
 
 
 def _scans(config: PairConfig, *, wanted: bool) -> Iterator[Labelled]:
-    """Read the scans of a table, each cut into slices of three planes."""
+    """Read the scans of a table."""
     for row in scan_rows(config.scans, config.held_out, wanted=wanted):
         if config.sequences and row.sequence not in config.sequences:
             continue
@@ -126,11 +137,11 @@ def _scans(config: PairConfig, *, wanted: bool) -> Iterator[Labelled]:
             inside = resample_labels((bright.data > 0.5).astype(np.uint8), bright.grid, grid)
             labels[(inside > 0) & (labels > 0)] = HYPERINTENSITY
         image = resample_image(volume.data, volume.grid, grid)
-        yield from _cut(row.name, image, labels)
+        yield row.name, WHOLE, image, labels
 
 
 def _own(config: PairConfig, *, wanted: bool) -> Iterator[Labelled]:
-    """Read a person's folder of images and label maps, each cut into slices of three planes."""
+    """Read a person's folder of images and label maps."""
     if not config.pairs:
         return
     folder = Path(config.pairs)
@@ -149,7 +160,7 @@ def _own(config: PairConfig, *, wanted: bool) -> Iterator[Labelled]:
         codes = _codes(whole_numbers(marked.data, beside), config.label_table, beside)
         grid = working_grid(volume.grid, config.voxel_size_mm)
         image = resample_image(volume.data, volume.grid, grid)
-        yield from _cut(name, image, resample_labels(codes, marked.grid, grid))
+        yield name, WHOLE, image, resample_labels(codes, marked.grid, grid)
 
 
 def _codes(labels: AnyArray, table: str, path: Path) -> LabelArray:
@@ -172,10 +183,14 @@ def _check_own(labels: AnyArray, path: Path) -> None:
         )
 
 
-def _cut(name: str, image: FloatArray, labels: LabelArray) -> Iterator[Labelled]:
-    """Cut a scan (I, J, K) into slices of three planes, every other one that holds brain."""
+def _parts(scan: Labelled, dimensions: int) -> Iterator[Labelled]:
+    """Give a scan whole, or its slices of three planes, every other one that holds brain."""
+    name, plane, image, labels = scan
     brain = labels > 0
     shown = image - float(image[brain].min()) if brain.any() else image
+    if dimensions == 3:
+        yield name, plane, shown, labels
+        return
     for axis, plane in AXES.items():
         flat = tuple(other for other in range(3) if other != axis)
         areas = brain.sum(axis=flat)
@@ -195,8 +210,8 @@ def _grey(image: FloatArray, labels: LabelArray) -> LabelArray:
 
 
 def _canvas(plane: LabelArray, edge: int) -> LabelArray:
-    """Centre a slice in a square, cut where it is larger."""
-    whole = np.zeros((edge, edge), np.uint8)
+    """Centre a slice in a square, or a scan in a cube, cut where it is larger."""
+    whole = np.zeros((edge,) * plane.ndim, np.uint8)
     inside, outside = [], []
     for size in plane.shape:
         inside.append(slice(max(edge - size, 0) // 2, max(edge - size, 0) // 2 + min(size, edge)))

@@ -51,14 +51,17 @@ class AdversaryConfig:
     """The patch discriminator, and how the losses weigh.
 
     `image_weight` is that of the L1 distance to the real image, or of the cycle back to it;
-    `label_weight` that of the cycle of labels. The discriminator sees a fake, or in half of the
-    cases one of the last `pool` fakes.
+    `label_weight` that of the cycle of labels. `tissue_weight` weighs, in a CycleGAN, how far the
+    mean grey of each class in what is drawn lies from that of all training images: cycles alone do
+    not say which label is which grey. The discriminator sees a fake, or in half of the cases one of
+    the last `pool` fakes.
     """
 
     channels: tuple[int, ...] = (16, 32, 64)
     adversarial_weight: float = 1.0
     image_weight: float = 10.0
     label_weight: float = 1.0
+    tissue_weight: float = 10.0
     pool: int = 50
 
 
@@ -76,10 +79,15 @@ class FitConfig:
 
 @dataclass(frozen=True)
 class TranslatorConfig:
-    """One translator's training, whole. `kind` is one of `KINDS`."""
+    """One translator's training, whole. `kind` is one of `KINDS`.
+
+    Of 2 `dimensions` it draws slices of three planes; of 3 whole scans, learning from `data.scans`
+    and `data.pairs` alone.
+    """
 
     name: str = "translator"
     kind: str = "spade"
+    dimensions: int = 2
     seed: int = 20261130
     data: PairConfig = field(default_factory=PairConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
@@ -196,6 +204,10 @@ def _check_translator(config: TranslatorConfig, where: str) -> None:
         raise UsageError(f"{where}: kind is {config.kind!r}; give {', '.join(KINDS)}")
     _check_fit(config.fit, where)
     data, generator = config.data, config.generator
+    if config.dimensions not in (2, 3):
+        raise UsageError(f"{where}: dimensions is {config.dimensions}; give 2 or 3")
+    if config.dimensions == 3 and data.slices:
+        raise UsageError(f"{where}: a translator of 3 dimensions learns from no data.slices")
     if not (data.slices or data.scans or data.pairs):
         raise UsageError(f"{where}: [data] names no slices, scans or pairs to learn from")
     channels = (*generator.channels, *config.adversary.channels, generator.label_channels)

@@ -39,19 +39,25 @@ class Translator:
 
         Parameters
         ----------
-        labels : (N, A, B) uint8
+        labels : (N, A, B) uint8, of a translator of 3 dimensions (N, I, J, K)
             Classes of the translator, on its voxel size. The slices share one noise where it is
             noise of one place, so that neighbours look alike.
         seed
             Of the noise; other seeds give other images of the same labels.
+
+        Raises
+        ------
+        DataError
+            Slices for a translator of scans.
         """
+        edges = labels.shape[1:]
+        if len(edges) != self.config.dimensions:
+            raise DataError(f"{self.name}: draws images of {self.config.dimensions} axes alone")
         stride = 2 ** (len(self.config.generator.channels) - 1)
-        a, b = labels.shape[1:]
-        pads = (0, -b % stride, 0, -a % stride)
+        pads = [pad for edge in reversed(edges) for pad in (0, -edge % stride)]
         padded = torch.nn.functional.pad(labels, pads)
         source = torch.Generator().manual_seed(seed)
-        edges = (padded.shape[1], padded.shape[2])
-        noise = self.generator.noise(1, edges, source).to(labels.device)
+        noise = self.generator.noise(1, padded.shape[1:], source).to(labels.device)
         drawn = []
         # Dropout draws from the global generator alone, which is given back as it was.
         half = self.config.fit.precision == "bf16"
@@ -63,12 +69,18 @@ class Translator:
             torch.manual_seed(seed)
             for part in torch.split(padded, BATCH):
                 image = self.generator(part, noise.expand(len(part), *noise.shape[1:]))
-                drawn.append(image[:, 0, :a, :b].float())
-        grey = (torch.cat(drawn) + 1) * 127.5
+                drawn.append(image[:, 0].float())
+        within = (slice(None), *(slice(edge) for edge in edges))
+        grey = (torch.cat(drawn)[within] + 1) * 127.5
         return grey.clamp(0, 255) * (labels > 0)
 
     def draw_scan(self, labels: torch.Tensor, seed: int) -> torch.Tensor:
-        """Draw a scan (I, J, K) of labels (I, J, K): the mean of those drawn plane by plane."""
+        """Draw a scan (I, J, K) of labels (I, J, K): the mean of those drawn plane by plane.
+
+        At once by a translator of 3 dimensions.
+        """
+        if self.config.dimensions == 3:
+            return self.draw(labels[None], seed)[0]
         total = torch.zeros(labels.shape, dtype=torch.float32, device=labels.device)
         for axis in range(3):
             slices = labels.movedim(axis, 0)
