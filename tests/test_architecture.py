@@ -117,7 +117,9 @@ ORDERS = {
         ("building",),
     ),
     "training": (
+        ("slice_settings",),
         ("settings", "command_line"),
+        ("config_checks",),
         ("config", "data"),
         ("mni_template",),
         # What translators are and draw; how they are fitted is fitting's, as of any network.
@@ -164,7 +166,8 @@ ORDERS = {
     ),
     "training.fitting": (
         ("batches", "checkpoint", "curves", "devices", "losses", "stopping"),
-        ("run",),
+        ("run", "slice_batches"),
+        ("objective",),
         ("loop",),
         ("task",),
         ("stage_two_task",),

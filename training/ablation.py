@@ -33,7 +33,7 @@ from strokeseg.training.config import (
 from strokeseg.training.data.sources import load_sources
 from strokeseg.training.fitting.checkpoint import load_checkpoint
 from strokeseg.training.fitting.loop import Session, train
-from strokeseg.training.fitting.run import network_spec
+from strokeseg.training.fitting.run import inference_weights, network_spec
 from strokeseg.training.settings import TrainConfig
 
 SCORE_FILE = "score.json"
@@ -162,8 +162,8 @@ def measure_variant(variant: Variant, folder: Path, session: Session) -> Variant
     state = load_checkpoint(train(variant.config, folder, session, resume=True))
     if state.step < variant.config.optimiser.steps:
         return None
-    weights = {name: value.float().numpy() for name, value in state.average.items()}
-    engine = open_engine(network_spec(variant.config), weights)
+    spec = network_spec(variant.config)
+    engine = open_engine(spec, inference_weights(state.average, spec))
     held_out = load_sources(variant.measured.data, held_out=True)
     made = calibrate(engine.logits, held_out, variant.measured)
     best = dict(made.by_rule)[made.best]

@@ -17,12 +17,11 @@ from strokeseg.models.config import ModelConfig
 from strokeseg.models.folder import CONFIG_FILE, Model
 from strokeseg.models.loading import Hardware, LoadedModel, load_model
 from strokeseg.models.volume_interval import FIELD
-from strokeseg.network.state import parameter_shapes
 from strokeseg.training.config import from_document, read_config
 from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.export import ExportSettings, model_document
 from strokeseg.training.fitting.checkpoint import load_checkpoint
-from strokeseg.training.fitting.run import network_spec
+from strokeseg.training.fitting.run import inference_weights, network_spec
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.validation.scaling import Scaling, fit_scaling, write_scaling
 from strokeseg.training.validation.scoring import over_flips
@@ -88,7 +87,7 @@ def open_calibrated(
     run = from_document(state.config)
     held_out = load_sources(run.data, held_out=True)
     spec = network_spec(run)
-    weights = {name: state.average[name].float().numpy() for name in parameter_shapes(spec)}
+    weights = inference_weights(state.average, spec)
     opened = open_engine(spec, weights, engine=engine, threads=threads)
     scaling = fit_scaling(over_flips(_logits_of(opened)), held_out, run)
     output.mkdir(parents=True, exist_ok=True)

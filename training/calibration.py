@@ -23,7 +23,7 @@ from strokeseg.training.config import from_document
 from strokeseg.training.data.label_table import LESION, TISSUES
 from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.fitting.checkpoint import load_checkpoint
-from strokeseg.training.fitting.run import network_spec
+from strokeseg.training.fitting.run import inference_weights, network_spec
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.validation.cases import validation_samples
 from strokeseg.training.validation.groups import GroupScore, summarise
@@ -189,8 +189,9 @@ def main(arguments: Sequence[str] | None = None) -> str:
     chosen = parser.parse_args(arguments)
     state = load_checkpoint(chosen.checkpoint)
     config = from_document(state.config)
-    weights = {name: value.float().numpy() for name, value in state.average.items()}
-    engine = open_engine(network_spec(config), weights, engine=chosen.engine)
+    spec = network_spec(config)
+    weights = inference_weights(state.average, spec)
+    engine = open_engine(spec, weights, engine=chosen.engine)
     held_out = load_sources(config.data, held_out=True)
     logits_fn = over_flips(engine.logits)
     chosen.output.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,5 @@
 """Configurations of training, read from TOML; unknown keys and impossible values are refused."""
 
-import math
 import os
 import reprlib
 import tomllib
@@ -13,7 +12,7 @@ from typing import Any
 
 from strokeseg.errors import CannotCreateError, InputNotFoundError, UsageError
 from strokeseg.files.atomic import write_text
-from strokeseg.images.intensity import TRAINED
+from strokeseg.training.config_checks import check
 from strokeseg.training.settings import TrainConfig
 
 __all__ = [
@@ -24,33 +23,8 @@ __all__ = [
 # How the bundled configurations name a folder of data beside the checkout, and earlier runs in it.
 _DATA, _RUNS, _SMOKE = "../../../shared/data/", "../../runs/", "../smoke/"
 
-SHARES = (
-    *("data.real_share", "lesion.lesion_free_share", "lesion.anywhere_share", "lesion.fade_share"),
-    *("lesion.fade_minimum", "lesion.alpha", "contrast.plausible_share"),
-    *("contrast.uniform_lesion_share", "spatial.flip_probability", "intensity.blur_share"),
-    *("intensity.thick_share", "intensity.strip_share", "real.equalise_share", "real.shift_share"),
-    *("optimiser.dropout", "optimiser.average", "ageing.share"),
-    *("intensity.defect_share", "intensity.rim_share", "data.slice_share", "data.scan_share"),
-    *("data.paste_share", "slices.paste_share", "contrast.translated_share"),
-    *("spatial.small_share", "lesion.least_visible", "slices.thin_share"),
-    *("spatial.roam_share", "spatial.cut_share", "spatial.cut_limit", "optimiser.hold_share"),
-    *("slices.lesion_share", "slices.whole_share", "slices.masked_share"),
-)
-AT_LEAST_ONE = (
-    *("optimiser.steps", "optimiser.batch", "checkpoint_steps", "contrast.texture_bank"),
-    *("validation.cases", "validation.cases_in_run", "intensity.rim_count"),
-    "contrast.translated_variants",
-)
-AT_LEAST_TWO_POINTS = (
-    *("lesion.fade_points", "spatial.elastic_points", "intensity.bias_points"),
-    *("intensity.g_factor_points", "real.shift_points", "ageing.ventricle_points"),
-)
 # Far beyond any setting, and within what floats and 64-bit integers hold.
 _LARGEST = 1e18
-POSITIVE = (
-    *("data.voxel_size_mm", "optimiser.learning_rate", "lesion.volume_ml", "ageing.reach_mm"),
-    *("intensity.rim_gain", "loss.empty_smooth_vox"),
-)
 
 
 def bundled_configs() -> tuple[str, ...]:
@@ -167,89 +141,6 @@ def as_document(config: TrainConfig) -> dict[str, Any]:
 def from_document(document: dict[str, Any]) -> TrainConfig:
     """Build a configuration from plain values (a checkpoint's)."""
     return typing.cast(TrainConfig, build_section(TrainConfig, document, "configuration"))
-
-
-def check(config: TrainConfig, where: str) -> None:
-    """Check values that a type cannot tell apart.
-
-    Raises
-    ------
-    UsageError
-        The first that is out of range, by its key.
-    """
-    for key, numbers in ((key, _numbers(config, key)) for key in SHARES):
-        if not all(0 <= number <= 1 for number in numbers):
-            raise UsageError(f"{where}: {key} is {numbers[0]:g}; give a share from 0 to 1")
-    limits = [(key, 1.0) for key in AT_LEAST_ONE] + [(key, 2.0) for key in AT_LEAST_TWO_POINTS]
-    for key, least in limits:
-        if min(_numbers(config, key)) < least:
-            raise UsageError(
-                f"{where}: {key} is {_numbers(config, key)[0]:g}; give {least:g} or more"
-            )
-    for key in POSITIVE:
-        if not all(math.isfinite(number) and number > 0 for number in _numbers(config, key)):
-            raise UsageError(f"{where}: {key} must be above 0")
-    if config.ageing.hyperintensity_points < 4:
-        raise UsageError(f"{where}: ageing.hyperintensity_points must be 4 or more")
-    _check_shapes(config, where)
-    if config.intensity.normalisation not in TRAINED:
-        known = ", ".join(TRAINED)
-        raise UsageError(f"{where}: intensity.normalisation must be one of {known}")
-    if config.optimiser.precision not in ("bf16", "fp32"):
-        raise UsageError(f"{where}: optimiser.precision must be bf16 or fp32")
-    low, high = config.intensity.clip_percentiles
-    if not 0 <= low < high <= 100:
-        raise UsageError(f"{where}: intensity.clip_percentiles must rise within 0 to 100")
-    if config.loss.soft_target and config.data.partly_known_share > 0:
-        raise UsageError(
-            f"{where}: loss.soft_target needs tissue maps, which real images lack; set "
-            "data.real_share, data.slice_share and data.scan_share to 0"
-        )
-    if config.contrast.translated_share > 0 and not config.data.translators:
-        raise UsageError(f"{where}: contrast.translated_share needs data.translators")
-    if config.contrast.translated_share > 0 and config.loss.soft_target:
-        raise UsageError(f"{where}: loss.soft_target knows no translated images")
-    if config.data.partly_known_share > 1:
-        raise UsageError(f"{where}: data.real_share, slice_share and scan_share exceed 1 together")
-
-
-def _check_shapes(config: TrainConfig, where: str) -> None:
-    if len(config.channels) < 2 or min(config.channels) < 1:
-        raise UsageError(f"{where}: channels must be at least two numbers above 0")
-    stride = 2 ** (len(config.channels) - 1)
-    crops: dict[str, tuple[int, ...]] = {"spatial.crop_vox": config.spatial.crop_vox}
-    crops["validation.crop_vox"] = config.validation.crop_vox
-    if config.spatial.small_share > 0:
-        crops["spatial.small_crop_vox"] = config.spatial.small_crop_vox
-    if config.slices.thin_share > 0:
-        crops["slices.thin_vox"] = (config.slices.thin_vox,)
-    for key, crop in crops.items():
-        if any(edge < stride or edge % stride for edge in crop):
-            raise UsageError(
-                f"{where}: {key} is {crop}; the network's stride asks for multiples of {stride}"
-            )
-    if config.optimiser.batch > 1 and (config.spatial.small_share or config.slices.thin_share):
-        raise UsageError(
-            f"{where}: crops of several sizes (spatial.small_share, slices.thin_share) need "
-            "optimiser.batch of 1"
-        )
-    canvas = config.spatial.canvas_vox
-    if any(canvas) and any(a < b for a, b in zip(canvas, config.spatial.crop_vox, strict=True)):
-        raise UsageError(f"{where}: spatial.canvas_vox is {canvas}, smaller than the crop")
-    data = config.data
-    if len(data.lesions) != len(data.held_out_every):
-        raise UsageError(
-            f"{where}: data.held_out_every has {len(data.held_out_every)} entries for "
-            f"{len(data.lesions)} folders of lesions; give one for each (0: hold out none)"
-        )
-
-
-def _numbers(config: TrainConfig, key: str) -> tuple[float, ...]:
-    """Give the value of a dotted key as a tuple of numbers."""
-    value: Any = config
-    for part in key.split("."):
-        value = getattr(value, part)
-    return value if isinstance(value, tuple) else (value,)
 
 
 def build_section(cls: type, document: dict[str, Any], where: str) -> object:

@@ -26,12 +26,12 @@ from strokeseg.models.folder import CONFIG_FILE
 from strokeseg.models.golden import GOLDEN_FILE, make_golden
 from strokeseg.models.tensors import WEIGHTS_FILE
 from strokeseg.models.volume_interval import FIELD
-from strokeseg.network.state import Spec, parameter_shapes, read_spec
+from strokeseg.network.state import Spec, read_spec
 from strokeseg.training.command_line import run_command
 from strokeseg.training.config import from_document
 from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.fitting.checkpoint import TrainState, load_checkpoint
-from strokeseg.training.fitting.run import network_spec
+from strokeseg.training.fitting.run import inference_weights, network_spec
 from strokeseg.training.model_card import CardFacts, model_card, read_sections, training_facts
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.validation.groups import summarise, write_cases, write_groups
@@ -116,8 +116,7 @@ def export_model(
     state = load_checkpoint(checkpoint)
     config = from_document(state.config)
     spec = network_spec(config)
-    # What training alone needs, such as the classes told at coarser levels, stays behind.
-    full = {name: state.average[name].float().numpy().copy() for name in parameter_shapes(spec)}
+    full = inference_weights(state.average, spec)
     if settings.scaling is not None:
         full = fold_scaling(full, settings.scaling)
     half = {name: np.ascontiguousarray(value, np.float16) for name, value in full.items()}

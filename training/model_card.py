@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from strokeseg.errors import InputNotFoundError, UsageError
+from strokeseg.network.planar_spec import ARCHITECTURE as PLANAR
 from strokeseg.training.config import from_document
 from strokeseg.training.validation.groups import GroupScore, markdown
 
@@ -92,7 +93,7 @@ def training_facts(config: Mapping[str, Any], step: int, revision: str) -> dict[
     return {
         "configuration": run.name,
         "steps": step,
-        "samples": step * run.optimiser.batch,
+        "slices" if run.architecture == PLANAR else "samples": step * run.optimiser.batch,
         "batch": run.optimiser.batch,
         "crop_vox": list(run.spatial.crop_vox),
         "voxel_size_mm": run.data.voxel_size_mm,

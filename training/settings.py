@@ -6,6 +6,8 @@ the runs before the field did.
 
 from dataclasses import dataclass, field
 
+from strokeseg.training.slice_settings import PlanarConfig, SliceConfig
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -194,27 +196,6 @@ class RealConfig:
 
 
 @dataclass(frozen=True)
-class SliceConfig:
-    """How real slices become volumes.
-
-    `lesion_share` of them show lesion, `whole_share` fill the crop, `masked_share` keep an air
-    without noise. `paste_share` of those without get the lesion of another. A slice's middle lies
-    up to `wander_mm` from the crop's. `thin_share` of the samples are `thin_count` slices of one
-    plane in one step, each alone in a crop of `thin_vox` along the axis that it lacks (with a batch
-    of one alone): a slice repeated over the whole crop says no more and costs three times as much.
-    """
-
-    lesion_share: float = 0.65
-    whole_share: float = 0.5
-    masked_share: float = 0.8
-    paste_share: float = 0.0
-    wander_mm: float = 16.0
-    thin_share: float = 0.0
-    thin_count: int = 3
-    thin_vox: int = 32
-
-
-@dataclass(frozen=True)
 class LossConfig:
     """Dice + cross-entropy; `tversky` weighs (false positives, false negatives) of the lesion.
 
@@ -270,10 +251,10 @@ class ValidationConfig:
 class TrainConfig:
     """One training run, whole.
 
-    `architecture` is "unet", the paper's, or "half-resolution-unet", whose levels have
-    `encoder_units` and `decoder_units`. `lesion_only` trains two classes, background and lesion.
-    `start_from` is a checkpoint whose averaged weights a new run begins with. `validation_steps` of
-    0 measures nothing on the way.
+    `architecture` is "unet", the paper's, "half-resolution-unet", whose levels have
+    `encoder_units` and `decoder_units`, or "three-plane-unet", which learns from slices (`planar`).
+    `lesion_only` trains two classes, background and lesion. `start_from` is a checkpoint whose
+    averaged weights a new run begins with. `validation_steps` of 0 measures nothing on the way.
     """
 
     name: str = "synth-open"
@@ -292,6 +273,7 @@ class TrainConfig:
     intensity: IntensityConfig = field(default_factory=IntensityConfig)
     real: RealConfig = field(default_factory=RealConfig)
     slices: SliceConfig = field(default_factory=SliceConfig)
+    planar: PlanarConfig = field(default_factory=PlanarConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)

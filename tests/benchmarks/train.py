@@ -19,7 +19,7 @@ import torch
 from strokeseg.training.config import read_config
 from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.fitting.batches import Batch, Generation, make_batches
-from strokeseg.training.fitting.loop import make_objective
+from strokeseg.training.fitting.objective import make_objective
 from strokeseg.training.fitting.run import Run, start_run
 from strokeseg.training.settings import TrainConfig
 

@@ -8,7 +8,7 @@ import torch
 
 from strokeseg.errors import DataError, InputNotFoundError, Interrupted, StrokesegError
 from strokeseg.training.config import read_config
-from strokeseg.training.fitting import batches, loop
+from strokeseg.training.fitting import batches, loop, objective
 from strokeseg.training.fitting.checkpoint import code_revision, load_checkpoint
 from strokeseg.training.fitting.curves import draw_curves, read_columns, running_mean
 from strokeseg.training.fitting.loop import Session, train
@@ -116,7 +116,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_samples_index(config, tmp_path
 
 
 def test_a_step_that_is_not_finite_in_bf16_is_taken_in_fp32(make_config, tmp_path, monkeypatch):
-    genuine = loop.segmentation_loss
+    genuine = objective.segmentation_loss
     seen = []
 
     def faulty(logits, *rest, **more):
@@ -124,7 +124,7 @@ def test_a_step_that_is_not_finite_in_bf16_is_taken_in_fp32(make_config, tmp_pat
         value = genuine(logits, *rest, **more)
         return value * float("nan") if len(seen) == 2 else value
 
-    monkeypatch.setattr(loop, "segmentation_loss", faulty)
+    monkeypatch.setattr(objective, "segmentation_loss", faulty)
     train(make_config(optimiser='precision = "bf16"\nsteps = 3\n'), tmp_path, session())
     assert seen == [torch.bfloat16, torch.bfloat16, torch.float32, torch.bfloat16]
     assert np.isfinite(losses(tmp_path)).all()

@@ -62,7 +62,7 @@ def make_batches(
         collate_fn=_join,
         num_workers=generation.workers,
         prefetch_factor=PREFETCH if generation.workers else None,
-        worker_init_fn=_prepare_worker,
+        worker_init_fn=prepare_worker,
         generator=torch.Generator(),
     )
     for image, target in loader:
@@ -83,7 +83,8 @@ def _join(parts: list[Batch]) -> Batch:
     return torch.cat(images), torch.cat(targets)
 
 
-def _prepare_worker(_worker: int) -> None:
+def prepare_worker(_worker: int) -> None:
+    """Give a worker process one thread, and Ctrl-C to its parent."""
     torch.set_num_threads(1)
     # Ctrl-C is the parent's to answer: it still wants to save.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -12,12 +12,11 @@ import torch
 
 from strokeseg.errors import CannotCreateError, Interrupted, StrokesegError
 from strokeseg.files.atomic import write_atomically
-from strokeseg.network.torch_half import HalfUNet
-from strokeseg.network.torch_unet import UNet
+from strokeseg.network.torch_planar import PlanarNet
 from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.fitting.batches import Batch, Generation, make_batches
 from strokeseg.training.fitting.curves import LOSS_FILE, VALIDATION_FILE
-from strokeseg.training.fitting.losses import packed_loss, segmentation_loss
+from strokeseg.training.fitting.objective import keep_bottom_in_fp32, make_objective
 from strokeseg.training.fitting.run import (
     LAST,
     Run,
@@ -27,6 +26,7 @@ from strokeseg.training.fitting.run import (
     start_run,
     update_average,
 )
+from strokeseg.training.fitting.slice_batches import make_slice_batches, sample_end
 from strokeseg.training.fitting.stopping import Stop
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.validation.groups import COLUMNS, summarise
@@ -88,9 +88,12 @@ def train(config: TrainConfig, folder: Path, session: Session, *, resume: bool =
             raise CannotCreateError(f"{folder}: cannot be created ({error.strerror})") from error
         cut_log(folder / LOSS_FILE, run.step)
         cut_log(folder / VALIDATION_FILE, run.step)
-        first = run.step * config.optimiser.batch
         generation = Generation(session.device, session.workers)
-        batches = make_batches(sources, config, first, generation)
+        if isinstance(run.model, PlanarNet):
+            batches = make_slice_batches(sources, config, run.step, generation)
+        else:
+            first = run.step * config.optimiser.batch
+            batches = make_batches(sources, config, first, generation)
         _go(run, batches, config, _Place(folder, session, stop, held_out))
         save_run(run, config, folder / LAST)
     if stop.interrupted:
@@ -143,7 +146,7 @@ def _steps(
     run.model.train()
     half = settings.precision == "bf16"
     if half and device.type == "cpu":
-        _keep_bottom_in_fp32(run.model)
+        keep_bottom_in_fp32(run.model)
     objective = make_objective(run.model, config)
     batch = next(batches, None)
     while batch is not None:
@@ -158,10 +161,10 @@ def _steps(
         batch = next(batches, None)
         value, size = sizes.tolist()
         if half and not (math.isfinite(value) and math.isfinite(size)):
-            # oneDNN's fault in bf16, see _keep_bottom_in_fp32, or a sample's: fp32 tells.
+            # oneDNN's fault in bf16, see keep_bottom_in_fp32, or a sample's: fp32 tells.
             value, size = _gradient(run, loss_of, settings.clip_norm, half=False).tolist()
         if not (math.isfinite(value) and math.isfinite(size)):
-            raise _not_finite(run.step, config)
+            raise _not_finite(run, config)
         run.optimiser.step()
         run.step += 1
         update_average(run, settings)
@@ -181,66 +184,15 @@ def _gradient(
     return torch.stack((loss.detach(), norm.detach()))
 
 
-def make_objective(
-    model: UNet | HalfUNet, config: TrainConfig
-) -> Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]:
-    """Give the loss of a batch as a function of image, target and step, for any architecture."""
-    partly_known = config.data.partly_known_share > 0 and not config.lesion_only
-    compiled = config.optimiser.compile
-    if isinstance(model, HalfUNet):
-
-        def packed(image: torch.Tensor, target: torch.Tensor, _step: int) -> torch.Tensor:
-            logits, coarse = model.packed(image)
-            with torch.autocast(image.device.type, enabled=False):
-                return packed_loss(logits, coarse, target, config.loss, partly_known=partly_known)
-
-        return packed
-    network = torch.compile(model) if compiled else model
-    loss_of = torch.compile(segmentation_loss) if compiled else segmentation_loss
-
-    def plain(image: torch.Tensor, target: torch.Tensor, step: int) -> torch.Tensor:
-        logits = network(image).contiguous()
-        with torch.autocast(image.device.type, enabled=False):
-            return loss_of(logits, target, config.loss, step=step, partly_known=partly_known)
-
-    return plain
-
-
-def _not_finite(step: int, config: TrainConfig) -> StrokesegError:
-    first = step * config.optimiser.batch
+def _not_finite(run: Run, config: TrainConfig) -> StrokesegError:
+    first = run.step * config.optimiser.batch
+    seen = f"samples {first} to {first + config.optimiser.batch - 1}"
+    if isinstance(run.model, PlanarNet):
+        seen = f"slices of samples up to {sample_end(run.step, config) - 1}"
     return StrokesegError(
-        f"the loss or its gradient is not finite at step {step}: samples {first} to "
-        f"{first + config.optimiser.batch - 1} of seed {config.seed}; nothing was changed by them"
+        f"the loss or its gradient is not finite at step {run.step}: {seen} of seed "
+        f"{config.seed}; nothing was changed by them"
     )
-
-
-def _keep_bottom_in_fp32(model: UNet | HalfUNet) -> None:
-    """Take the deepest block out of autocast.
-
-    There a crop is a handful of voxels, and oneDNN's bf16 gradient of such a convolution's weight
-    reads memory that nothing wrote (seen with torch 2.13 on a CPU with AVX-512: NaN, now and
-    then). In fp32 it is right, and costs nothing.
-    """
-    if isinstance(model, HalfUNet):
-        block: torch.nn.Module = model.encoder[-1]
-        for unit in block.children():
-            _in_fp32(unit)
-        return
-    block = model.model
-    while isinstance(block, torch.nn.Sequential) and len(block) == 3:
-        block = block[1].get_submodule("submodule")
-    _in_fp32(block)
-
-
-def _in_fp32(block: torch.nn.Module) -> None:
-    inside = block.forward
-
-    def forward(features: torch.Tensor) -> torch.Tensor:
-        with torch.autocast("cpu", enabled=False):
-            result: torch.Tensor = inside(features.float())
-            return result
-
-    block.forward = forward
 
 
 def _measure(run: Run, config: TrainConfig, place: _Place) -> None:

@@ -5,10 +5,17 @@ from pathlib import Path
 
 import torch
 
+from strokeseg.arrays import FloatArray
 from strokeseg.errors import DataError
-from strokeseg.network.half_spec import ARCHITECTURE, HalfSpec
+from strokeseg.network import half_spec, planar_spec
+from strokeseg.network.batch_norms import fold_norms
+from strokeseg.network.half_spec import HalfSpec
+from strokeseg.network.planar_spec import PlanarSpec
 from strokeseg.network.spec import NetworkSpec
+from strokeseg.network.state import Spec, parameter_shapes
 from strokeseg.network.torch_half import HalfUNet
+from strokeseg.network.torch_modules import put_channels_last
+from strokeseg.network.torch_planar import PlanarNet
 from strokeseg.network.torch_unet import UNet
 from strokeseg.training.config import as_document
 from strokeseg.training.data.label_table import TISSUES
@@ -26,21 +33,25 @@ from strokeseg.training.settings import OptimiserConfig, TrainConfig
 LAST = "last.pt"
 COARSE_LEVELS = 2
 
+Trained = UNet | HalfUNet | PlanarNet
+
 
 @dataclass
 class Run:
     """A run between two steps."""
 
-    model: UNet | HalfUNet
+    model: Trained
     average: Tensors
     optimiser: torch.optim.Optimizer
     step: int
 
 
-def network_spec(config: TrainConfig) -> NetworkSpec | HalfSpec:
+def network_spec(config: TrainConfig) -> NetworkSpec | HalfSpec | PlanarSpec:
     """Give the architecture that a configuration trains: one image in, tissues and lesion out."""
     classes = 2 if config.lesion_only else len(TISSUES) + 1
-    if config.architecture == ARCHITECTURE:
+    if config.architecture == planar_spec.ARCHITECTURE:
+        return PlanarSpec(classes, config.channels, config.planar.gap_vox)
+    if config.architecture == half_spec.ARCHITECTURE:
         return HalfSpec(classes, config.channels, config.encoder_units, config.decoder_units)
     return NetworkSpec(
         in_channels=1,
@@ -52,12 +63,21 @@ def network_spec(config: TrainConfig) -> NetworkSpec | HalfSpec:
     )
 
 
-def build_network(config: TrainConfig) -> UNet | HalfUNet:
+def build_network(config: TrainConfig) -> Trained:
     """Build what a configuration trains, with weights as torch draws them."""
     spec = network_spec(config)
     if isinstance(spec, HalfSpec):
         return HalfUNet(spec, COARSE_LEVELS if config.loss.coarse_weight > 0 else 0)
-    return UNet(spec)
+    return PlanarNet(spec, normed=True) if isinstance(spec, PlanarSpec) else UNet(spec)
+
+
+def inference_weights(average: Tensors, spec: Spec) -> dict[str, FloatArray]:
+    """Give the tensors that inference has, in float32: batch norms are folded.
+
+    What training alone needs, such as the classes told at coarser levels, stays behind.
+    """
+    whole = {name: value.float().numpy() for name, value in average.items()}
+    return fold_norms(parameter_shapes(spec), whole)
 
 
 def learning_rate(step: int, config: OptimiserConfig) -> float:
@@ -87,9 +107,7 @@ def start_run(config: TrainConfig, folder: Path, *, resume: bool, device: torch.
         start = Path(config.start_from)
         _load(model, load_checkpoint(start).average, start)
     model.to(device)
-    _channels_last_part(model, device).to(  # type: ignore[call-overload]
-        memory_format=torch.channels_last_3d
-    )
+    put_channels_last(_channels_last_part(model, device))
     optimiser = torch.optim.AdamW(
         model.parameters(),
         lr=config.optimiser.learning_rate,
@@ -106,7 +124,7 @@ def start_run(config: TrainConfig, folder: Path, *, resume: bool, device: torch.
     return Run(model, average, optimiser, state.step)
 
 
-def _channels_last_part(model: UNet | HalfUNet, device: torch.device) -> torch.nn.Module:
+def _channels_last_part(model: Trained, device: torch.device) -> torch.nn.Module:
     """Give the part of the network that is quicker with channels last.
 
     All of it on CUDA, and on a CPU that multiplies tiles of bf16 (AMX). On other CPUs the finest
@@ -114,7 +132,7 @@ def _channels_last_part(model: UNet | HalfUNet, device: torch.device) -> torch.n
     while the deeper ones are quicker as they are.
     """
     if (
-        isinstance(model, HalfUNet)
+        isinstance(model, HalfUNet | PlanarNet)
         or device.type == "cuda"
         or _multiplies_tiles()
         or not isinstance(model.model, torch.nn.Sequential)
@@ -129,7 +147,7 @@ def _multiplies_tiles() -> bool:
     return tell is not None and bool(tell().get("amx_bf16"))
 
 
-def _load(model: UNet | HalfUNet, tensors: Tensors, path: Path) -> None:
+def _load(model: Trained, tensors: Tensors, path: Path) -> None:
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
@@ -156,13 +174,14 @@ def update_average(run: Run, settings: OptimiserConfig) -> None:
     """Exponential moving average of the weights, quicker at the start."""
     keep = min(settings.average, (1 + run.step) / (10 + run.step))
     current = run.model.state_dict()
-    names = list(run.average)
+    # A batch norm also counts batches, which nothing asks for.
+    names = [name for name in run.average if current[name].is_floating_point()]
     torch._foreach_lerp_(
         [run.average[name] for name in names], [current[name] for name in names], 1 - keep
     )
 
 
-def averaged_model(run: Run, config: TrainConfig, device: torch.device) -> UNet | HalfUNet:
+def averaged_model(run: Run, config: TrainConfig, device: torch.device) -> Trained:
     """Build a second network with the averaged weights, ready to be measured."""
     with torch.random.fork_rng():
         model = build_network(config)
