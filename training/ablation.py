@@ -25,11 +25,11 @@ from strokeseg.training.command_line import run_command
 from strokeseg.training.config import (
     as_document,
     bundled_configs,
-    check,
     from_document,
     located,
     read_config,
 )
+from strokeseg.training.config_checks import check
 from strokeseg.training.data.sources import load_sources
 from strokeseg.training.fitting.checkpoint import load_checkpoint
 from strokeseg.training.fitting.loop import Session, train

@@ -66,10 +66,10 @@ class PlanarNet(nn.Module):
 
     def _plane(self, image: Tensor, axis: int) -> Tensor:
         stacked = with_neighbours(image.movedim(axis + 1, 1), self.gap_vox)[:, :: self.every_vox]
-        parts = stacked.flatten(0, 1).split(SLICES_AT_ONCE)
+        parts = torch.split(stacked.flatten(0, 1), SLICES_AT_ONCE)
         logits = torch.cat([self.of_slices(part) for part in parts])
-        apart = logits.unflatten(0, stacked.shape[:2])
-        whole = apart.repeat_interleave(self.every_vox, dim=1)
+        apart = logits.reshape(*stacked.shape[:2], *logits.shape[1:])
+        whole: Tensor = apart.repeat_interleave(self.every_vox, dim=1)
         return whole.movedim(1, 2).movedim(2, axis + 2)
 
     def of_slices(self, slices: Tensor) -> Tensor:

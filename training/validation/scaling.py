@@ -142,9 +142,9 @@ def fold_scaling(state: Mapping[str, FloatArray], scaling: Scaling) -> dict[str,
     kernel, bias = state[weight_name], state[bias_name]
     _check_classes(factor, bias)
     kernel = kernel * factor.reshape(-1, 1, 1, 1, 1)
-    classes = np.arange(factor.size)
-    centre = tuple(size // 2 for size in kernel.shape[2:])
-    kernel[(classes, classes, *centre)] += factor - 1
+    edge = len(state[weight_name][0, 0]) // 2
+    for each, excess in enumerate(factor - 1):
+        kernel[each, each, edge, edge, edge] += excess
     return dict(state) | {weight_name: kernel, bias_name: bias * factor + added}
 
 
