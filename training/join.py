@@ -1,6 +1,6 @@
 """Two or more models made one: an ensemble of their networks, in a model folder of its own.
 
-``python -m strokeseg.training.join weights/unet weights/planes -o weights/both``
+``python -m strokeseg.training.join weights/unet weights/planes -o weights/both --shares 3 1``
 """
 
 import argparse
@@ -25,7 +25,7 @@ from strokeseg.network.kinds import SingleSpec
 from strokeseg.training.command_line import run_command
 from strokeseg.training.export import Exported, ExportSettings, registry_entry, write_model
 from strokeseg.training.model_card import CardFacts, model_card, read_sections
-from strokeseg.training.validation.scaling import fold_scaling, read_scaling
+from strokeseg.training.validation.scaling import Scaling, fold_scaling, read_scaling
 
 # What a scan goes through before the network sees it, and what the answer means.
 ALIKE = (
@@ -40,7 +40,12 @@ _HALF_LARGEST = float(np.finfo(np.float16).max)
 
 
 def join_models(
-    models: Sequence[Model], folder: Path, settings: ExportSettings, *, engine: str = "auto"
+    models: Sequence[Model],
+    folder: Path,
+    settings: ExportSettings,
+    *,
+    shares: Sequence[float] | None = None,
+    engine: str = "auto",
 ) -> Exported:
     """Write a model folder whose network averages the logits of several models' networks.
 
@@ -55,6 +60,8 @@ def join_models(
     settings
         Name, window (without: the first model's, or the next that suits every network), licence,
         sections of the card, a scaling of the mean, and a decision in place of the first model's.
+    shares
+        How much each model counts, carried by its last convolution; without, all alike.
     engine
         What computes the golden record.
 
@@ -66,10 +73,13 @@ def join_models(
         The folder cannot be written.
     """
     spec = EnsembleSpec(_networks(models))
+    states = [model.state for model in models]
+    if shares is not None:
+        states = _by_shares(states, shares, spec.out_channels)
     full = {
         prefix + name: tensor
-        for prefix, model in zip(network_prefixes(spec), models, strict=True)
-        for name, tensor in model.state.items()
+        for prefix, state in zip(network_prefixes(spec), states, strict=True)
+        for name, tensor in state.items()
     }
     if settings.scaling is not None:
         full = fold_scaling(full, settings.scaling)
@@ -106,6 +116,17 @@ def _networks(models: Sequence[Model]) -> tuple[SingleSpec, ...]:
                 )
         networks.append(spec)
     return tuple(networks)
+
+
+def _by_shares(
+    states: Sequence[Mapping[str, FloatArray]], shares: Sequence[float], classes: int
+) -> list[Mapping[str, FloatArray]]:
+    """Scale the logits of each network, so that their plain mean is the weighted one."""
+    if len(shares) != len(states) or min(shares) <= 0:
+        raise UsageError(f"--shares: give {len(states)} numbers above 0, one for each model")
+    factors = [share * len(shares) / sum(shares) for share in shares]
+    scalings = [Scaling((factor,) * classes, (0.0,) * classes) for factor in factors]
+    return [fold_scaling(*pair) for pair in zip(states, scalings, strict=True)]
 
 
 def _halved(name: str, tensor: FloatArray) -> AnyArray:
@@ -156,6 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the ensemble's folder")
     parser.add_argument("--name", default="synth-open")
     parser.add_argument("--window", type=int)
+    parser.add_argument("--shares", type=float, nargs="+", help="how much each counts, as 3 1")
     parser.add_argument("--scaling", type=Path, help="scaling.json, of the mean of the logits")
     parser.add_argument("--decision", type=Path, help="decision.json of the scan calibration")
     parser.add_argument("--sections", type=Path, help="TOML: further parts of the card by heading")
@@ -169,7 +191,9 @@ def main(arguments: Sequence[str] | None = None) -> str:
         sections=read_sections(chosen.sections) if chosen.sections else {},
         decision=read_json(chosen.decision) if chosen.decision else {},
     )
-    return join_models(models, chosen.output, settings, engine=chosen.engine).registry_entry
+    where = (models, chosen.output, settings)
+    made = join_models(*where, shares=chosen.shares, engine=chosen.engine)
+    return made.registry_entry
 
 
 if __name__ == "__main__":

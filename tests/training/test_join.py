@@ -110,6 +110,20 @@ def test_a_scaling_a_decision_and_sections_of_the_card_are_taken_from_files(
     assert "A pair." in (tmp_path / "both" / "README.md").read_text()
 
 
+def test_shares_make_it_a_weighted_mean(folders, tmp_path):
+    main([*map(str, folders), "-o", str(tmp_path / "both"), "--shares", "3", "1"])
+    image = random_image((16, 8, 8))
+    alone = [logits_of(one_of(folder), image) for folder in folders]
+    expected = np.average(alone, axis=0, weights=(3, 1))
+    assert closeness(logits_of(one_of(tmp_path / "both"), image), expected) < 5e-3
+
+
+@pytest.mark.parametrize("shares", [(1,), (1, 0), (1, 2, 3)])
+def test_shares_that_fit_no_models_are_refused(folders, shares, tmp_path):
+    with pytest.raises(UsageError, match="give 2 numbers above 0"):
+        join_models([*map(one_of, folders)], tmp_path / "both", ExportSettings(), shares=shares)
+
+
 UNLIKE = {
     "voxels": {"voxel_size_mm": 1.0},
     "intensities": {"normalisation": "histogram"},
