@@ -168,6 +168,10 @@ def test_figures_tell_shape_side_and_copies():
     assert copies[0].nearest_dice == pytest.approx(1)
     others = with_nearest(facts, shares, facts, shares)
     assert [fact.nearest for fact in others] == ["plate", "ball"]
+    many = with_nearest([facts[0], *facts], [shares[0], *shares], facts, shares)
+    assert [fact.nearest_dice for fact in many] == [others[0].nearest_dice] + [
+        fact.nearest_dice for fact in others
+    ]
 
 
 def test_latents_are_drawn_from_where_those_of_masks_lie():

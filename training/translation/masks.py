@@ -196,7 +196,7 @@ def with_nearest(
     for turned in (False, True):
         theirs = _rows([mask[::-1] if turned else mask for mask in others])
         both = (rows @ theirs.T).toarray()
-        total = np.asarray(rows.sum(axis=1)) + np.asarray(theirs.sum(axis=1)).T
+        total = np.asarray(rows.sum(axis=1)).reshape(-1, 1) + np.asarray(theirs.sum(axis=1)).ravel()
         dice = 2 * both / np.maximum(total, 1)
         for place, fact in enumerate(facts):
             same = np.array([other.name == fact.name for other in real])
