@@ -1,7 +1,7 @@
 """The published chain, written with MONAI and torch: what the package is compared with."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -28,6 +28,7 @@ from strokeseg.models.folder import Model
 from strokeseg.network.ensemble_spec import EnsembleSpec, network_prefixes, tensors_of
 from strokeseg.network.kinds import SingleSpec
 from strokeseg.network.spec import NetworkSpec
+from strokeseg.network.torch_ensemble import Ensemble
 from strokeseg.network.torch_modules import build_module
 
 FLIPS = [axes for count in range(4) for axes in combinations((2, 3, 4), count)]
@@ -57,17 +58,6 @@ def published(spec: SingleSpec, state: Mapping[str, FloatArray]) -> torch.nn.Mod
     return network.eval()
 
 
-class Mean(torch.nn.Module):
-    """The mean of what several networks say."""
-
-    def __init__(self, networks: Sequence[torch.nn.Module]) -> None:
-        super().__init__()
-        self.networks = torch.nn.ModuleList(networks)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return torch.stack([network(image) for network in self.networks]).mean(0)
-
-
 @dataclass
 class Chain:
     """A model as MONAI runs it, and the seconds that its parts took."""
@@ -87,7 +77,7 @@ class Chain:
             return published(spec, state)
         prefixes = network_prefixes(spec)
         parts = zip(spec.networks, (tensors_of(p, state) for p in prefixes), strict=True)
-        return Mean([published(*part) for part in parts])
+        return Ensemble(published(*part) for part in parts)
 
     def working_image(self, path: Path) -> MetaTensor:
         config = self.model.config
