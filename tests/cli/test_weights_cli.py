@@ -22,7 +22,7 @@ from strokeseg.models.finding import find_model, load_model_files
 from strokeseg.models.golden import make_golden
 from strokeseg.network.spec import NetworkSpec
 from tests.fake_hub import running_hub
-from tests.tiny_models import isolate, tiny_files, write_files, write_registry
+from tests.tiny_models import OWN, isolate, tiny_files, write_files, write_registry
 
 COMMIT = "c" * 40
 OPEN_ENGINE = choice.open_engine
@@ -129,6 +129,15 @@ def test_show_tells_what_the_registry_and_the_files_say():
     assert "files:" not in text.stdout
     assert "strokeseg weights download tiny" in text.stderr
     assert "strokeseg weights" not in text.stdout
+
+
+@pytest.mark.usefixtures("home")
+def test_show_tells_which_sequences_count_for_less(tmp_path):
+    fusion = {"rule": "pooled", "weights": {"adc": 0.0}}
+    write_files(tmp_path / "registry" / "own", tiny_files(OWN | {"fusion": fusion}))
+    facts = data("show", "own")
+    assert (facts["fusion"], facts["fusion_weights"]) == ("pooled", {"adc": 0.0})
+    assert "fusion_weights: adc 0" in run("show", "own").stdout
 
 
 @pytest.mark.usefixtures("home")

@@ -99,6 +99,7 @@ def described(found: "FoundModel") -> dict[str, Any]:
         "hull_margin_mm": config.hull_margin_mm,
         "field_of_view": config.field_of_view,
         "fusion": config.fusion.rule,
+        "fusion_weights": dict(config.fusion.weights),
         "axes": config.axes,
         "sequences": list(config.sequences),
         "finds": config.finds,
