@@ -52,7 +52,8 @@ ORDERS = {
         ("hub",),
         ("fetching",),
         ("finding",),
-        ("checkpoints", "loading", "carrying", "verification", "diagnosis"),
+        ("checkpoints", "loading", "carrying", "verification"),
+        ("diagnosis",),
     ),
     "models.hub": (("cache", "errors", "guard", "progress"), ("download",)),
     "results": (
