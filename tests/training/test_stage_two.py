@@ -250,6 +250,9 @@ def test_dice_is_of_all_crops_together():
     assert float(together) != pytest.approx(float(sum(apart) / 2), rel=1e-2)
     parts_alone = stage_loss(logits, parts, distance, replace(config, whole_weight=0.0))[0]
     assert float(parts_alone) < float(together)
+    without = stage_loss(logits, parts, distance, replace(config, entropy_weight=0.0))[0]
+    crossed = torch.nn.functional.cross_entropy(logits, parts)
+    assert float(together - without) == pytest.approx(config.entropy_weight * float(crossed))
 
 
 def test_a_network_that_corrects_begins_with_the_first_stages_own_answer():

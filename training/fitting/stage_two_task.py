@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from strokeseg.models.second_stage import image_count
 from strokeseg.network.half_spec import HalfSpec
@@ -64,6 +65,8 @@ def stage_loss(
     parted = parted + config.whole_weight * segmentation_loss(
         _as_one(whole), _as_one(parts[:, None] > 0)[:, 0], _LOSS
     )
+    crossed = functional.cross_entropy(logits, parts.long())
+    parted = parted + config.entropy_weight * crossed
     distant = ((lesion - logits[:, 0] - distance_mm) / config.distance_mm).square().mean()
     return parted + config.distance_weight * distant, parted, distant
 

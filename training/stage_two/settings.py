@@ -54,8 +54,8 @@ class CropConfig:
     kept: int = 24
     most_samples: int = 0
     store: str = ""
-    lesion_share: float = 0.55
-    false_share: float = 0.35
+    lesion_share: float = 0.35
+    false_share: float = 0.55
     threshold: float = 0.05
     jitter: float = 0.1
 
@@ -67,12 +67,14 @@ class ObjectiveConfig:
     Beside cross-entropy and Dice the loss has `distance_weight` times the mean squared error of the
     lesion's log-odds against the signed distance to its edge in mm (inside is positive), clipped at
     `distance_mm`, as a share of that; 0 leaves it out. `whole_weight` is that of cross-entropy and
-    Dice of the lesion as a whole. The model takes for lesion what reaches `decide_at` of
-    probability, until `strokeseg.training.stage_comparison` has chosen better.
+    Dice of the lesion as a whole; `entropy_weight` that of the parts' cross-entropy once more, for
+    Dice alone would rather say too much than too little. The model takes for lesion what reaches
+    `decide_at` of probability, until `strokeseg.training.stage_comparison` has chosen better.
     """
 
     rim_mm: float = 2.0
     whole_weight: float = 1.0
+    entropy_weight: float = 5.0
     distance_weight: float = 0.5
     distance_mm: float = 10.0
     decide_at: float = 0.5
