@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from strokeseg.arrays import AnyArray, BoolArray, FloatArray
+from strokeseg.arrays import AnyArray, BoolArray, FloatArray, IntArray
 from strokeseg.errors import UsageError
 from strokeseg.files.atomic import write_atomically
 from strokeseg.images.reading import read_map, read_scan
@@ -65,7 +65,7 @@ def edges_row(edges: Edges) -> Image.Image:
     """Draw the axial slice with most of the truth, around it, once for each mask."""
     truth = edges.masks[0]
     level = int(truth.sum(axis=(0, 1)).argmax())
-    i, j = (_around(truth[:, :, level].any(axis=axis)) for axis in (1, 0))
+    i, j = (_around(truth[:, :, level].sum(axis=axis)) for axis in (1, 0))
     plane = edges.image[i, j, level]
     low, high = np.percentile(plane, (1.0, 99.5))
     grey = np.clip((plane - low) / max(float(high - low), 1e-6), 0, 1) * 255
@@ -84,10 +84,10 @@ def edges_row(edges: Edges) -> Image.Image:
     return row
 
 
-def _around(there: BoolArray) -> slice:
-    places = np.flatnonzero(there)
-    middle = int(places.mean()) if places.size else there.size // 2
-    low = max(0, min(middle - SHOWN_VOX // 2, there.size - SHOWN_VOX))
+def _around(counts: IntArray) -> slice:
+    places = np.flatnonzero(counts)
+    middle = int(places.mean()) if places.size else counts.size // 2
+    low = max(0, min(middle - SHOWN_VOX // 2, counts.size - SHOWN_VOX))
     return slice(low, low + SHOWN_VOX)
 
 

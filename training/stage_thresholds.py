@@ -87,15 +87,15 @@ def best_threshold(cases: Sequence[Judged]) -> float:
 
 def threshold_rows(cases: Sequence[Sequence[Judged]]) -> list[tuple[str, ...]]:
     """Average every model's scores at every threshold: the rows of `THRESHOLD_COLUMNS`."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for model, judged in enumerate(zip(*cases, strict=True), start=1):
         for threshold in THRESHOLDS:
             scores = [case.at(threshold) for case in judged]
             known = [score.dice for score in scores if not math.isnan(score.dice)]
             mean = f"{np.mean(known):.4f}" if known else "n/a"
             false_ml = f"{np.mean([score.false_ml for score in scores]):.3f}"
-            row = (str(model), f"{threshold:g}", str(len(known)), mean, str(len(scores)), false_ml)
-            rows.append(row)
+            counted = str(len(known)), mean, str(len(scores))
+            rows.append((str(model), f"{threshold:g}", *counted, false_ml))
     return rows
 
 

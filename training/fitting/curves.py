@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -130,10 +131,10 @@ def draw_stage_curves(first: Path, second: Path, path: Path) -> None:
         axes.set(title=title, xlabel="step", ylabel="training loss, running mean")
         axes.grid(visible=True, alpha=0.3)
         axes.legend(fontsize="small")
-    canvas.draw()
-    Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(32).save(
-        path, optimize=True
-    )
+    drawn = BytesIO()
+    canvas.print_png(drawn)  # type: ignore[no-untyped-call]
+    with Image.open(drawn) as picture:
+        picture.convert("RGB").quantize(32).save(path, optimize=True)
 
 
 def _plot_scores(axes: "Axes", columns: Mapping[str, FloatArray], colour: str) -> None:
