@@ -9,18 +9,22 @@ import torch
 
 from strokeseg import Options, load_model, predict
 from strokeseg.cli import run
-from strokeseg.engines.scan import lesion_maps, scan_logits
+from strokeseg.engines.scan import lesion_maps
 from strokeseg.errors import DataError, UsageError
+from strokeseg.images.intensity import normalise
 from strokeseg.models.folder import read_model_folder
 from strokeseg.network.half_spec import HalfSpec
 from strokeseg.network.torch_half import HalfUNet
-from strokeseg.prediction.preparation import lay_windows, prepared_image
+from strokeseg.prediction import scans
 from strokeseg.prediction.second_channels import ODDS_SCALE
+from strokeseg.prediction.second_stage import Again
+from strokeseg.space.resample import resample_logits
 from strokeseg.training.data.label_table import LESION
 from strokeseg.training.data.sources import load_sources
 from strokeseg.training.fitting.loop import Session
 from strokeseg.training.fitting.stage_two import train_stage_two
 from strokeseg.training.fitting.stage_two_task import stage_loss, start_silent, uncorrected
+from strokeseg.training.stage_two import samples as drawing
 from strokeseg.training.stage_two.samples import (
     CORE,
     RIM,
@@ -40,6 +44,7 @@ from strokeseg.training.stage_two.settings import (
 )
 from tests.factories import KINDS, scan_image
 from tests.tiny_models import OWN, tiny_files, write_files
+from tests.two_stages import two_stage_model
 
 CPU = Session(torch.device("cpu"))
 
@@ -98,23 +103,51 @@ def test_samples_are_those_of_the_first_stages_training_in_small_voxels():
     assert mixed.slices.thin_share == mixed.spatial.small_share == 0
 
 
-def test_the_first_stages_own_output_is_shown(config, first, samples):
+def test_what_the_first_stage_finds_is_what_its_image_shows(config, samples):
     sample = samples[0]
     assert sample.images.shape == (2, 48, 48, 48)
-    image = sample.images[0].astype(np.float32)
-    seen = prepared_image(np.ascontiguousarray(image[::2, ::2, ::2]), first.model.config)
-    plan = lay_windows(seen, first.model.config, 16, 0.25)
-    odds = lesion_maps(scan_logits(first.engine, seen, plan, ((),)).mean)[0]
-    shown = sample.images[1][::2, ::2, ::2] * ODDS_SCALE
-    inside = np.abs(odds) < 7
-    assert inside.mean() > 0.5
-    assert np.allclose(shown[inside], odds[inside], atol=0.05)
     threshold = config.crops.threshold
     told = sample.images[1].astype(np.float32) * ODDS_SCALE - np.log(threshold / (1 - threshold))
     # Of half precision, they are within a few thousandths.
     clear = np.abs(told) > 0.02
     assert clear.mean() > 0.9
     assert np.array_equal(sample.found[clear], told[clear] > 0)
+
+
+def test_a_sample_is_cut_to_the_brain_and_normalised_as_in_inference(config, monkeypatch, tmp_path):
+    own = OWN | {"voxel_size_mm": 4.0, "window": 16, "normalisation": "foreground"}
+    own |= {"field_of_view": "brain"}
+    folder = two_stage_model(tmp_path / "two", own=own, voxel_size_mm=2.0)
+    model, seen = load_model(str(folder)), []
+
+    def find_brain(*_):
+        return slice(4, 20), slice(2, 20), slice(0, 18)
+
+    def look(member, fine, _run):
+        seen.append((member, fine))
+        return member, Again(None)
+
+    monkeypatch.setattr(scans, "find_brain", find_brain)
+    monkeypatch.setattr(scans, "_again", look)
+    monkeypatch.setattr(drawing, "find_brain", find_brain)
+    image = np.random.default_rng(1).normal(2.0, 1.0, (48, 48, 48)).astype(np.float32)
+    image[:20] += 3.0
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    predict({"t1": (image, affine)}, model=model, options=Options(tta=False, overlap=0.25))
+    ((member, fine),) = seen
+    target = np.full(image.shape, 2, np.uint8)
+    target[10:30, 12:30, 14:30] = LESION
+    sample = stage_sample(image, target, config, model)
+    assert sample.images.shape[1:] == fine.image.shape == sample.parts.shape
+    assert fine.image.shape < image.shape
+    shown = sample.images.astype(np.float32)
+    assert np.allclose(shown[0], normalise(fine.image, "foreground"), atol=0.01)
+    logits = resample_logits(member.logits.mean, member.working, fine.grid, slice(None))
+    odds = np.clip(lesion_maps(logits)[0], -8, 8)
+    assert np.allclose(shown[1] * ODDS_SCALE, odds, atol=0.05)
+    low = np.round(fine.grid.affine[:3, 3] / 2).astype(int)
+    i, j, k = (slice(a, a + n) for a, n in zip(low, fine.image.shape, strict=True))
+    assert np.array_equal(sample.parts > 0, target[i, j, k] == LESION)
 
 
 def test_parts_are_of_the_samples_own_lesion(config, first):

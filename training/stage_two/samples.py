@@ -17,10 +17,15 @@ from scipy import ndimage
 from strokeseg.arrays import AnyArray, BoolArray, FloatArray, IntArray, LabelArray, Shape3
 from strokeseg.engines.flips import FLIPS
 from strokeseg.engines.scan import lesion_maps, scan_logits
+from strokeseg.images.intensity import normalise
+from strokeseg.measure.brain_box import grid_of
+from strokeseg.measure.components import Box
 from strokeseg.models.loading import LoadedModel
 from strokeseg.models.second_stage import Channel
+from strokeseg.prediction.field_of_view import find_brain
 from strokeseg.prediction.preparation import lay_windows, prepared_image
 from strokeseg.prediction.second_channels import head_frame, stage_images
+from strokeseg.prediction.second_stage import box_within
 from strokeseg.space.grid import Grid, working_grid
 from strokeseg.space.resample import resample_image, resample_logits
 from strokeseg.training.data.label_table import LESION
@@ -76,15 +81,41 @@ class Crop:
     distance_mm: FloatArray
 
 
-def first_logits(image: FloatArray, grid: Grid, first: LoadedModel) -> tuple[FloatArray, Grid]:
-    """Run a first stage, one pass, on an image (I, J, K); its logits on its own grid."""
-    config = first.model.config
+@dataclass(frozen=True, eq=False)
+class FirstLook:
+    """What a first stage says of a scan, one pass, as the product runs it.
+
+    `logits` (C, I, J, K) are on `grid`, which the brain's box is of where the model cuts to it;
+    `kept` is where that lies in the scan.
+    """
+
+    logits: FloatArray
+    grid: Grid
+    kept: Box
+
+
+def first_look(image: FloatArray, grid: Grid, first: LoadedModel, least_vox: int) -> FirstLook:
+    """Run a first stage on an image (I, J, K): on its brain alone, where the model wants that.
+
+    Where no brain is found, or its box would have an edge below `least_vox`, it is on the whole.
+    """
+    config, whole = first.model.config, tuple(slice(0, size) for size in grid.shape)
     working = working_grid(grid, config.voxel_size_mm)
-    seen = prepared_image(resample_image(image, grid, working), config)
+    coarse = resample_image(image, grid, working)
+    wants_brain = config.field_of_view == "brain"
+    box = find_brain(coarse, working, first, config.window) if wants_brain else None
+    kept = whole if box is None else box_within(grid_of(box, working), grid)
+    if box is not None and min(side.stop - side.start for side in kept) >= least_vox:
+        coarse, working = np.ascontiguousarray(coarse[box]), grid_of(box, working)
+    else:
+        kept = whole
+    seen = prepared_image(coarse, config)
     step = max(config.spec.stride_product)
     edge = min(config.window, -(-max(seen.shape) // step) * step)
     plan = lay_windows(seen, config, edge, _OVERLAP)
-    return scan_logits(first.engine, seen, plan, FLIPS[:1]).mean, working
+    logits = scan_logits(first.engine, seen, plan, FLIPS[:1]).mean
+    i, j, k = kept
+    return FirstLook(logits, working, (i, j, k))
 
 
 def signed_distance(lesion: BoolArray, voxel_size_mm: float, limit_mm: float) -> FloatArray:
@@ -114,13 +145,21 @@ def parted(lesion: BoolArray, distance_mm: FloatArray, rim_mm: float) -> LabelAr
 def stage_sample(
     image: FloatArray, target: LabelArray, config: StageTwoConfig, first: LoadedModel
 ) -> StageSample:
-    """Show a normalised image (I, J, K) and its target to the first stage, and part its lesion."""
+    """Show an image (I, J, K) and its target to the first stage, and part its lesion.
+
+    What the first cuts off is no part of the sample; the rest is normalised as the product does it.
+    """
     size = config.voxel_size_mm
-    grid = Grid(image.shape, np.diag([size, size, size, 1.0]))
-    coarse, working = first_logits(image, grid, first)
-    logits = resample_logits(coarse, working, grid, slice(0, grid.shape[0]))
+    whole = Grid(image.shape, np.diag([size, size, size, 1.0]))
+    look = first_look(image, whole, first, config.crops.edge_vox)
+    grid, settings = grid_of(look.kept, whole), first.model.config
+    image = normalise(
+        np.ascontiguousarray(image[look.kept]), settings.normalisation, quantiles=settings.quantiles
+    )
+    target = target[look.kept]
+    logits = resample_logits(look.logits, look.grid, grid, slice(0, grid.shape[0]))
     sees = cast(tuple[Channel, ...], config.network.sees)
-    frame = head_frame(coarse, working) if "place" in sees else None
+    frame = head_frame(look.logits, look.grid) if "place" in sees else None
     odds = lesion_maps(logits)[0]
     threshold = config.crops.threshold
     lesion = target == LESION

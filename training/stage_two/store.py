@@ -38,6 +38,7 @@ class SampleStore:
         made_of = {
             "run": asdict(run),
             "first": first,
+            "cut": "as inference does",
             "sees": config.network.sees,
             "threshold": config.crops.threshold,
             "parts": (objective.rim_mm, objective.distance_mm),
