@@ -23,7 +23,7 @@ from strokeseg.prediction.ensemble import Posterior
 from strokeseg.prediction.options import Options
 from strokeseg.results.result import Result
 
-THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 THRESHOLD_COLUMNS = ("model", "threshold", "n_with_lesion", "dice", "n", "false_ml")
 # Of a prediction that is judged: its tissues are to be those under the lesion, too.
 UNMASKED: Mapping[str, Any] = {"threshold": 0.9999}

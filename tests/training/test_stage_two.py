@@ -270,7 +270,7 @@ def test_dice_is_of_all_crops_together():
     parts = torch.zeros(2, 4, 4, 4, dtype=torch.long)
     parts[0, :2] = CORE
     distance = torch.zeros(2, 4, 4, 4)
-    config = ObjectiveConfig(distance_weight=0.0)
+    config = ObjectiveConfig(distance_weight=0.0, entropy_weight=1.0)
     together = stage_loss(logits, parts, distance, config)[0]
     tall = stage_loss(
         torch.cat((logits[:1], logits[1:]), dim=2),

@@ -54,8 +54,8 @@ class CropConfig:
     kept: int = 24
     most_samples: int = 0
     store: str = ""
-    lesion_share: float = 0.35
-    false_share: float = 0.55
+    lesion_share: float = 0.2
+    false_share: float = 0.7
     threshold: float = 0.05
     jitter: float = 0.1
 
@@ -74,7 +74,7 @@ class ObjectiveConfig:
 
     rim_mm: float = 2.0
     whole_weight: float = 1.0
-    entropy_weight: float = 5.0
+    entropy_weight: float = 40.0
     distance_weight: float = 0.5
     distance_mm: float = 10.0
     decide_at: float = 0.5
