@@ -52,7 +52,8 @@ ORDERS = {
         ("hub",),
         ("fetching",),
         ("finding",),
-        ("checkpoints", "loading", "carrying", "verification", "diagnosis"),
+        ("checkpoints", "loading", "carrying", "verification"),
+        ("diagnosis",),
     ),
     "models.hub": (("cache", "errors", "guard", "progress"), ("download",)),
     "results": (
@@ -128,8 +129,9 @@ ORDERS = {
         ("validation", "gallery", "demo", "made_heads"),
         # What a second stage learns from; how it is fitted is fitting's.
         ("stage_two",),
-        ("fitting", "model_card"),
-        ("calibration", "export", "parts", "scan_table", "slice_labels", "stage_comparison"),
+        ("fitting", "model_card", "stage_thresholds"),
+        ("calibration", "export", "parts", "scan_table", "slice_labels"),
+        ("stage_comparison", "stage_gallery"),
         ("join", "translation_gallery", "translation_trial"),
         ("calibrated_model",),
         ("scan_calibration", "volume_calibration"),
@@ -173,14 +175,14 @@ ORDERS = {
         ("stage_two_task",),
         ("masks", "stage_two", "translators"),
     ),
-    "training.stage_two": (("settings",), ("samples",)),
+    "training.stage_two": (("settings",), ("store",), ("samples",)),
 }
 # Where a library may be imported: a module, or a room and all below it.
 LIBRARIES = {
     "SimpleITK": ("images.itk", "space.registration"),
     "PIL": (
         *("results", "lesion_map", "report", "training.gallery", "training.data.slices"),
-        "training.translation_gallery",
+        *("training.translation_gallery", "training.stage_gallery", "training.fitting.curves"),
     ),
     "dcm2niix": ("images.dicom",),
     "dask": ("cohort.batch.cluster",),

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from strokeseg.errors import CannotCreateError, UsageError
-from strokeseg.evaluation.metrics.voxels import dice
 from strokeseg.files.atomic import write_text
 from strokeseg.files.tables import table
 from strokeseg.measure.lesions import mask_volume_ml
@@ -26,6 +25,15 @@ from strokeseg.training.command_line import run_command
 from strokeseg.training.data.label_table import LESION
 from strokeseg.training.data.sources import Heads, Sources, load_sources
 from strokeseg.training.settings import TrainConfig
+from strokeseg.training.stage_thresholds import (
+    THRESHOLD_COLUMNS,
+    UNMASKED,
+    Judged,
+    best_threshold,
+    judge,
+    keep_threshold,
+    threshold_rows,
+)
 from strokeseg.training.stage_two.settings import read_stage_two_config, samples_config
 from strokeseg.training.synthesis.sample import SampleParams, build_sample
 from strokeseg.training.validation.cases import draw_case
@@ -50,6 +58,8 @@ class Compared:
     size: str
     thickness: str
     true_ml: float
+    threshold_1: float
+    threshold_2: float
     dice_1: float
     dice_2: float
     false_ml_1: float
@@ -58,34 +68,40 @@ class Compared:
     seconds_2: float
 
 
-def compare_stages(
-    models: tuple[LoadedModel, LoadedModel],
+@dataclass(frozen=True)
+class Trial:
+    """One case under some models, each of them at every threshold; and how long each took."""
+
+    case: int
+    sequence: str
+    size: str
+    thickness: str
+    true_ml: float
+    judged: tuple[Judged, ...]
+    seconds: tuple[float, ...]
+
+
+def try_models(
+    models: Sequence[LoadedModel],
     sources: Sources,
     run: TrainConfig,
     cases: int,
     *,
     flips: bool = False,
-) -> Iterator[Compared]:
-    """Predict drawn cases with one stage and with two.
+) -> Iterator[Trial]:
+    """Predict drawn cases with some models, each as the product does.
 
     Parameters
     ----------
     models
-        Of one stage, by its own rule, and of two.
+        Each with the stages that it was loaded with.
     sources, run
         What cases are drawn from, and how (`strokeseg.training.stage_two.settings.samples_config`).
     cases
         How many; sequences and sizes take turns.
     flips
         Whether the first stage is averaged over its flips.
-
-    Raises
-    ------
-    UsageError
-        The second of them has one stage.
     """
-    if models[1].second is None:
-        raise UsageError(f"{models[1].model.name} has one stage; there is nothing to compare")
     size = run.data.voxel_size_mm
     heads = Heads(sources.subjects, torch.device("cpu"))
     for case in range(cases):
@@ -96,24 +112,52 @@ def compare_stages(
         sample = build_sample(drawn, sources, run, heads)
         truth = sample.target.numpy() == LESION
         grid = Grid(truth.shape, np.diag([size, size, size, 1.0]))
-        found = {}
-        for stages, model in zip(STAGES, models, strict=True):
+        judged, seconds = [], []
+        for model in models:
             started = time.perf_counter()
-            options = Options(tta=flips, stages=stages)
             image = (sample.image.numpy(), grid.affine)
-            mask = predict({"image": image}, model=model, options=options).mask
-            found[stages] = mask, time.perf_counter() - started
+            result = predict({"image": image}, model=model, options=Options(tta=flips, **UNMASKED))
+            seconds.append(time.perf_counter() - started)
+            judged.append(judge(result, model.model.config, truth))
         true_ml = mask_volume_ml(truth, grid)
-        yield Compared(
+        yield Trial(
             case,
             params.contrast.family,
             _named(SIZES_ML, true_ml) if true_ml else FREE,
             _named(THICK_MM, max(params.scanner.thickness_vox, 1.0) * size),
             true_ml,
-            *(dice(found[n][0], truth) if true_ml else math.nan for n in STAGES),
-            *(mask_volume_ml(found[n][0] & ~truth, grid) for n in STAGES),
-            *(found[n][1] for n in STAGES),
+            tuple(judged),
+            tuple(seconds),
         )
+
+
+def compared(trials: Sequence[Trial], one: int = 0, two: int = 1) -> list[Compared]:
+    """Lay two of the models against each other, each at the threshold that suits it.
+
+    A case is measured at the threshold of the best mean Dice over the cases of the other parity, so
+    that no case chooses its own; of a single case it is the lowest.
+    """
+    chosen = {
+        parity: [
+            best_threshold([t.judged[n] for t in trials if t.case % 2 != parity])
+            for n in (one, two)
+        ]
+        for parity in (0, 1)
+    }
+    found = []
+    for trial in trials:
+        thresholds = chosen[trial.case % 2]
+        at = [trial.judged[n].at(t) for n, t in zip((one, two), thresholds, strict=True)]
+        found.append(
+            Compared(
+                *(trial.case, trial.sequence, trial.size, trial.thickness, trial.true_ml),
+                *thresholds,
+                *(score.dice for score in at),
+                *(score.false_ml for score in at),
+                *(trial.seconds[n] for n in (one, two)),
+            )
+        )
+    return found
 
 
 def summarise(cases: Sequence[Compared]) -> list[tuple[str, ...]]:
@@ -151,8 +195,8 @@ def _named(bounds: Mapping[str, tuple[float, float]], value: float) -> str:
     return next(name for name, (low, high) in bounds.items() if low < value <= high)
 
 
-def write_comparison(folder: Path, cases: Sequence[Compared]) -> Path:
-    """Write `cases.tsv` and `stages.tsv`; give the second.
+def write_comparison(folder: Path, cases: Sequence[Compared], trials: Sequence[Trial]) -> Path:
+    """Write `cases.tsv`, `thresholds.tsv` and `stages.tsv`; give the last.
 
     Raises
     ------
@@ -166,6 +210,8 @@ def write_comparison(folder: Path, cases: Sequence[Compared]) -> Path:
     names = [one.name for one in fields(Compared)]
     rows = [[_cell(getattr(case, name)) for name in names] for case in cases]
     write_text(folder / "cases.tsv", table(names, rows))
+    by_threshold = threshold_rows([trial.judged for trial in trials])
+    write_text(folder / "thresholds.tsv", table(THRESHOLD_COLUMNS, by_threshold))
     write_text(folder / SUMMARY, table(SUMMARY_COLUMNS, summarise(cases)))
     return folder / SUMMARY
 
@@ -186,16 +232,26 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser.add_argument("--cases", type=int, default=24)
     parser.add_argument("--edge", type=int, help="of a case in voxels; else the configuration's")
     parser.add_argument("--flips", action="store_true", help="average the first stage over flips")
+    parser.add_argument(
+        "--keep-threshold",
+        action="store_true",
+        help="write the threshold of the best mean Dice over all cases into the model's config",
+    )
     chosen = parser.parse_args(arguments)
     settings = read_stage_two_config(chosen.config)
     run = samples_config(settings, edge_vox=chosen.edge)
     sources = load_sources(run.data, held_out=True)
     models = load_model(chosen.first or settings.first, stages=1), load_model(chosen.model)
-    cases: list[Compared] = []
+    if models[1].second is None:
+        raise UsageError(f"{models[1].model.name} has one stage; there is nothing to compare")
+    trials: list[Trial] = []
     # After each, so that a comparison that is broken off leaves what it had.
-    for case in compare_stages(models, sources, run, chosen.cases, flips=chosen.flips):
-        cases.append(case)
-        write_comparison(chosen.output, cases)
+    for trial in try_models(models, sources, run, chosen.cases, flips=chosen.flips):
+        trials.append(trial)
+        write_comparison(chosen.output, compared(trials), trials)
+    if chosen.keep_threshold:
+        threshold = best_threshold([trial.judged[1] for trial in trials])
+        keep_threshold(models[1].model.folder, threshold)
     path: Path = chosen.output / SUMMARY
     return path.read_text()
 

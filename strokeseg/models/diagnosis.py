@@ -14,8 +14,8 @@ from strokeseg.errors import StrokesegError
 from strokeseg.machine import available_memory_bytes
 from strokeseg.models.finding import load_model_files
 from strokeseg.models.folder import Model
-from strokeseg.models.golden import check_golden
 from strokeseg.models.hub_settings import hub_settings
+from strokeseg.models.verification import check_networks
 
 PACKAGES = (
     *("numpy", "scipy", "nibabel", "onnx", "safetensors", "huggingface-hub", "typer", "rich"),
@@ -62,7 +62,7 @@ def diagnose() -> dict[str, Any]:
 
 
 def check_engine(model: Model, info: EngineInfo, device: str) -> dict[str, Any]:
-    """Run a model's golden check on one engine and device."""
+    """Run a model's golden check, of a second stage too, on one engine and device."""
     outcome: dict[str, Any] = {
         "engine": info.name,
         "version": info.version,
@@ -75,7 +75,7 @@ def check_engine(model: Model, info: EngineInfo, device: str) -> dict[str, Any]:
     started = time.perf_counter()
     try:
         engine = open_engine(model.config.spec, model.state, engine=info.name, device=device)
-        golden = check_golden(model, engine)
+        golden = check_networks(model, engine, info.name, device)
     except StrokesegError as error:
         return outcome | {"problem": str(error)}
     if golden is None:

@@ -86,13 +86,40 @@ def verify_model(
         return Verdict(found.name, found.folder, model.sha256, known)
     try:
         runner = _open(model, engine, device)
-        golden = _worse(check_golden(model, runner), _check_second(model, engine, device))
+        golden = check_networks(model, runner, engine, device)
     except StrokesegError as error:
         return Verdict(found.name, found.folder, model.sha256, known, error=error)
     label = f"{runner.name} on {runner.device} in {runner.precision}"
     return Verdict(
         found.name, found.folder, model.sha256, known, label, golden, _judge(found, label, golden)
     )
+
+
+def check_networks(
+    model: "Model", runner: "Engine", engine: str, device: str
+) -> GoldenResult | None:
+    """Run a model's networks, a second stage too, on their golden inputs; give the worse result.
+
+    Parameters
+    ----------
+    model
+        Its folder may hold a golden record.
+    runner
+        Opened on its first network.
+    engine, device
+        Those of `runner`, on which a second one is opened.
+
+    Returns
+    -------
+    GoldenResult or None
+        None where the model has no record.
+
+    Raises
+    ------
+    ModelFormatError, EngineError
+        As `strokeseg.models.golden.check_golden` does.
+    """
+    return _worse(check_golden(model, runner), _check_second(model, engine, device))
 
 
 def _check_second(model: "Model", engine: str, device: str) -> GoldenResult | None:

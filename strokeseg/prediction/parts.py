@@ -1,10 +1,13 @@
 """The parts of a lesion, such as core and rim, as second stages tell them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from strokeseg.errors import UsageError
+from strokeseg.models.classes import LESION
+from strokeseg.models.folder import Model
 from strokeseg.models.fusion import Fusion
 from strokeseg.models.loading import Ensemble
 from strokeseg.prediction.ensemble import SLAB_BYTES, Member, WeightedMean, each_slab
@@ -23,13 +26,32 @@ def wanted_parts(ensemble: Ensemble, options: Options) -> tuple[str, ...]:
         Parts were asked for, and there will be none.
     """
     leader = ensemble.leader
-    second = leader.model.config.second
-    if second is not None and leader.second is not None and options.stages > 1:
+    opened = leader.second is not None
+    return parts_of(leader.model, options if opened else replace(options, stages=1))
+
+
+def check_parts(models: Sequence[Model], options: Options) -> None:
+    """Refuse parts that are asked for where the first model that finds lesions tells none.
+
+    For what has many cases to do: by the files alone, before any is begun. Raises what
+    `wanted_parts` does.
+    """
+    for model in [model for model in models if model.config.finds == LESION][:1]:
+        parts_of(model, options)
+
+
+def parts_of(model: Model, options: Options) -> tuple[str, ...]:
+    """Give the names of the parts that a model tells by its files, as `wanted_parts` does.
+
+    `model` is the first that finds lesions. Raises what `wanted_parts` does.
+    """
+    second = model.config.second
+    if second is not None and options.stages > 1:
         return second.parts
     if options.parts:
         why = "its second stage was left out" if second is not None else "has no second stage"
         raise UsageError(
-            f"--save parts: {leader.model.name} tells no parts of a lesion ({why}): leave parts "
+            f"--save parts: {model.name} tells no parts of a lesion ({why}): leave parts "
             "out, or choose a model and options that tell them"
         )
     return ()

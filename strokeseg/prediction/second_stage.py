@@ -37,7 +37,7 @@ class Fine:
 
     def within(self, kept: Grid) -> "Fine":
         """Cut it to what the first stage saw."""
-        box = _box_of(kept, self.grid)
+        box = box_within(kept, self.grid)
         return Fine(np.ascontiguousarray(self.image[box]), grid_of(box, self.grid))
 
 
@@ -139,7 +139,7 @@ def _moved(flip: FlipLesion, box: Box, by: FloatArray, seen: BoolArray) -> FlipL
     return FlipLesion(odds, is_argmax)
 
 
-def _box_of(inner: Grid, outer: Grid) -> Box:
+def box_within(inner: Grid, outer: Grid) -> Box:
     """Find the voxels of a grid that another one's field of view holds."""
     to_voxel = np.linalg.inv(outer.affine)
     corners = inner.corners_mm @ to_voxel[:3, :3].T + to_voxel[:3, 3]

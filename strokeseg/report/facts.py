@@ -37,6 +37,7 @@ class LesionRow:
     max_probability: float | None
     surface_area_mm2: float | None
     touches_border: bool
+    opposite_fluid: bool
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,7 @@ def _lesion(row: Mapping[str, str]) -> LesionRow:
         max_probability=_float(row.get("max_probability")),
         surface_area_mm2=_float(row.get("surface_area_mm2")),
         touches_border=row.get("touches_border") == "true",
+        opposite_fluid=row.get("opposite_fluid") == "true",
     )
 
 

@@ -213,3 +213,13 @@ def test_a_dry_run_tells_done_from_to_do(folder, capsys):
     told = {name.strip(): state.strip() for name, state in states if name.strip()}
     assert told == {"a": "done", "b": "to do again: b_qc.png was missing", "c": "done"}
     assert "3 cases, 2 of them done before; nothing was done" in shown.err
+
+
+@pytest.mark.parametrize("extra", [(), ("--dry-run",)])
+def test_parts_that_the_model_does_not_tell_are_refused_before_the_first_case(
+    folder, capsys, extra
+):
+    assert batch(folder, "--save", "mask,parts", *extra) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--save parts: model tells no parts of a lesion (has no second stage)" in line
+    assert not (folder / "out").exists()

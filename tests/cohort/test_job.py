@@ -1,14 +1,17 @@
 """What a batch is told, and what is found out before its first case."""
 
 import pickle
+from dataclasses import replace
 
 import pytest
 
 from strokeseg.cohort.batch.job import BatchJob, Outcome, Silent, shared_folders, with_models
 from strokeseg.cohort.cases.case import Case
-from strokeseg.errors import WeightsUnavailableError
+from strokeseg.errors import UsageError, WeightsUnavailableError
 from strokeseg.files.checksums import sha256
+from strokeseg.prediction.options import Options
 from tests.cohort.cohorts import make_model
+from tests.two_stages import two_stage_model
 
 
 def test_models_are_known_by_their_checksums_and_folders_by_absolute_paths(tmp_path, monkeypatch):
@@ -32,6 +35,20 @@ def test_the_default_model_and_names_of_the_registry_stay_names(tmp_path):
 def test_a_model_that_is_nowhere_is_said(tmp_path):
     with pytest.raises(WeightsUnavailableError, match="nobody"):
         with_models(BatchJob(tmp_path, ("nobody",), offline=True), Silent())
+
+
+def test_parts_that_no_model_tells_are_refused_before_the_first_case(tmp_path):
+    make_model(tmp_path / "one")
+    two_stage_model(tmp_path / "two")
+    asked = BatchJob(tmp_path / "out", options=Options(parts=True), offline=True)
+    for models, stages, why in ((("one",), 2, "has no second stage"), (("two",), 1, "left out")):
+        options = replace(asked.options, stages=stages)
+        paths = tuple(str(tmp_path / name) for name in models)
+        job = replace(asked, models=paths, options=options)
+        with pytest.raises(UsageError, match=f"--save parts: .*{why}"):
+            with_models(job, Silent())
+    told = with_models(replace(asked, models=(str(tmp_path / "two"),)), Silent())
+    assert len(told.prints) == 1
 
 
 def test_a_job_can_be_sent_to_another_process_and_every_run_has_its_own_name(tmp_path):

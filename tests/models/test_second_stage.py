@@ -7,10 +7,11 @@ import pytest
 from safetensors.numpy import save
 
 from strokeseg.cli.show.models import described
-from strokeseg.engines.choice import open_engine
+from strokeseg.engines.choice import available_engines, open_engine
 from strokeseg.errors import ModelFormatError, WeightsUnavailableError
 from strokeseg.models.carrying import export_checked, import_checked
 from strokeseg.models.config import ModelConfig
+from strokeseg.models.diagnosis import check_engine
 from strokeseg.models.finding import locate_model
 from strokeseg.models.folder import names_second_stage, read_model_folder
 from strokeseg.models.golden import GOLDEN_FILE, SECOND, check_second_golden, make_golden
@@ -165,6 +166,18 @@ def test_both_networks_are_verified(folder, tmp_path, monkeypatch):
     verdict = verify_model(found, engine="openvino")
     assert verdict.golden.worst == "lesion_margin of its second stage"
     assert "second stage" in str(verdict.error)
+
+
+def test_doctor_checks_the_second_stage_too(folder, tmp_path):
+    whole = with_golden(folder, tmp_path / "whole")
+    (info,) = (one for one in available_engines() if one.name == "onnxruntime")
+    assert check_engine(read(whole), info, "cpu")["passed"]
+    golden = json.loads((whole / GOLDEN_FILE).read_text())
+    golden[SECOND]["format"]["fp32"]["lesion_margin"] += 1.0
+    (whole / GOLDEN_FILE).write_text(json.dumps(golden))
+    outcome = check_engine(read(whole), info, "cpu")
+    assert not outcome["passed"]
+    assert outcome["problem"] == "lesion_margin of its second stage differs"
 
 
 def test_a_golden_record_of_other_images_is_refused(folder, tmp_path):

@@ -100,6 +100,18 @@ def test_nothing_on_the_pages_is_outside_the_report(output):
             assert place.is_file(), link
 
 
+def test_a_lesion_opposite_fluid_is_marked_in_the_table(output):
+    record = file_case(output, "sub-01")
+    table = record.with_name("sub-01_label-L_lesions.tsv")
+    build_report(output)
+    (page,) = (text for name, text in pages_of(output).items() if name != "index.html")
+    assert "opposite fluid" not in page
+    table.write_text(table.read_text().replace("\tn/a\n", "\ttrue\n", 1))
+    build_report(output)
+    (page,) = (text for name, text in pages_of(output).items() if name != "index.html")
+    assert page.count("opposite fluid</span>") == 1
+
+
 def test_whatever_a_record_holds_shows_as_text(output):
     changes = {
         "case": NASTY,

@@ -105,3 +105,12 @@ def test_a_volume_outside_the_range_of_flips_is_explained_where_that_is_shown(
     plain = f"0.5 to {high} ml"
     why = "; averaged first and cut then, so the volume can lie outside"
     assert told == plain + (why if outside else "")
+
+
+def test_a_lesion_opposite_fluid_is_told(output):
+    record = file_case(output, "sub-01")
+    table = record.with_name("sub-01_label-L_lesions.tsv")
+    first, second, third = table.read_text().splitlines()
+    assert second.endswith("\tn/a")
+    table.write_text("\n".join((first, second[:-3] + "true", third)) + "\n")
+    assert [lesion.opposite_fluid for lesion in facts_of(output).lesions] == [True, False]

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -94,6 +95,46 @@ def draw_curves(runs: Mapping[str, Path], path: Path) -> None:
     dashes = [Line2D([], [], color="black", linestyle=dash) for _, _, dash in SCORES]
     score_axes.legend(dashes, [label for _, label, _ in SCORES], fontsize="small", ncols=2)
     canvas.print_png(str(path))  # type: ignore[no-untyped-call]
+
+
+def draw_stage_curves(first: Path, second: Path, path: Path) -> None:
+    """Draw the losses of both stages of a model.
+
+    Parameters
+    ----------
+    first, second
+        Their `loss.tsv`: of `strokeseg train`, and of `strokeseg train-stage-two`, beside whose
+        loss of the parts stands what it would be of the first stage's own answer.
+    path
+        The PNG, of few colours.
+
+    Raises
+    ------
+    DataError
+        A file holds no losses.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    figure = Figure(figsize=(9, 3.2), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    curves = (("first stage", first, ("loss",)), ("second stage", second, ("parts", "first")))
+    for axes, (title, source, names) in zip(figure.subplots(1, 2), curves, strict=True):
+        losses = read_columns(source)
+        if not losses:
+            raise DataError(f"{source}: holds no losses yet")
+        window = max(1, losses["step"].size // (WINDOW_SHARE // 4))
+        for name in [name for name in names if name in losses]:
+            label = {"first": "of the first stage's answer"}.get(name, "loss")
+            axes.plot(losses["step"], running_mean(losses[name], window), label=label)
+        axes.set(title=title, xlabel="step", ylabel="training loss, running mean")
+        axes.grid(visible=True, alpha=0.3)
+        axes.legend(fontsize="small")
+    drawn = BytesIO()
+    canvas.print_png(drawn)  # type: ignore[no-untyped-call]
+    with Image.open(drawn) as picture:
+        picture.convert("RGB").quantize(32).save(path, optimize=True)
 
 
 def _plot_scores(axes: "Axes", columns: Mapping[str, FloatArray], colour: str) -> None:

@@ -24,7 +24,7 @@ from strokeseg.models.second_stage import FIELD, SecondStage
 from strokeseg.models.tensors import SECOND_FILE, WEIGHTS_FILE
 from strokeseg.models.volume_interval import FIELD as INTERVAL
 from strokeseg.network.half_spec import HalfSpec
-from strokeseg.training.data.sources import load_sources
+from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.fitting.loop import Session
 from strokeseg.training.fitting.stage_two_task import StageTwoTask, stage_spec
 from strokeseg.training.fitting.task import fit
@@ -64,7 +64,10 @@ def train_stage_two(
     torch.manual_seed(config.seed)
     first = load_model(config.first, Hardware(threads=1), stages=1)
     run = samples_config(config)
-    sources = load_sources(run.data, families=run.contrast.families)
+
+    def sources() -> Sources:
+        return load_sources(run.data, families=run.contrast.families)
+
     classes = first.model.config.spec.out_channels
     task = StageTwoTask(config, StageSamples(config, run, sources, first), classes)
     average = fit(task, config.fit, as_plain(config), folder, session, resume=resume)

@@ -35,19 +35,29 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class CropConfig:
-    """Crops of `edge_vox`, `per_sample` steps to a sample of `canvas_vox`, both of small voxels.
+    """Crops of `edge_vox`, from samples of `canvas_vox`, both of small voxels.
 
-    `lesion_share` of the crops lie on true lesions, `false_share` on voxels that the first stage
-    gives `threshold` of probability and that are none, the others anywhere; where a sample has no
-    such place, anywhere. The threshold is also the one that the model will look again from.
+    A sample costs far more than a step: every `per_sample` steps a new one is drawn, and each crop
+    is of one of the last `kept`. After `most_samples` (0: never) the first of them come again. In
+    `store`, a folder (empty: none), they stay for other runs.
+
+    `lesion_share` of the crops lie on true lesions, where the first stage gives them `threshold` of
+    probability, `false_share` on voxels that it gives as much and that are none, the others
+    anywhere; where no sample has such a place, anywhere. The threshold is also the one that the
+    model will look again from. The scan's intensities and the first stage's log-odds are stretched
+    and shifted by about `jitter`.
     """
 
     edge_vox: int = 64
-    canvas_vox: int = 128
-    per_sample: int = 12
-    lesion_share: float = 0.5
-    false_share: float = 0.25
-    threshold: float = 0.1
+    canvas_vox: int = 192
+    per_sample: int = 20
+    kept: int = 24
+    most_samples: int = 0
+    store: str = ""
+    lesion_share: float = 0.2
+    false_share: float = 0.7
+    threshold: float = 0.05
+    jitter: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -56,11 +66,15 @@ class ObjectiveConfig:
 
     Beside cross-entropy and Dice the loss has `distance_weight` times the mean squared error of the
     lesion's log-odds against the signed distance to its edge in mm (inside is positive), clipped at
-    `distance_mm`, as a share of that; 0 leaves it out. The model takes for lesion what reaches
-    `decide_at` of probability; the edge is at a half, whatever the first stage's rule asks for.
+    `distance_mm`, as a share of that; 0 leaves it out. `whole_weight` is that of cross-entropy and
+    Dice of the lesion as a whole; `entropy_weight` that of the parts' cross-entropy once more, for
+    Dice alone would rather say too much than too little. The model takes for lesion what reaches
+    `decide_at` of probability, until `strokeseg.training.stage_comparison` has chosen better.
     """
 
     rim_mm: float = 2.0
+    whole_weight: float = 1.0
+    entropy_weight: float = 40.0
     distance_weight: float = 0.5
     distance_mm: float = 10.0
     decide_at: float = 0.5
@@ -84,7 +98,7 @@ class StageTwoConfig:
     crops: CropConfig = field(default_factory=CropConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     fit: FitConfig = field(
-        default_factory=lambda: FitConfig(6000, 2, 1e-3, (0.9, 0.999), 0.995, "fp32")
+        default_factory=lambda: FitConfig(6000, 4, 2e-3, (0.9, 0.999), 0.998, "bf16")
     )
     checkpoint_steps: int = 100
 
@@ -116,7 +130,10 @@ def read_stage_two_config(source: Path | str) -> StageTwoConfig:
         samples = _absolute(path.parent, samples)
     if (path.parent / first).is_dir():
         first = _absolute(path.parent, first)
-    return replace(config, samples=samples, first=first)
+    crops = config.crops
+    if crops.store:
+        crops = replace(crops, store=_absolute(path.parent, crops.store))
+    return replace(config, samples=samples, first=first, crops=crops)
 
 
 def as_plain(config: StageTwoConfig) -> dict[str, Any]:
@@ -191,6 +208,10 @@ def _check(config: StageTwoConfig, where: str) -> None:
         raise UsageError(f"{where}: crops.edge_vox must be a multiple of {stride}, {2 * stride} up")
     if crops.canvas_vox < crops.edge_vox or crops.per_sample < 1:
         raise UsageError(f"{where}: crops.canvas_vox must hold a crop, and per_sample be 1 or more")
+    if crops.kept < 1 or crops.most_samples < 0 or crops.jitter < 0:
+        raise UsageError(
+            f"{where}: crops.kept must be 1 or more, most_samples and jitter 0 or more"
+        )
     shares = (crops.lesion_share, crops.false_share)
     if min(shares) < 0 or sum(shares) > 1 or not 0 < crops.threshold < 1:
         raise UsageError(

@@ -14,6 +14,7 @@ from strokeseg.models.finding import find_model
 from strokeseg.models.folder import CONFIG_FILE
 from strokeseg.models.loading import Hardware
 from strokeseg.prediction.options import Options
+from strokeseg.prediction.parts import check_parts
 from strokeseg.results.output_names import DEFAULT_KINDS, OutputNames
 
 Status = Literal["done", "skipped", "failed", "busy"]
@@ -143,15 +144,19 @@ def with_models(job: BatchJob, hear: Listener) -> BatchJob:
 
     Raises
     ------
+    UsageError
+        Parts are to be saved, and the models tell none.
     StrokesegError
         As `strokeseg.load_model` does.
     """
-    names, prints = [], []
+    names, prints, models = [], [], []
     for name in job.models or (None,):
         found = find_model(name, offline=job.offline, say=hear.on_notice)
-        prints.append(print_of(found.folder, found.read().sha256))
+        models.append(found.read())
+        prints.append(print_of(found.folder, models[-1].sha256))
         if name is not None:
             names.append(str(found.folder.absolute()) if found.origin == "folder" else name)
+    check_parts(models, job.options)
     return replace(job, models=tuple(names), prints=tuple(prints))
 
 

@@ -13,6 +13,7 @@ from strokeseg.images.file_names import is_image_name, without_ending
 from strokeseg.images.modalities import choose_reference, order_modalities
 from strokeseg.images.reading import outline
 from strokeseg.models.loading import check_hardware, check_roles, models_here
+from strokeseg.prediction.parts import check_parts
 
 DONE = "done"
 TO_DO = "to do"
@@ -38,6 +39,7 @@ def check_models(job: BatchJob, *, here: bool) -> None:
     models = models_here(job.models or (None,), offline=job.offline)
     if models is not None:
         check_roles(models)
+        check_parts(models, job.options)
     if here:
         check_hardware(models or (), job.hardware, job.options.stages)
 
