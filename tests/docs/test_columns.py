@@ -79,5 +79,6 @@ def test_tables_of_a_training():
     volumes = [*volume_calibration.COLUMNS, *volume_calibration.DOUBT_COLUMNS]
     assert row("`volumes-*.tsv`") == volumes
     assert row("`stages.tsv`") == list(stage_comparison.SUMMARY_COLUMNS)
+    assert row("`thresholds.tsv`") == list(stage_comparison.THRESHOLD_COLUMNS)
     assert row("`cases.tsv`") == [one.name for one in fields(stage_comparison.Compared)]
     assert row("`scans.tsv`") == [*real_scans.COLUMNS, "hyperintensities"]
