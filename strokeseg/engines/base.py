@@ -41,6 +41,14 @@ class ScanLogits:
     mean: FloatArray
     per_flip: list[FlipLesion]
 
+    def lean(self, offset: float) -> None:
+        """Add to the lesion's logit everywhere, in the mean and in every flip's log-odds.
+
+        What is most probable in a flip (`FlipLesion.is_argmax`) stays as the network has it.
+        """
+        for lesion in (self.mean[-1], *(flip.log_odds for flip in self.per_flip)):
+            lesion += np.float32(offset)
+
 
 class Engine(Protocol):
     """A network, loaded and ready to run on one device."""

@@ -32,6 +32,7 @@ _OWN_FIELDS = frozenset(
         "brain_mask",
         "hull_margin_mm",
         "fusion",
+        "lesion_offsets",
         "field_of_view",
         "axes",
         "padding",
@@ -94,6 +95,9 @@ class ModelConfig:
         How far beyond the hull of that brain a lesion may reach; None for anywhere.
     fusion
         How the scans of a case become one answer.
+    lesion_offsets
+        What is added to the lesion's logit in scans of a sequence, by modality, for a network that
+        says too little of the lesion there.
     field_of_view
         Whether the brain is looked for first ("brain"), or all that a scan shows is seen ("whole").
     axes
@@ -130,6 +134,7 @@ class ModelConfig:
     brain_mask: bool = True
     hull_margin_mm: float | None = None
     fusion: Fusion = field(default_factory=Fusion)
+    lesion_offsets: Mapping[str, float] = field(default_factory=dict)
     field_of_view: FieldOfView = "whole"
     axes: str = "RAS"
     padding: Padding = "zero"
@@ -174,6 +179,8 @@ class ModelConfig:
         )
         padding = "darkest" if normalisation == "foreground" else "zero"
         names = _class_names(own, unsaid.classes, spec.out_channels, finds)
+        threshold = read.maybe_number(own, "threshold", lowest=0.0, highest=1.0)
+        second = _second(own, names, normalisation, finds)
         return cls(
             spec=spec,
             class_names=names,
@@ -182,12 +189,13 @@ class ModelConfig:
                 own, "window", 192 if rule == "blended" else WHOLE, lowest=8, highest=WHOLE
             ),
             normalisation=normalisation,
-            threshold=read.maybe_number(own, "threshold", lowest=0.0, highest=1.0),
+            threshold=threshold,
             min_volume_ml=read.number(own, "min_volume_ml", 0.0, lowest=0.0, highest=1e4),
             min_peak=read.number(own, "min_peak", 0.0, lowest=0.0, highest=1.0),
             brain_mask=read.flag(own, "brain_mask", default=spec.out_channels > 2),
             hull_margin_mm=read.maybe_number(own, "hull_margin_mm", lowest=0.0, highest=100.0),
             fusion=_fusion(own),
+            lesion_offsets=_lesion_offsets(own, threshold, second),
             field_of_view=cast(
                 FieldOfView, read.word(own, "field_of_view", "whole", get_args(FieldOfView))
             ),
@@ -199,9 +207,13 @@ class ModelConfig:
             finds=finds,
             flips=read.flag(own, "flips", default=rule == "blended"),
             volume_interval=VolumeInterval.read(own),
-            second=_second(own, names, normalisation, finds),
+            second=second,
             provenance=read.table(own, "training"),
         )
+
+    def lesion_offset(self, modality: str) -> float:
+        """Give what is added to the lesion's logit in a scan of this modality."""
+        return self.lesion_offsets.get(modality, 0.0)
 
     def suits(self, sequence: str) -> bool:
         """Tell whether a scan of this sequence is what the model is meant for."""
@@ -245,6 +257,17 @@ def _least_size(own: Mapping[str, Any], spec: Spec) -> Shape3:
             "strokeseg.window"
         )
     return least
+
+
+def _lesion_offsets(
+    own: Mapping[str, Any], threshold: float | None, second: SecondStage | None
+) -> dict[str, float]:
+    """Read offsets by modality; they go with a threshold, and with a network that looks alone."""
+    entries = read.table(own, "lesion_offsets")
+    if entries and (threshold is None or second is not None):
+        lacking = "a threshold" if threshold is None else "a model of one stage"
+        raise ModelFormatError(f"config.json: strokeseg.lesion_offsets needs {lacking}")
+    return {name: read.number(entries, name, 0.0, lowest=-20.0, highest=20.0) for name in entries}
 
 
 def _fusion(own: Mapping[str, Any]) -> Fusion:

@@ -79,5 +79,6 @@ def _describe_model(loaded: LoadedModel, window: int, options: Options) -> Model
         precision=loaded.engine.precision,
         window=window,
         finds=loaded.model.config.finds,
+        lesion_offsets=dict(loaded.model.config.lesion_offsets) or None,
         second_sha256=None if second is None else second.sha256,
     )

@@ -212,6 +212,7 @@ def see_scans(scans: Scans, run: Run) -> Passed:
                 logits = scan_logits(
                     loaded.engine, image, plan, flips, progress.on_window, settings.kept_bytes
                 )
+                logits.lean(loaded.model.config.lesion_offset(name))
             member = Member(logits, sight.kept, native, name, sight.is_cut, telling, number)
             if scan.fine is not None:
                 member, looks[number, name] = _again(member, scan.fine.within(sight.kept), run)

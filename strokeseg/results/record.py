@@ -66,6 +66,7 @@ class ModelRecord:
     """One model that was used, and what ran it.
 
     `config_sha256` is known to a batch alone, `second_sha256` of a second stage that was used.
+    `lesion_offsets` is what was added to the lesion's logit, by modality, where anything was.
     """
 
     name: str | None = None
@@ -78,12 +79,15 @@ class ModelRecord:
     finds: str | None = None
     config_sha256: str | None = None
     second_sha256: str | None = None
+    lesion_offsets: Mapping[str, float | None] | None = None
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Self:
         """Read what is of its kind."""
-        texts = {one.name: text(content.get(one.name)) for one in fields(cls)}
-        return cls(**{**texts, "window": whole(content.get("window"))})  # type: ignore[arg-type]
+        found: dict[str, Any] = {one.name: text(content.get(one.name)) for one in fields(cls)}
+        found["window"] = whole(content.get("window"))
+        found["lesion_offsets"] = _numbers(content.get("lesion_offsets"))
+        return cls(**found)
 
 
 @dataclass(frozen=True)
@@ -279,7 +283,8 @@ def _list(value: object) -> list[Any]:
 def _plain(value: object) -> Any:  # noqa: ANN401 - whatever JSON can hold
     if isinstance(value, InputRecord | LeftOutRecord | ModelRecord):
         found = {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
-        late = ("pair_sha256", "config_sha256", "scanner", "second_sha256")  # what few have
+        # What few have.
+        late = ("pair_sha256", "config_sha256", "scanner", "second_sha256", "lesion_offsets")
         return {k: v for k, v in found.items() if v is not None or k not in late}
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}

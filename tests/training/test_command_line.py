@@ -9,7 +9,7 @@ from strokeseg.errors import DataError
 from strokeseg.training.command_line import exit_code_of
 
 COMMANDS = ("ablation", "calibration", "export", "made_heads", "parts", "scan_calibration")
-COMMANDS = (*COMMANDS, "scan_table")
+COMMANDS = (*COMMANDS, "scan_table", "sequence_calibration")
 
 
 def of(name):
@@ -65,6 +65,7 @@ def test_an_error_is_one_line_and_a_code_and_a_traceback_with_debug_alone(
         ("parts", ["join", "none", "out.pt"], 66),
         ("scan_calibration", ["none", "-o", "out", "--data", "none"], 66),
         ("scan_calibration", ["none", "-o", "out", "--data", "."], 69),
+        ("sequence_calibration", ["none", "-o", "out", "--data", "none"], 66),
         ("scan_table", ["none", "-o", "out"], 65),
     ],
 )

@@ -100,6 +100,7 @@ def described(found: "FoundModel") -> dict[str, Any]:
         "field_of_view": config.field_of_view,
         "fusion": config.fusion.rule,
         "fusion_weights": dict(config.fusion.weights),
+        "lesion_offsets": dict(config.lesion_offsets),
         "axes": config.axes,
         "sequences": list(config.sequences),
         "finds": config.finds,
