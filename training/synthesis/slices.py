@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from strokeseg.arrays import FloatArray
 from strokeseg.images.intensity import Normalisation
+from strokeseg.training.data.label_table import LESION
 from strokeseg.training.data.pairs import BRAIN
 from strokeseg.training.data.slices import PLANES, SPACING_MM, Slices
 from strokeseg.training.settings import TrainConfig
@@ -139,7 +140,7 @@ def build_slice(
     if params.masked:
         image = image * dilate(brain, 1)
     target = torch.where(brain, BRAIN, 0).to(torch.uint8)
-    target[mask & brain] = 1 if config.lesion_only else 5
+    target[mask & brain] = 1 if config.lesion_only else LESION
     if config.lesion_only:
         target[target == BRAIN] = 0
     image, target = apply_cut(image, target, params.cut)
