@@ -82,7 +82,9 @@ def _draw_slice(
         wanted, others = others, wanted
     index = int(rng.choice(wanted if wanted.size else others))
     donor = None
-    if not lesion and group.with_lesion.size and rng.random() < config.slices.paste_share:
+    # Not where every slice of the plane has a lesion of its own, which would be lost to the target.
+    can_be_pasted = not lesion and wanted.size > 0 and group.with_lesion.size > 0
+    if can_be_pasted and rng.random() < config.slices.paste_share:
         donor = int(rng.choice(group.with_lesion))
     settings = config.spatial
     angle = np.deg2rad(rng.uniform(-settings.rotation_deg, settings.rotation_deg))
