@@ -1,7 +1,6 @@
 """A model to calibrate: a model's folder as it is, or a checkpoint, its logits scaled first."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from strokeseg.arrays import FloatArray
-from strokeseg.engines.choice import Engine, open_engine
+from strokeseg.engines.base import Engine
+from strokeseg.engines.choice import open_engine
 from strokeseg.errors import DataError
 from strokeseg.files.atomic import write_atomically
 from strokeseg.files.checksums import sha256
@@ -89,18 +89,13 @@ def open_calibrated(
     spec = network_spec(run)
     weights = inference_weights(state.average, spec)
     opened = open_engine(spec, weights, engine=engine, threads=threads)
-    scaling = fit_scaling(over_flips(_logits_of(opened)), held_out, run)
+    scaling = fit_scaling(over_flips(opened.logits), held_out, run)
     output.mkdir(parents=True, exist_ok=True)
     write_scaling(scaling, output / "scaling.json")
     document = model_document(state, run, ExportSettings())
     known = Model(path.stem, path.parent, ModelConfig.from_config(document), weights, sha256(path))
     loaded = LoadedModel(known, ScaledEngine(opened, scaling), threads)
     return CalibratedModel(loaded, run, held_out)
-
-
-def _logits_of(engine: Engine) -> Callable[[FloatArray], FloatArray]:
-    """Give an engine as a function of an image."""
-    return lambda image: engine.logits(image)
 
 
 def write_decision(folder: Path, settings: dict[str, Any]) -> None:

@@ -15,11 +15,6 @@ from strokeseg.files.atomic import write_text
 from strokeseg.training.config_checks import check
 from strokeseg.training.settings import TrainConfig
 
-__all__ = [
-    *("TrainConfig", "as_document", "build_section", "bundled_configs", "copy_config"),
-    *("from_document", "located", "read_config", "read_document"),
-]
-
 # How the bundled configurations name a folder of data beside the checkout, and earlier runs in it.
 _DATA, _RUNS, _SMOKE = "../../../shared/data/", "../../runs/", "../smoke/"
 

@@ -10,13 +10,11 @@ from functools import partial
 from types import ModuleType
 
 from strokeseg.arrays import AnyArray
-from strokeseg.engines.base import DeviceEngine, Engine
+from strokeseg.engines.base import Engine
 from strokeseg.engines.cuda import cuda_count
 from strokeseg.engines.kept_networks import KeptNetworks
 from strokeseg.errors import EngineError, UsageError
 from strokeseg.network.state import Spec
-
-__all__ = ["DeviceEngine", "Engine", "EngineInfo", "available_engines", "open_engine"]
 
 # In the order of preference, by kind of device.
 PREFERENCE = {

@@ -6,8 +6,9 @@ lays them out, 16 features at a time; beside them are the two tensors that meet 
 way up. Deeper levels are small and reuse what is there. Each engine's factors were set
 by windows of 32 to 192 voxels, five architectures, fp32 and bf16 (OpenVINO 2026.2, ONNX Runtime
 1.27 without its arena, torch 2.13). What a window takes varies by a tenth of a gigabyte from one
-process to the next, with what the engine can use again of the memory that it opened the network in;
-the sum of both was above every measurement (``tests/benchmarks/MEMORY.md``).
+process to the next (two tenths with ONNX Runtime), with what the engine can use again of the memory
+that it opened the network in; the sum of both was above every measurement
+(``tests/benchmarks/MEMORY.md``).
 """
 
 import math
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 
 from strokeseg.arrays import Shape3
 from strokeseg.network.folding import LANES
-from strokeseg.network.state import Spec, features_at_once, parameter_shapes
+from strokeseg.network.state import LOGIT_BYTES, Spec, bytes_at_once, parameter_shapes
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,8 @@ def window_bytes(engine: str, precision: str, spec: Spec, window: Shape3) -> int
     taken = _ENGINES[engine]
     feature_bytes = 2 if precision == "bf16" and engine == "openvino" else 4
     laid_out = -(-spec.out_channels // LANES) * LANES
-    per_voxel = 4 * (spec.in_channels + spec.out_channels) + feature_bytes * (
-        laid_out + features_at_once(spec, taken.normed)
-    )
+    per_voxel = LOGIT_BYTES * (spec.in_channels + spec.out_channels) + feature_bytes * laid_out
+    per_voxel += bytes_at_once(spec, taken.normed, feature_bytes)
     tensors = math.prod(window) * per_voxel * taken.tensors
     return int(tensors + _weights_bytes(spec) * taken.compiled) + _FIRST_WINDOW_BYTES
 

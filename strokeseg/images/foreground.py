@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from strokeseg.arrays import AnyArray, FloatArray, IntArray
+from strokeseg.images.sampling import lattice
 
 CLIPPED_TO = (-5.0, 10.0)
 # Padding is the value at this percentile, if this share of the voxels have it: the few that ring
@@ -26,7 +27,6 @@ RINGING = 0.25
 MOST_BROKEN = 1e-2
 # The limits lie one central range beyond these percentiles.
 PERCENTILES = (1.0, 99.0)
-SAMPLE_VOXELS = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def find_limits(image: FloatArray) -> Limits:
     Limits
         Those of the image itself where it has hardly two values.
     """
-    sample = _lattice(image)
+    sample = lattice(image)
     darkest = float(image.min())
     padding, low, high = np.percentile(sample, (PADDING_PERCENTILE, *PERCENTILES)).tolist()
     above = _above(sample, padding, high, LEAST_PADDING * sample.size)
@@ -154,10 +154,3 @@ def zscore_foreground(image: FloatArray) -> FloatArray:
 
 def _total(values: FloatArray, where: AnyArray) -> float:
     return float(np.sum(values, where=where, dtype=np.float64))
-
-
-def _lattice(image: FloatArray) -> FloatArray:
-    """Take every so-many-th voxel along each axis, so that about `SAMPLE_VOXELS` are left."""
-    step = int(np.ceil((image.size / SAMPLE_VOXELS) ** (1 / 3)))
-    taken: FloatArray = image[::step, ::step, ::step].ravel()
-    return taken

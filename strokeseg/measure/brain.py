@@ -11,7 +11,7 @@ from scipy import ndimage
 from strokeseg.arrays import BoolArray, IntArray, LabelArray
 from strokeseg.errors import DataError
 from strokeseg.measure.components import label_components
-from strokeseg.measure.counting import count_in_blocks, spread_blocks
+from strokeseg.measure.counting import among, count_in_blocks, spread_blocks
 from strokeseg.measure.lesions import mask_volume_ml
 from strokeseg.space.grid import Grid
 
@@ -72,15 +72,20 @@ def brain_mask(
         raise DataError(f"labels {labels.shape} and grid {grid.shape} differ in shape")
     if lesion_label in tissue_labels:
         raise DataError(f"class {lesion_label} cannot be both tissue and lesion")
-    block = tuple(max(1, int(BLOCK_MM / size + 0.5)) for size in grid.voxel_size_mm)
-    sampling_mm = tuple(n * size for n, size in zip(block, grid.voxel_size_mm, strict=True))
-    tissue_count = count_in_blocks(labels, _among(tissue_labels), block)
-    lesion_count = count_in_blocks(labels, _among((lesion_label,)), block)
+    block, sampling_mm = blocks_of(grid)
+    tissue_count = count_in_blocks(labels, among(tissue_labels), block)
+    lesion_count = count_in_blocks(labels, among((lesion_label,)), block)
     occupied = 2 * (tissue_count + lesion_count) >= np.prod(block)
     lesion = occupied & (lesion_count > tissue_count)
     tissue = _main_pieces(occupied & ~lesion)
     joined = tissue | _touching(lesion, ndimage.binary_dilation(tissue, _FACES))
     return spread_blocks(_close_and_fill(joined, sampling_mm), block, labels.shape)
+
+
+def blocks_of(grid: Grid) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Give the voxels along each edge of a block of about 2.5 mm, and its edges in mm."""
+    block = tuple(max(1, int(BLOCK_MM / size + 0.5)) for size in grid.voxel_size_mm)
+    return block, tuple(n * size for n, size in zip(block, grid.voxel_size_mm, strict=True))
 
 
 def find_midline_mm(brain: BoolArray, grid: Grid) -> float | None:
@@ -134,12 +139,6 @@ def brain_warnings(brain_ml: float, lesion_ml: float) -> tuple[str, ...]:
 def _touching(mask: BoolArray, place: BoolArray) -> BoolArray:
     components = label_components(mask)
     return components.select(components.touching(place))
-
-
-def _among(labels: tuple[int, ...]) -> BoolArray:
-    wanted = np.zeros(256, dtype=np.bool_)
-    wanted[list(labels)] = True
-    return wanted
 
 
 def _main_pieces(tissue: BoolArray) -> BoolArray:

@@ -64,6 +64,13 @@ def count_in_blocks(
     return np.concatenate(pieces)
 
 
+def among(labels: tuple[int, ...]) -> BoolArray:
+    """Give which of the 256 labels are among some, (256,), as `count_in_blocks` takes it."""
+    wanted = np.zeros(256, dtype=np.bool_)
+    wanted[list(labels)] = True
+    return wanted
+
+
 def spread_blocks(blocks: BoolArray, block: tuple[int, ...], shape: tuple[int, ...]) -> BoolArray:
     """Give every voxel its block's value.
 

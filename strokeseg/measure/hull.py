@@ -11,9 +11,9 @@ import numpy as np
 from scipy import ndimage
 
 from strokeseg.arrays import BoolArray, FloatArray, LabelArray, Shape3
-from strokeseg.measure.brain import BLOCK_MM
+from strokeseg.measure.brain import blocks_of
 from strokeseg.measure.brain_box import tissue_piece
-from strokeseg.measure.counting import count_in_blocks, spread_blocks
+from strokeseg.measure.counting import among, count_in_blocks, spread_blocks
 from strokeseg.space.grid import Grid
 
 HULL_CLOSING_MM = 20.0
@@ -59,11 +59,8 @@ def find_hull(
     Hull
         Nothing is within it where no tissue was found.
     """
-    block = tuple(max(1, int(BLOCK_MM / size + 0.5)) for size in grid.voxel_size_mm)
-    sampling_mm = tuple(n * size for n, size in zip(block, grid.voxel_size_mm, strict=True))
-    wanted = np.zeros(256, dtype=np.bool_)
-    wanted[list(tissue_labels)] = True
-    count = count_in_blocks(labels, wanted, block)
+    block, sampling_mm = blocks_of(grid)
+    count = count_in_blocks(labels, among(tissue_labels), block)
     piece = tissue_piece((2 * count >= np.prod(block)).view(np.uint8))
     if not piece.any():
         return Hull(np.full(piece.shape, np.inf, np.float32), block, grid.shape)

@@ -179,7 +179,7 @@ class ModelConfig:
         )
         padding = "darkest" if normalisation == "foreground" else "zero"
         names = _class_names(own, unsaid.classes, spec.out_channels, finds)
-        threshold = read.maybe_number(own, "threshold", lowest=0.0, highest=1.0)
+        threshold = read.maybe_number(own, "threshold", lowest=1e-4, highest=0.9999)
         second = _second(own, names, normalisation, finds)
         return cls(
             spec=spec,

@@ -75,7 +75,7 @@ def check_engine(model: Model, info: EngineInfo, device: str) -> dict[str, Any]:
     started = time.perf_counter()
     try:
         engine = open_engine(model.config.spec, model.state, engine=info.name, device=device)
-        golden = check_networks(model, engine, info.name, device)
+        golden = check_networks(model, engine)
     except StrokesegError as error:
         return outcome | {"problem": str(error)}
     if golden is None:

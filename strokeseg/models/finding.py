@@ -33,8 +33,6 @@ from strokeseg.models.registry import (
 )
 from strokeseg.models.store import Manifest, imported_folder, read_manifest
 
-__all__ = ["FoundModel", "Model", "ModelConfig", "find_model", "load_model_files", "locate_model"]
-
 Origin = Literal["bundled", "imported", "cache", "fetched", "folder"]
 
 

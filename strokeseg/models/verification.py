@@ -86,7 +86,7 @@ def verify_model(
         return Verdict(found.name, found.folder, model.sha256, known)
     try:
         runner = _open(model, engine, device)
-        golden = check_networks(model, runner, engine, device)
+        golden = check_networks(model, runner)
     except StrokesegError as error:
         return Verdict(found.name, found.folder, model.sha256, known, error=error)
     label = f"{runner.name} on {runner.device} in {runner.precision}"
@@ -95,19 +95,18 @@ def verify_model(
     )
 
 
-def check_networks(
-    model: "Model", runner: "Engine", engine: str, device: str
-) -> GoldenResult | None:
-    """Run a model's networks, a second stage too, on their golden inputs; give the worse result.
+def check_networks(model: "Model", runner: "Engine") -> GoldenResult | None:
+    """Run a model's networks on their golden inputs; give the worse result.
+
+    The networks of an ensemble are run together: the record is of the mean of their logits. A
+    second stage has a record of its own, and is opened on the engine and device of the first.
 
     Parameters
     ----------
     model
         Its folder may hold a golden record.
     runner
-        Opened on its first network.
-    engine, device
-        Those of `runner`, on which a second one is opened.
+        Opened on the model's network, of two stages on that of the first.
 
     Returns
     -------
@@ -119,17 +118,17 @@ def check_networks(
     ModelFormatError, EngineError
         As `strokeseg.models.golden.check_golden` does.
     """
-    return _worse(check_golden(model, runner), _check_second(model, engine, device))
+    return _worse(check_golden(model, runner), _check_second(model, runner))
 
 
-def _check_second(model: "Model", engine: str, device: str) -> GoldenResult | None:
+def _check_second(model: "Model", first: "Engine") -> GoldenResult | None:
     """Run a second stage on its golden input, where the model has both."""
     from strokeseg.engines.choice import open_engine
 
     second = model.config.second
     if second is None:
         return None
-    runner = open_engine(second.spec, model.second_state, engine=engine, device=device)
+    runner = open_engine(second.spec, model.second_state, engine=first.name, device=first.device)
     found = check_second_golden(model, runner)
     return None if found is None else replace(found, worst=f"{found.worst} of its second stage")
 

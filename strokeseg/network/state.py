@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Spec = SingleSpec | EnsembleSpec
 
 PREFIX = "unet."
+LOGIT_BYTES = 4
 
 
 def strip_prefix(state: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
@@ -181,25 +182,35 @@ def _graph(spec: Spec, state: Mapping[str, AnyArray], *, folded: bool, even: boo
     return unet_graph(spec, state, folded=folded)
 
 
-def features_at_once(spec: Spec, normed: int) -> float:
-    """Give how many features a network holds at once at its costliest, per voxel of the window.
+def bytes_at_once(spec: Spec, normed: int, feature_bytes: int) -> float:
+    """Give what a network holds at once at its costliest, in bytes per voxel of the window.
 
-    Of a U-Net they go into the last step up; a MeshNet has what goes into a layer and what comes
-    out, each laid out in whole lanes, or with instance norms `normed` such layers. An ensemble has
-    its costliest network's beside the sum of the logits before.
+    Of a U-Net it is what goes into the last step up; a MeshNet has what goes into a layer and what
+    comes out, each laid out in whole lanes, or with instance norms `normed` such layers. An
+    ensemble has its costliest network's beside the sum of the logits before. A feature takes
+    `feature_bytes`; logits are float32 whatever the precision.
     """
     if isinstance(spec, EnsembleSpec):
-        return spec.out_channels + max(
-            features_at_once(network, normed) for network in spec.networks
-        )
+        costliest = max(bytes_at_once(one, normed, feature_bytes) for one in spec.networks)
+        return LOGIT_BYTES * spec.out_channels + costliest
+    if isinstance(spec, PlanarSpec):
+        return _planar_bytes_at_once(spec, feature_bytes)
     if isinstance(spec, MeshSpec):
         layers = normed if spec.window_rule == "whole" else 2
-        return layers * -(-spec.channels // LANES) * LANES
+        return feature_bytes * layers * -(-spec.channels // LANES) * LANES
     if isinstance(spec, HalfSpec):
         # Three tensors of the finest level: what came down, what comes up, and their sum.
-        return 3 * spec.channels[0] / SUBVOXELS
-    if isinstance(spec, PlanarSpec):
-        # At the finest level what a block takes, and three tensors of what it gives.
-        finest, below = spec.channels[:2]
-        return SLICES + (4 * finest + below) / SUBPIXELS
-    return blueprint.blueprint(spec).levels[0].up.inputs / math.prod(spec.strides[0])
+        return feature_bytes * 3 * spec.channels[0] / SUBVOXELS
+    last_step = blueprint.blueprint(spec).levels[0].up.inputs / math.prod(spec.strides[0])
+    return feature_bytes * last_step
+
+
+def _planar_bytes_at_once(spec: PlanarSpec, feature_bytes: int) -> float:
+    """Count what is there while slices are looked at, or once all of a plane are: the more."""
+    finest, below = spec.channels[:2]
+    # What a block of the finest level takes, and three tensors of what it gives.
+    looking = feature_bytes * (SLICES + (4 * finest + below) / SUBPIXELS) / spec.every_vox
+    # The slices' logits, as they come and in place, and repeated for the slices between.
+    telling = LOGIT_BYTES * spec.out_channels * (1 + 2 / spec.every_vox)
+    # All the while the image with its edges repeated, and the sum of the planes before.
+    return feature_bytes + LOGIT_BYTES * spec.out_channels + max(looking, telling)

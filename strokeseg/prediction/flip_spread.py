@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from strokeseg.arrays import FloatArray, LabelArray
+from strokeseg.arrays import BoolArray, FloatArray, LabelArray
 from strokeseg.models.fusion import FURTHEST, Fusion, Voices
 from strokeseg.prediction.ensemble import PLAIN, Member, each_slab
 from strokeseg.space.grid import Grid
-from strokeseg.space.resample import coverage, resample_image
+from strokeseg.space.resample import coverage, resample_image, resample_labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +46,18 @@ def flip_spread(
     """
     flips = max(len(member.logits.per_flip) for member in members)
     sums = [np.zeros(working.shape, np.float32) for _ in range(2 if with_std else 0)]
+    by_class = threshold is None and len(members) == 1
     levels = []
     for index in range(flips):
         probability = _flip_log_odds(members, working, index, fusion)
         level = np.empty(working.shape, np.uint8)
+        most = _most_probable(members[0], working, index) if by_class else None
 
         def work(
-            slab: slice, p: FloatArray = probability, level: LabelArray = level, index: int = index
+            slab: slice,
+            p: FloatArray = probability,
+            level: LabelArray = level,
+            most: BoolArray | None = most,
         ) -> None:
             part = p[slab]
             np.negative(part, out=part)
@@ -61,8 +66,8 @@ def flip_spread(
             np.reciprocal(part, out=part)
             for power, total in enumerate(sums):
                 total[slab] += part * part if power else part
-            if threshold is None and len(members) == 1:
-                found = members[0].logits.per_flip[index].is_argmax[slab]
+            if most is not None:
+                found = most[slab]
             else:
                 found = part >= np.float32(0.5 if threshold is None else threshold)
             np.add(found, found & (part >= np.float32(min_peak)), out=level[slab], dtype=np.uint8)
@@ -70,6 +75,12 @@ def flip_spread(
         each_slab(working.shape, 4, work)
         levels.append(level)
     return FlipSpread(_deviation(sums[0], sums[1], flips) if with_std else None, levels)
+
+
+def _most_probable(member: Member, working: Grid, index: int) -> BoolArray:
+    """Tell where a flip's most probable class is the lesion, on `working`; nowhere beyond a cut."""
+    found = member.logits.per_flip[index].is_argmax.view(np.uint8)
+    return resample_labels(found, member.working, working).view(np.bool_)
 
 
 def _deviation(total: FloatArray, squares: FloatArray, count: int) -> FloatArray:

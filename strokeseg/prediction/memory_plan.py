@@ -8,7 +8,7 @@ from strokeseg.engines.flips import FLIPS
 from strokeseg.errors import DataError, UsageError
 from strokeseg.images.outline import Outline
 from strokeseg.machine import available_memory_bytes, resident_bytes, thread_count
-from strokeseg.models.loading import LoadedModel
+from strokeseg.models.loading import Ensemble, LoadedModel
 from strokeseg.prediction.decision import make_rule
 from strokeseg.prediction.memory_forecast import Demand, ModelSize, ScanSize, Settings, stages
 from strokeseg.prediction.options import Options
@@ -82,10 +82,9 @@ class MemoryPlan:
 def plan_memory(
     scans: Mapping[str, Outline],
     reference: str,
-    models: Sequence[LoadedModel],
+    ensemble: Ensemble,
     options: Options,
     asked_bytes: int | None,
-    brain: LoadedModel | None = None,
 ) -> MemoryPlan:
     """Choose the settings of a prediction, from what the headers say.
 
@@ -95,14 +94,12 @@ def plan_memory(
         By modality, their voxels not read.
     reference
         Whose grid results have.
-    models
-        Their engines open.
+    ensemble
+        The models, their engines open.
     options
         Of the prediction.
     asked_bytes
         A limit that was asked for with this prediction; a model may have been loaded with one too.
-    brain
-        A model that finds the brain for them.
 
     Raises
     ------
@@ -111,13 +108,10 @@ def plan_memory(
     DataError
         If the scans do not hold it.
     """
-    demand = replace(
-        _demand(scans, reference, models, options),
-        brain=None if brain is None else _model_size(brain),
-    )
-    exact = tuple(m.model.config.spec.window_rule == "exact" for m in models)
+    demand = _demand(scans, reference, ensemble, options)
+    exact = tuple(m.model.config.spec.window_rule == "exact" for m in ensemble.members)
     usual = usual_settings(demand, thread_count())
-    limit = _limit(models, asked_bytes)
+    limit = _limit(ensemble.members, asked_bytes)
     held = resident_bytes() or 0
     if limit is None:
         return MemoryPlan(_that_fits(demand, usual, held), usual.windows, None, None, None, exact)
@@ -219,10 +213,10 @@ def _limit(models: Sequence[LoadedModel], asked_bytes: int | None) -> int | None
 
 
 def _demand(
-    scans: Mapping[str, Outline], reference: str, models: Sequence[LoadedModel], options: Options
+    scans: Mapping[str, Outline], reference: str, ensemble: Ensemble, options: Options
 ) -> Demand:
     order = [reference, *(name for name in scans if name != reference)]
-    config = models[0].model.config
+    models, brain, config = ensemble.members, ensemble.brain, ensemble.leader.model.config
     seen = {options.field_of_view or m.model.config.field_of_view for m in models}
     return Demand(
         scans=tuple(_size(scans[name]) for name in order),
@@ -234,6 +228,7 @@ def _demand(
         argmax=make_rule(config, options).threshold is None,
         looks="brain" in seen,
         voices=len(scans) > 1 and options.fused(config.fusion).rule != "mean_logits",
+        brain=None if brain is None else _model_size(brain),
     )
 
 

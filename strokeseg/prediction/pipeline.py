@@ -106,9 +106,7 @@ def predict(
             ensemble = _loaded(model, hardware, offline, options.stages, clock.progress)
         wanted_parts(ensemble, options)
         asked_bytes = hardware.max_memory_bytes if hardware else None
-        memory = plan_memory(
-            outlines, reference, ensemble.members, options, asked_bytes, ensemble.brain
-        )
+        memory = plan_memory(outlines, reference, ensemble, options, asked_bytes)
         if memory.limit_bytes is not None:
             clock.progress.on_note(memory.note())
         with at_most(memory.settings.threads):

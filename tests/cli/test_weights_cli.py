@@ -133,11 +133,19 @@ def test_show_tells_what_the_registry_and_the_files_say():
 
 @pytest.mark.usefixtures("home")
 def test_show_tells_which_sequences_count_for_less(tmp_path):
-    fusion = {"rule": "pooled", "weights": {"adc": 0.0}}
+    fusion = {"rule": "pooled", "weights": {"adc": 0.0, "t1": 0.5, "t2": 1.0}}
     write_files(tmp_path / "registry" / "own", tiny_files(OWN | {"fusion": fusion}))
     facts = data("show", "own")
-    assert (facts["fusion"], facts["fusion_weights"]) == ("pooled", {"adc": 0.0})
-    assert "fusion_weights: adc 0" in run("show", "own").stdout
+    assert (facts["fusion"], facts["fusion_weights"]) == ("pooled", fusion["weights"])
+    text = run("show", "own").stdout
+    said = "pooled; adc is not heard beside others; t1 counts 0.5 beside others"
+    assert f"fusion:         {said}\n" in text
+    assert "fusion_weights" not in text
+
+
+@pytest.mark.usefixtures("home")
+def test_show_says_the_rule_alone_where_all_sequences_count_alike():
+    assert "fusion:         mean_logits\n" in run("show", "own").stdout
 
 
 @pytest.mark.usefixtures("home")

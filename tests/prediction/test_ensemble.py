@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -99,3 +101,16 @@ def test_one_flip_has_no_spread(threshold):
     spread = flip_spread([member(constant(0.0, 1.0))], GRID, threshold)
     assert np.allclose(spread.std, 0, atol=1e-3)
     assert len(spread.levels) == 1
+
+
+def test_what_a_flip_finds_by_class_is_brought_to_the_references_working_grid():
+    shifted = np.eye(4)
+    shifted[0, 3] = 2.0
+    part = Grid((3, 5, 4), shifted)
+    logits = np.zeros((2, *part.shape), np.float32)
+    logits[1, 0], logits[1, 1:] = 1.0, -1.0
+    for is_cut in (True, False):
+        seen = replace(member(logits, part), is_cut=is_cut)
+        (level,) = flip_spread([seen], GRID, None).levels
+        assert (level[2] == 2).all()
+        assert np.count_nonzero(level) == level[2].size

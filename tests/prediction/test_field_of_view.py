@@ -191,6 +191,15 @@ def test_windows_are_spent_on_the_brain_alone(head):
     np.testing.assert_allclose(kept["low_mm"], [23.0, 7.0, 113.0])
 
 
+def test_a_model_that_goes_by_the_most_probable_class_may_see_the_brain_alone(head):
+    head[50:56, 50:56, 95:101] = 1000
+    stub = model(threshold=None, min_peak=0.0, min_volume_ml=0.0, field_of_view="brain")
+    found = predict({"t1": image_of(head)}, model=stub, options=Options(tta=False))
+    assert found.record["fields_of_view"][0]["kept"] == "brain"
+    assert found.mask.any()
+    assert found.volume_range_ml == (found.volume_ml, found.volume_ml)
+
+
 def test_each_field_of_view_may_be_asked_for(head):
     for own, asked in (("whole", "brain"), ("brain", "whole")):
         options = Options(field_of_view=asked, tta=False)

@@ -15,7 +15,10 @@ from strokeseg.errors import DataError, UsageError
 from strokeseg.measure.components import HELD_VOXELS
 from strokeseg.models.config import ModelConfig
 from strokeseg.network.blueprint import parameter_shapes
+from strokeseg.network.ensemble_spec import EnsembleSpec
 from strokeseg.network.mesh_spec import MeshSpec
+from strokeseg.network.planar_spec import PlanarSpec, planar_parameter_shapes
+from strokeseg.network.state import bytes_at_once
 from strokeseg.prediction import memory_plan
 from strokeseg.prediction.memory_forecast import (
     PROCESS_BYTES,
@@ -73,6 +76,32 @@ def test_a_window_is_its_tensors_at_full_resolution_and_the_weights_by_hand():
     half = 4 * (1 + 6) + 2 * (16 + 2)
     taken = window_bytes("openvino", "bf16", spec, (32, 32, 64))
     assert taken == pytest.approx(1.15 * half * 32 * 32 * 64 + 1.7 * weights + 20 * MI, abs=2)
+
+
+@pytest.mark.parametrize("every", [1, 4, 16])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_network_of_three_planes_is_counted_by_the_slices_that_it_looks_at_by_hand(
+    every, precision
+):
+    spec = PlanarSpec(6, (32, 64, 128), every_vox=every)
+    weights = 4 * sum(np.prod(shape) for shape in planar_parameter_shapes(spec).values())
+    size = {"fp32": 4, "bf16": 2}[precision]
+    # 3 features go in; at a quarter of the pixels a block takes 32 + 64 and gives 32, thrice.
+    looking = size * (3 + (4 * 32 + 64) / 4) / every
+    telling = 4 * 6 * (1 + 2 / every)
+    # Patch and logits, logits in 16 lanes, the padded slices, the sum of the planes before.
+    per_voxel = 4 * (1 + 6) + size * 16 + size + 4 * 6 + max(looking, telling)
+    taken = window_bytes("openvino", precision, spec, (32, 32, 64))
+    expected = 1.15 * per_voxel * 32 * 32 * 64 + 1.7 * weights + 20 * MI
+    assert taken == pytest.approx(expected, abs=2)
+
+
+def test_an_ensemble_has_the_tensors_of_its_costliest_network_beside_the_sum_before():
+    unet, planes = spec_of(), PlanarSpec(6, (32, 64, 128), every_vox=4)
+    both = EnsembleSpec((unet, planes))
+    for size in (2, 4):
+        costliest = max(bytes_at_once(one, 2, size) for one in (unet, planes))
+        assert bytes_at_once(both, 2, size) == 4 * 6 + costliest
 
 
 def test_stages_on_the_references_grid_by_hand():

@@ -9,7 +9,9 @@ from strokeseg import Hardware, Options, load_model, predict
 from strokeseg.engines.base import FlipLesion, ScanLogits
 from strokeseg.errors import DataError, UsageError
 from strokeseg.images.reading import outline
-from strokeseg.models.loading import LoadedModel
+from strokeseg.models.config import ModelConfig
+from strokeseg.models.fusion import Fusion
+from strokeseg.models.loading import LoadedModel, ensemble_of
 from strokeseg.prediction import memory_plan
 from strokeseg.prediction.ensemble import Member, posterior
 from strokeseg.prediction.memory_forecast import Settings
@@ -18,7 +20,7 @@ from strokeseg.space import axes
 from strokeseg.space.grid import Grid, working_grid
 from strokeseg.space.resample import resample_image, resample_logits
 from tests.factories import KINDS, affine_of, scan_file
-from tests.tiny_models import OWN, tiny_files, write_files
+from tests.tiny_models import CONFIG, OWN, tiny_files, write_files
 
 LIMIT = 2_000_000_000
 
@@ -139,7 +141,7 @@ def test_an_image_in_pieces_has_the_bytes_of_one_at_once(name, order, monkeypatc
 def test_a_plan_needs_no_voxel(limited, tmp_path):
     path = scan_file(tmp_path, "plain")
     path.write_bytes(path.read_bytes()[:400])
-    plan = plan_memory({"t1": outline(path)}, "t1", [limited], Options(), None)
+    plan = plan_memory({"t1": outline(path)}, "t1", ensemble_of([limited]), Options(), None)
     assert plan.settings.windows == (48,)
 
 
@@ -157,7 +159,7 @@ def test_the_smallest_of_several_limits_counts(limited, tmp_path):
     scans = {"t1": outline(scan_file(tmp_path))}
     wide = replace(limited, max_memory_bytes=10 * LIMIT)
     for models, asked in (([limited, wide], None), ([wide], LIMIT), ([limited], 10 * LIMIT)):
-        assert plan_memory(scans, "t1", models, Options(), asked).limit_bytes == LIMIT
+        assert plan_memory(scans, "t1", ensemble_of(models), Options(), asked).limit_bytes == LIMIT
 
 
 def test_a_model_on_a_gpu_or_loaded_without_a_limit_is_refused(limited, folder, tmp_path):
@@ -168,17 +170,31 @@ def test_a_model_on_a_gpu_or_loaded_without_a_limit_is_refused(limited, folder, 
 
     there = LoadedModel(limited.model, OnCuda(), None, LIMIT)
     with pytest.raises(UsageError, match="runs on cuda:0: choose --device cpu"):
-        plan_memory(scans, "t1", [there], Options(), None)
+        plan_memory(scans, "t1", ensemble_of([there]), Options(), None)
     free = load_model(str(folder))
     with pytest.raises(UsageError, match="loaded without a limit"):
-        plan_memory(scans, "t1", [free], Options(), LIMIT)
-    assert plan_memory(scans, "t1", [free], Options(), None).limit_bytes is None
+        plan_memory(scans, "t1", ensemble_of([free]), Options(), LIMIT)
+    assert plan_memory(scans, "t1", ensemble_of([free]), Options(), None).limit_bytes is None
 
 
 def test_two_models_have_windows_of_their_own(limited, tmp_path):
     scans = {"t1": outline(scan_file(tmp_path))}
     config = replace(limited.model.config, window=96)
     larger = replace(limited, model=replace(limited.model, config=config))
-    plan = plan_memory(scans, "t1", [limited, larger], Options(), None)
+    plan = plan_memory(scans, "t1", ensemble_of([limited, larger]), Options(), None)
     assert plan.settings.windows == (48, 96)
     assert "window 48 and 96" in replace(plan, predicted_bytes=1).note()
+
+
+def test_the_rule_and_the_fusion_that_are_counted_are_those_that_will_hold(limited, tmp_path):
+    scans = {name: outline(scan_file(tmp_path)) for name in ("t1", "t2")}
+    two = ModelConfig.from_config(
+        CONFIG | {"out_channels": 2, "strokeseg": {"voxel_size_mm": 1.0, "window": 48}}
+    )
+    plain = replace(limited, model=replace(limited.model, config=two))
+    heard = replace(limited.model.config, fusion=Fusion("pooled"))
+    leading = replace(limited, model=replace(limited.model, config=heard))
+    demand = memory_plan._demand(scans, "t1", ensemble_of([plain, leading]), Options())
+    assert demand.voices
+    assert not demand.argmax
+    assert memory_plan._demand(scans, "t1", ensemble_of([plain]), Options()).argmax

@@ -13,6 +13,7 @@ from strokeseg.engines.scan import lesion_maps
 from strokeseg.errors import UsageError
 from strokeseg.images.outline import outline_file
 from strokeseg.measure.lesions import mask_volume_ml
+from strokeseg.models.loading import ensemble_of
 from strokeseg.prediction.ensemble import Member, fused_logits
 from strokeseg.prediction.memory_forecast import stages
 from strokeseg.prediction.memory_plan import _demand, plan_memory, usual_settings
@@ -290,12 +291,12 @@ def test_memory_is_planned_for_both(model, tmp_path):
     outlines = {"t1": outline_file(path), "t2": outline_file(path)}
     sizes = {}
     for count in (1, 2):
-        demand = _demand(outlines, "t1", [model], Options(stages=count))
+        demand = _demand(outlines, "t1", ensemble_of([model]), Options(stages=count))
         sizes[count] = stages(demand, usual_settings(demand, 1))
     assert all(sizes[2][stage] >= sizes[1][stage] for stage in sizes[1])
     for stage in ("prepare", "segment", "classify", "measure"):
         assert sizes[2][stage] > sizes[1][stage]
-    assert plan_memory(outlines, "t1", [model], Options(), None).limit_bytes is None
+    assert plan_memory(outlines, "t1", ensemble_of([model]), Options(), None).limit_bytes is None
 
 
 @pytest.mark.parametrize("asked", [["--stages", "1"], ["--fast"]])

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from strokeseg.engines.choice import open_engine
+from strokeseg.engines.choice import available_engines, open_engine
 from strokeseg.errors import UsageError
+from strokeseg.models.diagnosis import check_engine
 from strokeseg.models.finding import FoundModel, load_model_files
 from strokeseg.models.verification import verify_model
 from strokeseg.network.planar_spec import PlanarSpec
@@ -79,6 +80,20 @@ def test_it_is_one_model_with_one_record(joined):
         assert verdict.error is None
         assert verdict.golden.passed
     assert "mean of the logits of" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_its_record_tells_of_a_fault_in_any_of_its_networks(joined, number):
+    model = load_model_files(str(joined[0]))
+    (info,) = (one for one in available_engines() if one.name == "onnxruntime")
+    assert check_engine(model, info, "cpu")["passed"]
+    spoilt = {
+        name: tensor * np.float32(1.05 if name.startswith(f"networks.{number}.") else 1)
+        for name, tensor in model.state.items()
+    }
+    outcome = check_engine(replace(model, state=spoilt), info, "cpu")
+    assert not outcome["passed"]
+    assert outcome["problem"].endswith("differs")
 
 
 def test_a_scaling_is_carried_by_every_network(joined):

@@ -170,6 +170,16 @@ def test_another_slices_lesion_is_pasted_into_one_without(path, still):
     assert not (build_slice(none, slices, pasting, torch.device("cpu"))[1] == 5).any()
 
 
+def test_nothing_is_pasted_over_a_lesion_of_the_slice_itself(slices, still):
+    (plane, *_) = slices
+    showing = replace(plane, without=np.zeros(0, np.int64))
+    pasting = replace(still, slices=replace(still.slices, lesion_share=0.0, paste_share=1.0))
+    for seed in range(8):
+        (params,) = draw_slices(np.random.default_rng(seed), (showing,), pasting)
+        assert params.index in showing.with_lesion
+        assert params.donor is None
+
+
 def test_a_folder_of_pictures_reads_as_the_arrays_do(path, tmp_path):
     arrays = read_slices(str(path), (), wanted=False)
     by_plane = {group.plane: group for group in arrays}

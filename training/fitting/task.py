@@ -88,6 +88,8 @@ def fit(
     ------
     DataError
         The checkpoint is of another kind, or of another network.
+    CannotCreateError
+        The folder cannot be created.
     Interrupted
         Ctrl-C; the checkpoint is written.
     """

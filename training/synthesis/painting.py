@@ -86,6 +86,13 @@ def _texture_widths(
     return widths, np.round(fwhm_vox / widest * (count - 1)).astype(np.int64)
 
 
+def core_share(weight: torch.Tensor, texture: LesionTexture) -> torch.Tensor:
+    """Give how much of a lesion of `weight` is its core, 0 to 1; the rim is the rest."""
+    depth = gaussian_smooth(weight, 2 * texture.rim_depth_vox)
+    ragged = depth + smooth_field(texture.points, tuple(weight.shape), weight.device)
+    return torch.clamp((ragged - 0.55) * 5, 0, 1)
+
+
 def paint_lesion(
     image: torch.Tensor,
     weight: torch.Tensor,
@@ -94,9 +101,7 @@ def paint_lesion(
     texture: LesionTexture,
 ) -> torch.Tensor:
     """Replace `weight` (0 to 1) of the tissue by the lesion, core inside and rim around."""
-    depth = gaussian_smooth(weight, 2 * texture.rim_depth_vox)
-    ragged = depth + smooth_field(texture.points, tuple(image.shape), image.device)
-    core = torch.clamp((ragged - 0.55) * 5, 0, 1)
+    core = core_share(weight, texture)
     mean = float(contrast.means[-2]) * core + float(contrast.means[-1]) * (1 - core)
     std = float(contrast.stds[-2]) * core + float(contrast.stds[-1]) * (1 - core)
     return image + weight * (mean + std * noise - image)

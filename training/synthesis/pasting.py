@@ -18,10 +18,10 @@ from strokeseg.training.data.sources import Sources
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.synthesis.contrasts import Contrast, draw_contrast
 from strokeseg.training.synthesis.field_of_view import Cut, apply_cut, draw_cut
-from strokeseg.training.synthesis.filters import carry, gaussian_smooth, smooth_field
+from strokeseg.training.synthesis.filters import carry, gaussian_smooth
 from strokeseg.training.synthesis.lesion_placement import Placement, draw_placements, place_lesions
 from strokeseg.training.synthesis.normalising import normalise
-from strokeseg.training.synthesis.painting import LesionTexture, draw_lesion_texture
+from strokeseg.training.synthesis.painting import LesionTexture, core_share, draw_lesion_texture
 from strokeseg.training.synthesis.scanner import Scanner, apply_scanner, draw_scanner
 from strokeseg.training.synthesis.soft_cp import Fade, apply_fade, draw_fade, soften
 from strokeseg.training.synthesis.visibility import visibility
@@ -136,8 +136,6 @@ def paste(
     texture: LesionTexture,
 ) -> torch.Tensor:
     """Replace `weight` (0 to 1) of a scan's local level by the lesion's; fine texture stays."""
-    depth = gaussian_smooth(weight, 2 * texture.rim_depth_vox)
-    ragged = depth + smooth_field(texture.points, tuple(image.shape), image.device)
-    core = torch.clamp((ragged - 0.55) * 5, 0, 1)
+    core = core_share(weight, texture)
     level = levels[0] * core + levels[1] * (1 - core)
     return image + weight * (level - gaussian_smooth(image, TEXTURE_FWHM_VOX))

@@ -12,6 +12,7 @@ import torch
 
 from strokeseg.arrays import FloatArray
 from strokeseg.images.intensity import Normalisation
+from strokeseg.training.data.label_table import LESION
 from strokeseg.training.data.pairs import UNKNOWN, Pair
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.synthesis.filters import carry, smooth_field
@@ -102,7 +103,7 @@ def build_real(
     image = image * smooth_field(params.bias, canvas, device)
     image = apply_gamma(image, params.gamma)
     image = normalise(image, cast(Normalisation, config.intensity.normalisation))
-    lesion_class = 1 if config.lesion_only else 5
+    lesion_class = 1 if config.lesion_only else LESION
     other = 0 if config.lesion_only else UNKNOWN
     target = torch.where(lesion, lesion_class, other).to(torch.uint8)
     return image, target

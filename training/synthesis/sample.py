@@ -90,8 +90,9 @@ class Drawn:
 class Sample:
     """`image` float32 (I, J, K), normalised, and what the network shall say of it.
 
-    `target` is uint8 (I, J, K), the strongest class with the lesion last (`real.UNKNOWN` where
-    nothing is known), or, where the run trains on shares, float32 (C, I, J, K) of sum 1.
+    `target` is uint8 (I, J, K), the strongest class with the lesion last, and where less is known
+    `UNKNOWN` or `BRAIN` of `strokeseg.training.data.pairs`; where the run trains on shares it is
+    float32 (C, I, J, K) of sum 1.
     """
 
     image: torch.Tensor

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from strokeseg.arrays import FloatArray
 from strokeseg.images.intensity import Normalisation
+from strokeseg.training.data.label_table import LESION
 from strokeseg.training.data.pairs import BRAIN
 from strokeseg.training.data.slices import PLANES, SPACING_MM, Slices
 from strokeseg.training.settings import TrainConfig
@@ -81,7 +82,9 @@ def _draw_slice(
         wanted, others = others, wanted
     index = int(rng.choice(wanted if wanted.size else others))
     donor = None
-    if not lesion and group.with_lesion.size and rng.random() < config.slices.paste_share:
+    # Not where every slice of the plane has a lesion of its own, which would be lost to the target.
+    can_be_pasted = not lesion and wanted.size > 0 and group.with_lesion.size > 0
+    if can_be_pasted and rng.random() < config.slices.paste_share:
         donor = int(rng.choice(group.with_lesion))
     settings = config.spatial
     angle = np.deg2rad(rng.uniform(-settings.rotation_deg, settings.rotation_deg))
@@ -139,7 +142,7 @@ def build_slice(
     if params.masked:
         image = image * dilate(brain, 1)
     target = torch.where(brain, BRAIN, 0).to(torch.uint8)
-    target[mask & brain] = 1 if config.lesion_only else 5
+    target[mask & brain] = 1 if config.lesion_only else LESION
     if config.lesion_only:
         target[target == BRAIN] = 0
     image, target = apply_cut(image, target, params.cut)

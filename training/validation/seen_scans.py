@@ -60,8 +60,9 @@ def _see(case: ScanCase, loaded: LoadedModel, options: Options) -> SeenCase:
     """Run the passes of one case."""
     order = tuple(case.scans)
     outlines = {name: outline(volume) for name, volume in case.scans.items()}
-    plan = plan_memory(outlines, order[0], [loaded], options, None)
-    run = Run(ensemble_of([loaded]), options, plan, Clock(Silence()))
+    ensemble = ensemble_of([loaded])
+    plan = plan_memory(outlines, order[0], ensemble, options, None)
+    run = Run(ensemble, options, plan, Clock(Silence()))
     left_out = LeftOut(case.scans, order[0], strict=True)
     passed = see_scans(read_scans(case.scans, order, left_out, run), run)
     grid = passed.sights[0, order[0]].whole

@@ -45,9 +45,13 @@ def verdict_facts(verdict: "Verdict") -> dict[str, Any]:
 
 
 def fact_lines(facts: Mapping[str, Any]) -> Iterator[str]:
-    """Write what is known of a model, a fact a line."""
+    """Write what is known of a model, a fact a line; the fusion's weights stand beside its rule."""
     for key, value in facts.items():
-        if key == "sequences":
+        if key == "fusion_weights":
+            continue
+        if key == "fusion":
+            told = "; ".join((value, *_weights_told(facts.get("fusion_weights", {}))))
+        elif key == "sequences":
             told = value or "any"
         elif key == "files":
             told = [file["path"] for file in value]
@@ -55,6 +59,15 @@ def fact_lines(facts: Mapping[str, Any]) -> Iterator[str]:
             told = value
         if told not in (None, "", {}, [], ()):
             yield f"{key + ':':<16}{text_of(told)}"
+
+
+def _weights_told(weights: Mapping[str, float]) -> Iterator[str]:
+    """Say how much sequences count beside others, those that do not count as much as the rest."""
+    for name, weight in weights.items():
+        if weight == 0:
+            yield f"{name} is not heard beside others"
+        elif weight != 1:
+            yield f"{name} counts {weight:g} beside others"
 
 
 def text_of(value: object) -> str:
