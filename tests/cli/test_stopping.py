@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
@@ -81,3 +83,18 @@ def test_a_signal_that_the_starter_ignores_stays_ignored():
     stopping.heed_signals()
     os.kill(os.getpid(), signal.SIGINT)
     assert not stopping.was_asked()
+
+
+def test_an_interruption_while_the_command_is_imported_is_one_line_and_130():
+    code = (
+        "import sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'rich.console': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from strokeseg.__main__ import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert done.stderr == "strokeseg: error: interrupted; nothing was left half-written\n"
