@@ -4,10 +4,8 @@ A file a command; it imports any room, and no room imports it. `arguments` has t
 several commands share, `jobs` what they ask for, `show` what a person sees.
 """
 
-import signal
 import sys
 import traceback
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -29,6 +27,7 @@ from strokeseg.cli import (
     predict,
     register,
     report,
+    stopping,
     train,
     weights,
 )
@@ -79,7 +78,7 @@ def _root(
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    signal.signal(signal.SIGTERM, _stop)
+    stopping.heed_signals()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -100,8 +99,12 @@ def run(arguments: list[str]) -> int:
         command = typer.main.get_command(app)
         plainly_helped(command)
         code = command(arguments, prog_name=NAME, standalone_mode=False)
-    except StrokesegError as error:
+    except Interrupted as error:
         return _fail(error.exit_code, str(error), arguments)
+    except StrokesegError as error:
+        if not stopping.was_asked():  # else it is what became of the signal
+            return _fail(error.exit_code, str(error), arguments)
+        code = Interrupted.exit_code
     except TyperException as error:
         if not error.format_message():  # the help was shown, as there were no arguments
             return error.exit_code
@@ -139,8 +142,3 @@ def _fail(code: int, message: str, arguments: list[str]) -> int:
 
 def _is_anonymous(arguments: list[str]) -> bool:
     return any(spelling in arguments for spelling in ANONYMISE)
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    """End as Ctrl-C does when a scheduler asks, so that nothing is left half-written."""
-    raise KeyboardInterrupt

@@ -26,10 +26,12 @@ def collect(
     For batches that ran in parts (--shard) or were stopped; every other batch does so at its end. A
     case whose record is damaged counts as failed and is named; the exit code is 1 then.
     """
-    write_and_show(output, quiet=quiet)
+    write_and_show(output, quiet=quiet, may_be_empty=False)
 
 
-def write_and_show(output: Path, *, quiet: bool, anonymise: bool = False) -> None:
+def write_and_show(
+    output: Path, *, quiet: bool, anonymise: bool = False, may_be_empty: bool = True
+) -> None:
     """Write the tables of a cohort and say what is in them.
 
     Raises
@@ -41,7 +43,8 @@ def write_and_show(output: Path, *, quiet: bool, anonymise: bool = False) -> Non
 
     from strokeseg.cohort.collect import collect as collect_tables
 
-    tables = collect_tables(output, secrets.token_hex(8), anonymous=anonymise)
+    run = secrets.token_hex(8)
+    tables = collect_tables(output, run, anonymous=anonymise, may_be_empty=may_be_empty)
     cohort, lesions = tables.cohort, tables.lesions
     if anonymise:
         cohort, lesions = Path(cohort.name), Path(lesions.name)

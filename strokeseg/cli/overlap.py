@@ -67,7 +67,7 @@ def overlap(
     """
     from strokeseg.lesion_map.common_space import SpaceChoice
     from strokeseg.lesion_map.mapping import NAMES, RECORD_NAME, make_map, save_map
-    from strokeseg.results.archive import OVERLAP_FOLDER, find_filed_cases
+    from strokeseg.results.archive import OVERLAP_FOLDER, some_filed_cases
 
     if space is not None and align:
         raise UsageError("--space says where the masks are, --align says to move them: give one")
@@ -78,7 +78,7 @@ def overlap(
             f"{target / strange[0]} is there and is no lesion map of strokeseg: choose another -o"
         )
     wish = SpaceChoice(space, align, float(voxel_size_mm))
-    cases = find_filed_cases(output)
+    cases = some_filed_cases(output)
     made = make_map(cases, wish, background=background)
     written = save_map(made, target)
     for name, reason in made.skipped.items():

@@ -15,7 +15,14 @@ from strokeseg.files.checksums import sha256
 from strokeseg.files.tables import table
 from strokeseg.images.modalities import order_modalities
 from strokeseg.models.classes import is_tissue
-from strokeseg.results.archive import COHORT_TABLE, LESION_TABLE, FiledCase, below, find_filed_cases
+from strokeseg.results.archive import (
+    COHORT_TABLE,
+    LESION_TABLE,
+    FiledCase,
+    below,
+    find_filed_cases,
+    some_filed_cases,
+)
 from strokeseg.results.case_tables import LESION_COLUMNS
 from strokeseg.results.other_formats import ENDINGS, other_names
 from strokeseg.results.output_names import ALL_KINDS, OutputNames
@@ -55,7 +62,9 @@ class Tables:
     damaged: Mapping[str, str] = field(default_factory=dict)
 
 
-def collect(output: Path, run: str, *, anonymous: bool = False) -> Tables:
+def collect(
+    output: Path, run: str, *, anonymous: bool = False, may_be_empty: bool = True
+) -> Tables:
     """Write ``cohort.tsv`` and ``lesions.tsv`` from what lies in an output folder.
 
     Every case that has a record or an error file has a row, whichever run did it; one that is
@@ -70,18 +79,20 @@ def collect(output: Path, run: str, *, anonymous: bool = False) -> Tables:
         Names the run that asks.
     anonymous
         Whether this host is not named while the tables are written.
+    may_be_empty
+        Whether a folder without a case gets tables without rows.
 
     Raises
     ------
     InputNotFoundError
-        There is no such folder.
+        There is no such folder, or no case in it though there has to be.
     DataError
         A file of a case is a link out of the folder, a pipe or a device.
     CannotCreateError
         The folder cannot be written in.
     """
     with _alone(output, run, anonymous):
-        cases = find_filed_cases(output)
+        cases = find_filed_cases(output) if may_be_empty else some_filed_cases(output)
         entries = [_entry(case, output) for case in cases]
         rows = [entry.row for entry in entries]
         tissues = list(dict.fromkeys(name for row in rows for name in row if name.endswith("_ml")))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from strokeseg.errors import InputNotFoundError, UsageError
+from strokeseg.errors import UsageError
 from strokeseg.files.links import leads_out
 from strokeseg.machine import thread_count
 from strokeseg.report.case_files import CASES, Parts, fingerprint, make_parts, volumes_name
@@ -18,7 +18,7 @@ from strokeseg.report.rendering import Identity, Pages, assets
 from strokeseg.report.slugs import plain_names
 from strokeseg.report.thumbnails import smaller
 from strokeseg.report.viewer_layers import is_volume_script
-from strokeseg.results.archive import OVERLAP_FOLDER, PICTURE_NAME, find_filed_cases
+from strokeseg.results.archive import OVERLAP_FOLDER, PICTURE_NAME, some_filed_cases
 
 VIEWER_MB = 4.0
 _MOST_VIEWER_MB = 200.0
@@ -86,12 +86,7 @@ def build_report(
     """
     if not 0 <= viewer_mb <= _MOST_VIEWER_MB:
         raise UsageError(f"--viewer-mb is {viewer_mb:g}: give 0 to {_MOST_VIEWER_MB:g}, such as 4")
-    cases = [gather_facts(case, output) for case in find_filed_cases(output)]
-    if not cases:
-        raise InputNotFoundError(
-            f"{output}: holds no case; give the OUTPUT of `strokeseg batch`, or the -o of "
-            "`strokeseg predict`"
-        )
+    cases = [gather_facts(case, output) for case in some_filed_cases(output)]
     slugs = plain_names([(case.name, case.key) for case in cases])
     with ReportFolder(output) as folder:
         earlier = {} if fresh else folder.earlier.get("cases")

@@ -87,6 +87,25 @@ def find_filed_cases(output: Path) -> tuple[FiledCase, ...]:
     return tuple(sorted(cases, key=lambda case: case.name))
 
 
+def some_filed_cases(output: Path) -> tuple[FiledCase, ...]:
+    """Find the cases of an output folder that holds one at least.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such folder, or no case in it.
+    DataError
+        As `find_filed_cases` does.
+    """
+    cases = find_filed_cases(output)
+    if not cases:
+        raise InputNotFoundError(
+            f"{output}: holds no case; give the OUTPUT of `strokeseg batch`, or the -o of "
+            "`strokeseg predict`"
+        )
+    return cases
+
+
 def _walk(output: Path) -> Iterator[tuple[Path, list[str], set[str]]]:
     """Give each folder, its files, and which of them are links, pipes or devices.
 

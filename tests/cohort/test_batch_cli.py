@@ -203,6 +203,17 @@ def test_collect_writes_the_tables_anew(folder, capsys):
     assert run(["collect", "-q", str(folder / "out")]) == 0
 
 
+@pytest.mark.parametrize("command", ["collect", "report", "overlap"])
+def test_a_folder_that_holds_no_case_is_named_and_gets_no_table(tmp_path, capsys, command):
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "a_T1w.nii.gz").write_bytes(b"")
+    assert run([command, str(tmp_path / "scans")]) == 66
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert f"{tmp_path / 'scans'}: holds no case; give the OUTPUT" in " ".join(shown.err.split())
+    assert [path.name for path in (tmp_path / "scans").iterdir()] == ["a_T1w.nii.gz"]
+
+
 def test_a_dry_run_tells_done_from_to_do(folder, capsys):
     assert batch(folder, "-q") == 0
     (folder / "out" / "b" / "b_qc.png").unlink()

@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from strokeseg.cli.stopping import stop_if_asked
 from strokeseg.errors import printable
 from strokeseg.phrases import counted
 
@@ -80,6 +81,10 @@ class BatchReporter:
 
     def on_outcome(self, outcome: "Outcome") -> None:
         """Count a case that has ended, and tell of it."""
+        self._count(outcome)
+        stop_if_asked()
+
+    def _count(self, outcome: "Outcome") -> None:
         with self._lock:
             self._stages.pop(outcome.case, None)
             if outcome.status == "skipped":

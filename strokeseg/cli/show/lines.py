@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from strokeseg.cli.show.fitting import fit_table
+from strokeseg.cli.stopping import stop_if_asked
 from strokeseg.errors import printable
 from strokeseg.phrases import counted
 
@@ -125,7 +126,8 @@ class _OfKnown(ProgressColumn):
 class Reporter:
     """Shows stages and windows as they pass: a bar on a terminal, else plain lines.
 
-    It is the `Progress` of a prediction. Quiet, it shows nothing.
+    It is the `Progress` of a prediction, and where one ends that was asked to. Quiet, it shows
+    nothing.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -164,6 +166,7 @@ class Reporter:
 
     def on_stage(self, name: str, windows: int = 0) -> None:
         """Begin a stage; `windows` is how many passes of the network it will take."""
+        stop_if_asked()
         if self._quiet:
             return
         if self._plain:
@@ -181,6 +184,7 @@ class Reporter:
 
     def on_window(self) -> None:
         """One pass of the network is done."""
+        stop_if_asked()
         if self._task is not None:
             self._bar.advance(self._task)
 
