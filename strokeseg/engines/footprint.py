@@ -94,8 +94,9 @@ def window_bytes(engine: str, precision: str, spec: Spec, window: Shape3) -> int
     taken = _ENGINES[engine]
     feature_bytes = 2 if precision == "bf16" and engine == "openvino" else 4
     laid_out = -(-spec.out_channels // LANES) * LANES
-    per_voxel = LOGIT_BYTES * (spec.in_channels + spec.out_channels) + feature_bytes * laid_out
-    per_voxel += bytes_at_once(spec, taken.normed, feature_bytes)
+    given_and_told = LOGIT_BYTES * (spec.in_channels + spec.out_channels)
+    at_once = bytes_at_once(spec, taken.normed, feature_bytes)
+    per_voxel = given_and_told + feature_bytes * laid_out + at_once
     tensors = math.prod(window) * per_voxel * taken.tensors
     return int(tensors + _weights_bytes(spec) * taken.compiled) + _FIRST_WINDOW_BYTES
 

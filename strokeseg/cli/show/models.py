@@ -49,14 +49,13 @@ def fact_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     for key, value in facts.items():
         if key == "fusion_weights":
             continue
+        told: object = value
         if key == "fusion":
             told = "; ".join((value, *_weights_told(facts.get("fusion_weights", {}))))
         elif key == "sequences":
             told = value or "any"
         elif key == "files":
             told = [file["path"] for file in value]
-        else:
-            told = value
         if told not in (None, "", {}, [], ()):
             yield f"{key + ':':<16}{text_of(told)}"
 
