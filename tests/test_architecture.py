@@ -134,7 +134,7 @@ ORDERS = {
         ("stage_comparison", "stage_gallery"),
         ("join", "translation_gallery", "translation_trial"),
         ("calibrated_model",),
-        ("scan_calibration", "volume_calibration"),
+        ("scan_calibration", "sequence_calibration", "volume_calibration"),
         ("ablation",),
     ),
     "training.data": (
