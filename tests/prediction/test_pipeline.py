@@ -234,3 +234,11 @@ def test_requests_that_make_no_sense_are_usage_errors(model, images, options, me
 def test_options_out_of_range_are_refused(field, value):
     with pytest.raises(UsageError, match=field.split("_")[0]):
         Options(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "limit"), [("min_volume_ml", 1e9, "1000000"), ("b_value", 30_000, "20000")]
+)
+def test_what_is_above_a_limit_is_told_that_limit(field, value, limit):
+    with pytest.raises(UsageError, match=f" to .*{limit}"):
+        Options(**{field: value})
