@@ -107,3 +107,7 @@ def test_a_result_tells_of_itself_in_five_lines():
         " arrays: mask, probability, tissue",
         " warnings: voxels are\\n6 mm long (and 1 more)>",
     ]
+
+
+def test_a_model_is_told_without_its_weights():
+    assert len(repr(strokeseg.load_model())) < 5000

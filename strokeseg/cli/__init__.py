@@ -4,6 +4,7 @@ A file a command; it imports any room, and no room imports it. `arguments` has t
 several commands share, `jobs` what they ask for, `show` what a person sees.
 """
 
+import errno
 import sys
 import traceback
 from typing import Annotated
@@ -32,10 +33,12 @@ from strokeseg.cli import (
     weights,
 )
 from strokeseg.cli.show.help_texts import plainly_helped
-from strokeseg.errors import Interrupted, StrokesegError, UsageError
+from strokeseg.errors import Interrupted, ReadWriteError, StrokesegError, UsageError
 
 NAME = "strokeseg"
 ANONYMISE = ("--anonymise", "--anonymize")
+# What a disk that stdout goes to may say.
+_LOST = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 app = typer.Typer(
     help="Find and measure stroke lesions in brain MRI. Research software, not a medical device.",
@@ -117,6 +120,9 @@ def run(arguments: list[str]) -> int:
     except MemoryError:
         return _fail(1, "out of memory; close other programs, or try --max-memory", arguments)
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for users
+        if isinstance(error, OSError) and error.errno in _LOST and error.filename is None:
+            told = f"writing to the terminal, or where it is redirected, failed ({error.strerror})"
+            return _fail(ReadWriteError.exit_code, f"{told}; free some space", arguments)
         kind = type(error).__name__
         what = kind if _is_anonymous(arguments) else f"{kind}: {error}"
         told = f"a fault of ours: {what}; please report it with --debug's output"

@@ -13,10 +13,16 @@ KIND = "dicom"
 
 
 def without_dicom(save: str) -> tuple[str, bool]:
-    """Take ``dicom`` out of what is to be saved, and tell whether it was in."""
+    """Take ``dicom`` out of what is to be saved, and tell whether it was in.
+
+    A SEG alone brings the mask along. Nothing stays nothing, for which there is an error.
+    """
     kinds = [kind.strip() for kind in save.split(",")]
     kept = [kind for kind in kinds if kind.lower() != KIND]
-    return ",".join(kept) or "mask", len(kept) < len(kinds)
+    wanted = len(kept) < len(kinds)
+    if wanted and not any(kept):
+        kept = ["mask"]
+    return ",".join(kept), wanted
 
 
 class Choice(Protocol):

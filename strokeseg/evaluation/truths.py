@@ -47,7 +47,7 @@ def read_truths(source: Path) -> Truths:
     Raises
     ------
     DataError
-        It is no such table, lacks a column, or every line is wrong.
+        It is no such table, lacks a column or has it twice, or every line is wrong.
     InputNotFoundError, ReadWriteError
         It cannot be read.
     """
@@ -59,6 +59,9 @@ def read_truths(source: Path) -> Truths:
             f"{source}: has no column {' and no column '.join(missing)}, but "
             f"{', '.join(header) or 'none at all'}; truths are named in the columns case and truth"
         )
+    for name in _COLUMNS:
+        if header.count(name) > 1:
+            raise DataError(f"{source}: has more than one column {name}; keep one")
     masks: dict[str, Path | None] = {}
     faults: dict[str, str] = {}
     for number, cells in lines[1:]:

@@ -38,12 +38,13 @@ class Participants:
     rows: Mapping[tuple[str, str], Mapping[str, str]]
 
     def check(self, column: str) -> None:
-        """Refuse a column that is not there.
+        """Refuse a column that is not there, or there twice.
 
         Raises
         ------
         DataError
         """
+        _check_once(self.path, self.columns, column)
         if column not in self.columns:
             raise DataError(
                 f"{self.path}: has no column {column}, but {', '.join(self.columns)}; name one of "
@@ -84,7 +85,7 @@ def read_participants(path: Path) -> Participants:
     InputNotFoundError
         It is not there.
     DataError
-        It is empty, names no participants, or one twice.
+        It is empty, names no participants, or one twice, or has two columns that name them.
     """
     if not path.is_file():
         raise InputNotFoundError(f"{path}: no such table; give --by PARTICIPANTS.tsv:COLUMN")
@@ -93,6 +94,8 @@ def read_participants(path: Path) -> Participants:
     key = next((name for name in KEYS if name in columns), None)
     if key is None:
         raise DataError(f"{path}: has no column {' or '.join(KEYS)} that names its rows")
+    for name in (key, SESSION):
+        _check_once(path, columns, name)
     rows: dict[tuple[str, str], Mapping[str, str]] = {}
     for number, cells in lines[1:]:
         if len(cells) != len(columns):
@@ -126,6 +129,12 @@ def is_numeric(cells: Sequence[str]) -> bool:
     """Tell whether a column holds numbers to correlate with; few different ones name groups."""
     numbers = [number_of(cell) for cell in cells if not is_missing(cell)]
     return not any(map(math.isnan, numbers)) and len(set(numbers)) > MOST_NUMBERED_GROUPS
+
+
+def _check_once(path: Path, columns: Sequence[str], name: str) -> None:
+    """Refuse a table of two columns of a name, as nobody knows which is meant."""
+    if columns.count(name) > 1:
+        raise DataError(f"{path}: has more than one column {name}; keep one")
 
 
 def _named(row: Mapping[str, str], key: str) -> tuple[str, str]:

@@ -187,7 +187,8 @@ def checked_intensities(name: str, data: FloatArray, *, scan: bool) -> tuple[Flo
     bad = data.size - int(np.count_nonzero(finite))
     if bad == data.size:
         raise DataError(
-            f"{name}: has no finite voxel (all are NaN or infinite); check how it was made"
+            f"{name}: has no finite voxel (all are NaN, infinite or beyond "
+            f"{_MAX_INTENSITY:g}); check how it was made"
         )
     if bad:
         lowest = data.min(where=finite, initial=np.float32(np.inf)) if scan else np.float32(0)
@@ -199,8 +200,11 @@ def checked_intensities(name: str, data: FloatArray, *, scan: bool) -> tuple[Flo
         return data, warnings
     low, high = data.min(), data.max()
     if high - low < _MIN_RANGE:
+        but = (
+            f" but {counted(bad, 'voxel')}, not finite or beyond {_MAX_INTENSITY:g}," if bad else ""
+        )
         raise DataError(
-            f"{name}: all voxels have the value {low:g}; it shows nothing, check the file"
+            f"{name}: all voxels{but} have the value {low:g}; it shows nothing, check the file"
         )
     return data, warnings + _contrast_warnings(data, low, high)
 

@@ -104,7 +104,9 @@ def lay_out(cases: Sequence[FiledCase], wish: SpaceChoice) -> Layout:
             skipped[case.name] = str(error)
     layout = _shared(natives, wish, skipped) or _to_mni(natives, wish, skipped)
     if not layout.placed:
-        name, reason = next(iter(layout.skipped.items()), ("OUTPUT", "it holds no case"))
+        if not cases:
+            raise DataError("the folder holds no case")
+        name, reason = next(iter(layout.skipped.items()))
         raise DataError(
             f"{name}: {reason}" + (f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else "")
         )

@@ -52,10 +52,10 @@ class Model:
     name: str
     folder: Path
     config: ModelConfig
-    state: Mapping[str, FloatArray]
+    state: Mapping[str, FloatArray] = field(repr=False)
     sha256: str
     revision: str | None = None
-    second_state: Mapping[str, FloatArray] = field(default_factory=dict)
+    second_state: Mapping[str, FloatArray] = field(default_factory=dict, repr=False)
 
 
 def read_model_folder(

@@ -93,13 +93,13 @@ class Options:
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise UsageError(f"--threshold is {self.threshold:g}: give above 0 and below 1")
         if self.min_volume_ml is not None and not 0 <= self.min_volume_ml < 1e6:
-            raise UsageError(f"--min-volume-ml is {self.min_volume_ml:g}: give 0 or more")
+            raise UsageError(f"--min-volume-ml is {self.min_volume_ml:g}: give 0 to below 1000000")
         if self.min_peak is not None and not 0 <= self.min_peak < 1:
             raise UsageError(f"--min-peak is {self.min_peak:g}: give 0 to below 1, such as 0.5")
         if self.stages not in (1, 2):
             raise UsageError(f"--stages is {self.stages}: give 1 or 2")
         if not 50 < self.b_value <= 20_000:
-            raise UsageError(f"--b-value is {self.b_value:g}: give above 50, such as 1000")
+            raise UsageError(f"--b-value is {self.b_value:g}: give above 50 to 20000, such as 1000")
         if self.field_of_view not in (None, *get_args(FieldOfView)):
             raise UsageError(f"--field-of-view is {self.field_of_view!r}: give brain or whole")
         # Refuses what no fusion has.

@@ -177,6 +177,23 @@ def parse_kinds(text: str) -> frozenset[str]:
     return frozenset((kinds - {"all"}).union(KINDS)) if "all" in kinds else frozenset(kinds)
 
 
+def check_kinds(kinds: Iterable[str]) -> frozenset[str]:
+    """Check that each of the kinds of results is one, and give them back.
+
+    Raises
+    ------
+    UsageError
+        One is not known, or they are a text, whose letters would be taken for kinds.
+    """
+    if isinstance(kinds, str):
+        raise UsageError(f"kinds is the text {kinds!r}: give a list, such as ['mask', 'qc']")
+    chosen = frozenset(kinds)
+    unknown = sorted(map(repr, chosen - {*ALL_KINDS}))
+    if unknown:
+        raise UsageError(f"kinds has {', '.join(unknown)}: choose from {', '.join(ALL_KINDS)}")
+    return chosen
+
+
 def check_prefix(prefix: str) -> str:
     """Check that a prefix makes good names of files on every disk, and give it back.
 

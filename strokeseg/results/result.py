@@ -25,7 +25,13 @@ from strokeseg.results.filled import Filled
 from strokeseg.results.in_mni import InMni
 from strokeseg.results.lesion_parts import LesionParts
 from strokeseg.results.other_formats import ENDINGS, other_names, other_writers
-from strokeseg.results.output_names import ALL_KINDS, DEFAULT_KINDS, OutputNames, check_prefix
+from strokeseg.results.output_names import (
+    ALL_KINDS,
+    DEFAULT_KINDS,
+    OutputNames,
+    check_kinds,
+    check_prefix,
+)
 from strokeseg.results.picture import Marks, draw, legend
 from strokeseg.results.record import Record
 from strokeseg.results.sidecars import (
@@ -172,7 +178,7 @@ class Result:
         Raises
         ------
         UsageError
-            If the prefix is no name for files.
+            If the prefix is no name for files, or a kind is not known.
         CannotCreateError
             If a file exists and `overwrite` is false, or the folder cannot be written in.
         ReadWriteError
@@ -182,7 +188,7 @@ class Result:
         record = without_names(known) if anonymise else known
         words = replace(CaseWords.of(record, self.reference, sources or {}), framed=framed)
         names = OutputNames.for_prefix(Path(directory), check_prefix(prefix or words.prefix))
-        chosen = frozenset(kinds)
+        chosen = check_kinds(kinds)
         moves = names.transforms(self.transforms, known.reference or "")
         others = other_names(names, chosen, endings)
         targets = [*names.chosen(chosen), *moves.values(), *others]

@@ -104,6 +104,7 @@ def test_a_table_names_truths_from_its_own_folder(tmp_path, name, text):
         ("case,truth\na\n", "line 2: the row has 1 cells and the header 2"),
         ('case,truth\na,"b\n', "no row of a table"),
         ("", "no column case"),
+        ("case,truth,Truth\na,b,c\n", "has more than one column truth; keep one"),
     ],
 )
 def test_a_bad_table_is_told(tmp_path, text, message):

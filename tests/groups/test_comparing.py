@@ -118,6 +118,29 @@ def test_rows_are_found_by_case_participant_and_session(tmp_path):
     assert read_participants(table).row_of("sub-01") is None
 
 
+@pytest.mark.parametrize(
+    ("header", "twice"),
+    [
+        ("participant_id\tage\tage", "age"),
+        ("participant_id\tparticipant_id\tage", "participant_id"),
+        ("case\tcase\tage", "case"),
+    ],
+)
+def test_a_column_that_is_there_twice_is_not_guessed_at(tmp_path, header, twice):
+    table = tmp_path / "people.tsv"
+    table.write_text(f"{header}\nsub-01\t1\t2\n")
+    with pytest.raises(DataError, match=f"more than one column {twice}; keep one"):
+        read_participants(table).check("age")
+
+
+def test_columns_that_nobody_asks_for_may_share_a_name(tmp_path):
+    table = tmp_path / "people.csv"
+    table.write_text("participant_id,age,note,note,,\n01,70,a,b,,\n")
+    people = read_participants(table)
+    people.check("age")
+    assert people.row_of("sub-01")["age"] == "70"
+
+
 def test_sessions_of_one_person_are_doubted(tmp_path):
     rows = made_values()
     for index, row in enumerate(rows):

@@ -188,7 +188,16 @@ def test_all_nan(tmp_path, value):
 def test_constant_but_for_nan(tmp_path):
     data = np.full((40, 40, 40), 3.0, dtype=np.float32)
     data[0] = np.nan
-    assert "all voxels have the value 3" in refusal(saved(tmp_path, data))
+    told = refusal(saved(tmp_path, data))
+    assert "all voxels but 1600 voxels, not finite or beyond 1e+15, have the value 3" in told
+
+
+def test_a_scan_that_is_scaled_beyond_what_can_be_used_is_not_called_constant(tmp_path):
+    data = head(RAS)[0].astype(np.float64) * 1e30
+    assert "(all are NaN, infinite or beyond 1e+15)" in refusal(saved(tmp_path, data))
+    data[:20] = 0
+    told = refusal(saved(tmp_path, data))
+    assert "voxels, not finite or beyond 1e+15, have the value 0" in told
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -191,6 +191,20 @@ def test_an_empty_mask_is_said_and_still_saved(model, tmp_path):
     assert table.read_text().count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("kinds", "told"),
+    [
+        ("mask", r"kinds is the text 'mask': give a list, such as \['mask', 'qc'\]"),
+        (["masks", "mask", "all"], "kinds has 'all', 'masks': choose from mask, probability, "),
+    ],
+)
+def test_kinds_that_are_none_are_refused_and_not_left_out(model, tmp_path, kinds, told):
+    result = predict({"t1": scan_file(tmp_path)}, model=model)
+    with pytest.raises(UsageError, match=told):
+        result.save(tmp_path / "out", kinds=kinds)
+    assert not (tmp_path / "out").exists()
+
+
 def test_saving_twice_needs_overwrite_and_leaves_no_file_of_the_first_run(model, tmp_path):
     path = scan_file(tmp_path)
     result = predict({"t1": path}, model=model)
@@ -233,4 +247,12 @@ def test_requests_that_make_no_sense_are_usage_errors(model, images, options, me
 )
 def test_options_out_of_range_are_refused(field, value):
     with pytest.raises(UsageError, match=field.split("_")[0]):
+        Options(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "limit"), [("min_volume_ml", 1e9, "1000000"), ("b_value", 30_000, "20000")]
+)
+def test_what_is_above_a_limit_is_told_that_limit(field, value, limit):
+    with pytest.raises(UsageError, match=f" to .*{limit}"):
         Options(**{field: value})

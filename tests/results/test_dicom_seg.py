@@ -174,3 +174,11 @@ def test_dicom_is_taken_out_of_the_kinds():
     assert without_dicom("mask,dicom") == ("mask", True)
     assert without_dicom("dicom") == ("mask", True)
     assert without_dicom("all") == ("all", False)
+
+
+@pytest.mark.parametrize("command", ["predict", "batch"])
+@pytest.mark.parametrize("save", ["", " ", ","])
+def test_saving_nothing_is_told_and_is_not_the_mask_alone(tmp_path, capsys, command, save):
+    scans = ["--t1", "a.nii"] if command == "predict" else [str(tmp_path), str(tmp_path / "out")]
+    assert run([command, *scans, "--save", save]) == 2
+    assert "--save was given nothing" in " ".join(capsys.readouterr().err.split())

@@ -55,7 +55,9 @@ def say(message: str) -> None:
 
 
 def show_text(text: str) -> None:
-    """Write a result to stdout, as it is."""
+    """Write a result to stdout, as it is; one that was closed before the start gets nothing."""
+    if sys.stdout is None:
+        return
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
     sys.stdout.flush()
 
