@@ -28,6 +28,7 @@ AT_LEAST_ONE = (
     *("optimiser.steps", "optimiser.batch", "checkpoint_steps", "contrast.texture_bank"),
     *("validation.cases", "validation.cases_in_run", "intensity.rim_count"),
     *("contrast.translated_variants", "planar.gap_vox", "planar.pool", "planar.slices_per_sample"),
+    "planar.every_vox",
 )
 AT_LEAST_TWO_POINTS = (
     *("lesion.fade_points", "spatial.elastic_points", "intensity.bias_points"),
@@ -131,6 +132,9 @@ def _check_planar(config: TrainConfig, where: str) -> None:
         raise UsageError(f"{where}: loss.soft_target knows no slices; set it to false")
     if planar.gap_vox > planar_spec.MOST_GAP:
         raise UsageError(f"{where}: planar.gap_vox must be {planar_spec.MOST_GAP} or less")
+    edge = planar_spec.FOLD ** len(config.channels)
+    if edge % planar.every_vox:
+        raise UsageError(f"{where}: planar.every_vox must be a power of two up to {edge}")
     if planar.real_slices < 0 or not 0 <= planar.real_weight < math.inf:
         raise UsageError(f"{where}: planar.real_slices and planar.real_weight must be 0 or more")
 

@@ -28,15 +28,19 @@ class SliceConfig:
 class PlanarConfig:
     """What a three-plane network sees of a slice, and which slices a step takes.
 
-    Its neighbours are `gap_vox` away. A step has `optimiser.batch` slices, `slices_per_sample` of
-    each of some samples among the newest `pool`: making a sample costs as much as half a step.
-    Each step makes `fresh_per_step` of them. Of the slices of a sample with lesion `lesion_share`
-    show it. Where the run has real slices, a step takes `real_slices` of those too, whose loss
-    weighs `real_weight`; `repeated_share` of them have themselves for neighbours, the others differ
-    from theirs by the noise.
+    Its neighbours are `gap_vox` away. Of a volume it looks at the first of every `every_vox` slices
+    (a power of two), which speaks for them all; training slices are any.
+
+    A step has `optimiser.batch` slices, `slices_per_sample` of each of some samples among the
+    newest `pool`: making a sample costs as much as half a step. Each step makes `fresh_per_step` of
+    them. Of the slices of a sample with lesion `lesion_share` show it. Where the run has real
+    slices, a step takes `real_slices` of those too, whose loss weighs `real_weight`;
+    `repeated_share` of them have themselves for neighbours, the others differ from theirs by the
+    noise.
     """
 
     gap_vox: int = 2
+    every_vox: int = 1
     slices_per_sample: int = 4
     pool: int = 200
     fresh_per_step: float = 2.0

@@ -46,6 +46,8 @@ class ScanLogits:
 
         What is most probable in a flip (`FlipLesion.is_argmax`) stays as the network has it.
         """
+        if offset == 0:
+            return
         for lesion in (self.mean[-1], *(flip.log_odds for flip in self.per_flip)):
             lesion += np.float32(offset)
 

@@ -43,7 +43,9 @@ def planar(make_config, tmp_path_factory):
         data=f'slices = "{path}"\n',
         optimiser="steps = 8\nbatch = 6\n",
     )
-    slices = replace(config.planar, slices_per_sample=2, pool=4, fresh_per_step=1.5, real_slices=2)
+    slices = replace(
+        config.planar, every_vox=2, slices_per_sample=2, pool=4, fresh_per_step=1.5, real_slices=2
+    )
     return replace(config, planar=slices)
 
 
@@ -179,7 +181,7 @@ def test_bf16_trains_too(planar, tmp_path):
 def test_an_export_computes_what_the_averaged_network_does(planar, whole, tmp_path):
     made = export_model(whole / "last.pt", tmp_path / "m", ExportSettings("planes"), engine="torch")
     model = load_model_files(str(made.folder))
-    assert model.config.spec.channels == (6, 12, 12)
+    assert (model.config.spec.channels, model.config.spec.every_vox) == ((6, 12, 12), 2)
     assert model.config.provenance["slices"] == 8 * 6
     engine = open_engine(model.config.spec, model.state, engine="openvino", threads=1)
     assert check_golden(model, engine).passed
@@ -196,6 +198,8 @@ REFUSED = {
     "thin": ({"slices": {"thin_share": 0.5}, "optimiser": {"batch": 1}}, "slices.thin_share be 0"),
     "soft": ({"loss": {"soft_target": True}}, "soft_target knows no slices"),
     "gap": ({"planar": {"gap_vox": 17}}, "planar.gap_vox must be 16 or less"),
+    "every": ({"planar": {"every_vox": 3}}, "every_vox must be a power of two up to 8"),
+    "none": ({"planar": {"every_vox": 0}}, "planar.every_vox is 0"),
     "no pool": ({"planar": {"pool": 0}}, "planar.pool is 0"),
     "nothing fresh": ({"planar": {"fresh_per_step": 0.0}}, "planar.fresh_per_step must be above"),
     "fewer than none": ({"planar": {"real_slices": -1}}, "must be 0 or more"),

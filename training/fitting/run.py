@@ -50,7 +50,8 @@ def network_spec(config: TrainConfig) -> NetworkSpec | HalfSpec | PlanarSpec:
     """Give the architecture that a configuration trains: one image in, tissues and lesion out."""
     classes = 2 if config.lesion_only else len(TISSUES) + 1
     if config.architecture == planar_spec.ARCHITECTURE:
-        return PlanarSpec(classes, config.channels, config.planar.gap_vox)
+        planar = config.planar
+        return PlanarSpec(classes, config.channels, planar.gap_vox, planar.every_vox)
     if config.architecture == half_spec.ARCHITECTURE:
         return HalfSpec(classes, config.channels, config.encoder_units, config.decoder_units)
     return NetworkSpec(
