@@ -94,8 +94,8 @@ def read_participants(path: Path) -> Participants:
     key = next((name for name in KEYS if name in columns), None)
     if key is None:
         raise DataError(f"{path}: has no column {' or '.join(KEYS)} that names its rows")
-    for name in (key, SESSION):
-        _check_once(path, columns, name)
+    for column in (key, SESSION):
+        _check_once(path, columns, column)
     rows: dict[tuple[str, str], Mapping[str, str]] = {}
     for number, cells in lines[1:]:
         if len(cells) != len(columns):
