@@ -120,9 +120,11 @@ class Chain:
             back = resample(mean, dst_affine=native.affine, spatial_size=native.shape[1:])
         return back.as_tensor()
 
-    def mask(self, path: Path) -> np.ndarray:
+    def mask(self, path: Path, modality: str) -> np.ndarray:
         """The lesion by the model's own rule, without brain mask; (I, J, K) bool."""
         logits = self.native_logits(path)
+        offset = self.model.config.lesion_offset(modality)
+        logits = torch.cat([logits[:-1], logits[-1:] + offset])
         with self.timed("results"):
             threshold = self.model.config.threshold
             if threshold is None:

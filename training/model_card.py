@@ -49,7 +49,7 @@ def model_card(facts: CardFacts) -> str:
         f"Works on {own['voxel_size_mm']:g} mm voxels in windows of {own['window']}^3, intensities "
         f"normalised by `{own['normalisation']}`. Lesion is {rule}, in components of at least "
         f"{own['min_volume_ml']:g} ml{', within the brain' if own['brain_mask'] else ''}"
-        f"{_peak(own['min_peak'])}. "
+        f"{_peak(own['min_peak'])}.{_raised(own.get('lesion_offsets', {}))} "
         "For research. Not a medical device; nothing here replaces a radiologist.",
         f"## Training\n\n{_training(facts.training)}\n\nData:\n\n{DATA_CREDITS}",
     ]
@@ -66,6 +66,13 @@ def model_card(facts: CardFacts) -> str:
 
 def _peak(least: float) -> str:
     return f", that reach {least:g} somewhere" if least else ""
+
+
+def _raised(offsets: Mapping[str, float]) -> str:
+    if not offsets:
+        return ""
+    told = ", ".join(f"{name} by {offset:g}" for name, offset in offsets.items())
+    return f" Before that the lesion's logit is raised in scans of {told}."
 
 
 def read_sections(path: Path) -> dict[str, str]:

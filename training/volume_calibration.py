@@ -119,6 +119,8 @@ def _key(loaded: LoadedModel) -> str:
         *(config.threshold, config.min_volume_ml, config.min_peak),
     ]
     said += [config.brain_mask, config.hull_margin_mm, config.fusion.as_record()]
+    if config.lesion_offsets:
+        said.append(dict(config.lesion_offsets))
     said += [config.field_of_view, config.window, "bits above silence"]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
 

@@ -50,7 +50,7 @@ def run_row(model: Path, scan: Path, engine: str, precision: str, output: Path) 
         from tests.monai_chain import Chain
 
         chain = Chain(load_model_files(str(model)))
-        mask = chain.mask(scan)
+        mask = chain.mask(scan, "t1")
         with chain.timed("results"):
             affine = nib.load(scan).affine
             nib.save(nib.Nifti1Image(mask.astype(np.uint8), affine), output / "mask.nii.gz")

@@ -95,7 +95,7 @@ def test_the_whole_chain_gives_the_mask_of_the_published_one(bundled):
     plain = Options(brain_mask=False, min_volume_ml=0.0, min_peak=0.0, field_of_view="whole")
     ours = predict({"t2": CHRONIC}, model=bundled, options=plain)
     chain = Chain(bundled.model)
-    theirs = chain.mask(CHRONIC)
+    theirs = chain.mask(CHRONIC, "t2")
     assert np.count_nonzero(theirs) > 100
     assert dice(ours.mask, theirs) >= 0.999
 

@@ -112,7 +112,9 @@ def test_a_scaling_a_decision_and_sections_of_the_card_are_taken_from_files(
 ):
     scaling = Scaling((0.5, 0.7, 0.7, 0.8, 0.6, 1.4), (-1.0, 0.5, 0.0, 0.25, 0.5, -0.25))
     write_scaling(scaling, tmp_path / "scaling.json")
-    (tmp_path / "decision.json").write_text('{"threshold": 0.3, "min_volume_ml": 0.2}')
+    (tmp_path / "decision.json").write_text(
+        '{"threshold": 0.3, "min_volume_ml": 0.2, "lesion_offsets": {"t1": 1.0, "t2": 0.5}}'
+    )
     (tmp_path / "sections.toml").write_text('"What it is" = "A pair."')
     names = ("scaling.json", "decision.json", "sections.toml")
     arguments = [f"--{name.split('.')[0]}={tmp_path / name}" for name in names]
@@ -122,7 +124,10 @@ def test_a_scaling_a_decision_and_sections_of_the_card_are_taken_from_files(
     expected = with_scaling(lambda each: logits_of(plain, each), scaling)(image)
     assert closeness(logits_of(made, image), expected) < 5e-3
     assert (made.config.threshold, made.config.min_volume_ml) == (0.3, 0.2)
-    assert "A pair." in (tmp_path / "both" / "README.md").read_text()
+    assert made.config.lesion_offsets == {"t1": 1.0, "t2": 0.5}
+    card = (tmp_path / "both" / "README.md").read_text()
+    assert "A pair." in card
+    assert "the lesion's logit is raised in scans of t1 by 1, t2 by 0.5." in card
 
 
 def test_shares_make_it_a_weighted_mean(folders, tmp_path):

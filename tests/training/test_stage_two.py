@@ -53,6 +53,7 @@ CPU = Session(torch.device("cpu"))
 def config(tmp_path_factory):
     """Give the smoke configuration with a first stage of a few kilobytes."""
     own = OWN | {"voxel_size_mm": 4.0, "window": 16, "normalisation": "foreground"}
+    own |= {"lesion_offsets": {"t1": 1.0}}
     folder = write_files(tmp_path_factory.mktemp("first") / "tiny", tiny_files(own, seed=3))
     return replace(read_stage_two_config("smoke"), first=str(folder))
 
@@ -388,6 +389,7 @@ def test_a_run_ends_in_a_model_of_both_stages(config, tmp_path):
     assert second.voxel_size_mm == config.voxel_size_mm
     assert second.threshold == config.crops.threshold
     assert model.config.volume_interval is None
+    assert model.config.lesion_offsets == {}
     assert model.config.threshold == config.objective.decide_at == 0.5
     assert set(json.loads((folder / "golden.json").read_text())) == {"second"}
     found = predict(

@@ -117,3 +117,8 @@ def test_the_command_measures_writes_and_goes_on(tmp_path, monkeypatch, make_con
     monkeypatch.setattr(volume_calibration, "predict", None)
     main(arguments)
     assert json.loads((out / "interval.json").read_text())["volume_interval"] == settings
+    document = json.loads((folder / "config.json").read_text())
+    document["strokeseg"]["lesion_offsets"] = {"t1": 1.0}
+    (folder / "config.json").write_text(json.dumps(document))
+    with pytest.raises(TypeError):
+        main(arguments)  # What is kept is of another rule, so all is predicted anew.

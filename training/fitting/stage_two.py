@@ -106,6 +106,8 @@ def write_two_stages(
     document = read_config(model.folder)
     own = {**document.get("strokeseg", {}), FIELD: [second.to_config()], INTERVAL: None}
     own["threshold"] = config.objective.decide_at
+    # The second network has learnt from what the first says by itself.
+    own.pop("lesion_offsets", None)
     own.setdefault("class_names", list(model.config.class_names))
     try:
         folder.mkdir(parents=True, exist_ok=True)
