@@ -7,9 +7,10 @@ decision.md, the tables. What was seen is kept in DIR/seen: a second run compare
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -30,10 +31,11 @@ VOLUMES_ML = (0.0, 0.1, 0.3)
 MARGINS_MM: tuple[float | None, ...] = (None, 0.0, 2.0, 4.0, 6.0, 10.0)
 # Rules whose Dice plus LF1 is within this of the best are as good: the least false lesion decides.
 TIE = 0.01
+NO_WEIGHTS: Mapping[str, float] = MappingProxyType({})
 
 
-def fusions() -> dict[str, Fusion]:
-    """Give the fusions that are compared, by name."""
+def fusions(weights: Mapping[str, float] = NO_WEIGHTS) -> dict[str, Fusion]:
+    """Give the fusions that are compared, by name; sequences count by `weights` in all of them."""
     found = {
         "mean of logits": Fusion(),
         "noisy or": Fusion("noisy_or"),
@@ -45,7 +47,7 @@ def fusions() -> dict[str, Fusion]:
     for floor in (0.02, 0.05, 0.1):
         floored = Fusion("pooled", floors={OTHER: floor}, sharpness=0.0)
         found[f"mean with a floor of {floor:g}"] = floored
-    return found
+    return {name: replace(fusion, weights=dict(weights)) for name, fusion in found.items()}
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,17 @@ def best(trials: Sequence[Trial]) -> Trial:
     return min((t for t in trials if t.worth >= highest - TIE), key=lambda t: t.false_ml)
 
 
-def choose(judges: Sequence[Judge]) -> tuple[Choice, list[list[Trial]]]:
+def choose(
+    judges: Sequence[Judge], weights: Mapping[str, float] = NO_WEIGHTS
+) -> tuple[Choice, list[list[Trial]]]:
     """Choose the fusion and its threshold, then the hull, then threshold, peak and volume.
+
+    Parameters
+    ----------
+    judges
+        Of one case each.
+    weights
+        How much a sequence counts beside the others, by modality; they are kept as they are.
 
     Returns
     -------
@@ -105,7 +116,7 @@ def choose(judges: Sequence[Judge]) -> tuple[Choice, list[list[Trial]]]:
         _trial(
             f"{name}, {threshold:g}", Choice(fusion, threshold, max(START_PEAK, threshold)), judges
         )
-        for name, fusion in fusions().items()
+        for name, fusion in fusions(weights).items()
         for threshold in THRESHOLDS
         if _can_be_silent(fusion, threshold)
     ]
@@ -212,7 +223,8 @@ def main(arguments: Sequence[str] | None = None) -> str:
     seen = chosen.output / f"seen-{passes}{opened.loaded.model.sha256[:12]}-{chosen.share:g}"
     options = Options(field_of_view="brain", tta=not chosen.fast)
     cases = tuple(see_cases(scans, opened.loaded, options, seen))
-    choice, stages = choose([Judge(case) for case in cases])
+    weights = opened.loaded.model.config.fusion.weights
+    choice, stages = choose([Judge(case) for case in cases], weights)
     write_json(chosen.output / "decision.json", choice.settings())
     write_text(chosen.output / "decision.md", tables(stages, gains(cases, choice)))
     if chosen.write:

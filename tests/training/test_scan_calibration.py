@@ -68,6 +68,16 @@ def test_a_rule_that_lets_no_blind_scan_veto_is_chosen():
     assert best(stages[0]).worth == pytest.approx(2.0)
 
 
+def test_a_sequence_that_is_not_heard_stays_so_in_what_is_chosen():
+    judges = [Judge(case(SEES, BLIND)), Judge(case(SEES, group="single"))]
+    choice, stages = choose(judges, {"dwi": 0.0})
+    assert choice.settings()["fusion"]["weights"] == {"dwi": 0.0}
+    assert "weights" not in choose(judges)[0].settings()["fusion"]
+    # With the blind scan silent no rule is hindered by it.
+    assert {trial.choice.fusion.weight("dwi") for trial in stages[0]} == {0.0}
+    assert min(t.worth for t in stages[0] if t.choice.threshold == 0.5) == pytest.approx(2.0)
+
+
 def test_a_hull_is_chosen_where_lesions_run_on_into_a_cheek():
     tongue = member("flair", LESION | CHEEK | ball((20, 20, 32), 3))
     judges = [Judge(case(tongue)), Judge(case(tongue, truth=None, group="free"))]

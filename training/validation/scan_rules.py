@@ -32,13 +32,14 @@ class Choice:
     def settings(self) -> dict[str, Any]:
         """Give what config.json is told of it."""
         fusion = {k: v for k, v in self.fusion.as_record().items() if v != {}}
+        by_name = self.fusion.rule != "pooled" and not self.fusion.weights
         return {
             "threshold": self.threshold,
             "min_volume_ml": self.min_volume_ml,
             "min_peak": self.min_peak,
             "brain_mask": True,
             "hull_margin_mm": self.hull_margin_mm,
-            "fusion": fusion if self.fusion.rule == "pooled" else self.fusion.rule,
+            "fusion": self.fusion.rule if by_name else fusion,
             "field_of_view": "brain",
         }
 
