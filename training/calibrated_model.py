@@ -1,5 +1,6 @@
 """A model to calibrate: a model's folder as it is, or a checkpoint, its logits scaled first."""
 
+import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,25 @@ class ScaledEngine:
     def release(self) -> None:
         """Give back what windows took of memory."""
         self._engine.release()
+
+
+def calibration_parser(name: str) -> argparse.ArgumentParser:
+    """Give a parser with what every calibration of a model on validation scans is told.
+
+    Parameters
+    ----------
+    name
+        Of the command, after ``strokeseg.training.``.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m strokeseg.training.{name}")
+    parser.add_argument("model", help="a model's folder or name, or a checkpoint")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="a folder")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="real scans")
+    parser.add_argument("--config", default="synth-open", help="heads, for a model's folder")
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--write", action="store_true", help="into the model folder's config.json")
+    return parser
 
 
 def open_calibrated(

@@ -6,7 +6,6 @@ on what it said, and writes decision.json, the settings for the model's config.j
 decision.md, the tables. What was seen is kept in DIR/seen: a second run compares rules only.
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +18,14 @@ from strokeseg.files.atomic import write_text
 from strokeseg.files.json_files import write_json
 from strokeseg.models.fusion import OTHER, Fusion
 from strokeseg.prediction.options import Options
-from strokeseg.training.calibrated_model import open_calibrated, write_decision
+from strokeseg.training.calibrated_model import (
+    calibration_parser,
+    open_calibrated,
+    write_decision,
+)
 from strokeseg.training.command_line import run_command
 from strokeseg.training.validation.scan_rules import START_PEAK, Choice, Judge, Mark
-from strokeseg.training.validation.seen_scans import SeenCase, see_cases
+from strokeseg.training.validation.seen_scans import SeenCase, see_cases, seen_folder
 from strokeseg.training.validation.whole_scans import Sizes, validation_scans
 
 THRESHOLDS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
@@ -198,16 +201,9 @@ def tables(stages: Sequence[Sequence[Trial]], gained: dict[str, tuple[float, flo
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.scan_calibration`."""
-    parser = argparse.ArgumentParser(prog="python -m strokeseg.training.scan_calibration")
-    parser.add_argument("model", help="a checkpoint, or a model's folder or name")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="a folder")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="real scans")
-    parser.add_argument("--config", default="synth-open", help="heads, for a model's folder")
+    parser = calibration_parser("scan_calibration")
     parser.add_argument("--share", type=float, default=1.0, help="of the drawn cases and slices")
     parser.add_argument("--fast", action="store_true", help="one pass, no flips")
-    parser.add_argument("--engine", default="auto")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--write", action="store_true", help="into the model folder's config.json")
     chosen = parser.parse_args(arguments)
     if not chosen.data.is_dir():
         raise InputNotFoundError(f"{chosen.data}: no folder of real scans; name one with --data")
@@ -219,8 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     counts = (usual.single, usual.several, usual.slices, usual.free_slices)
     sizes = Sizes(*(max(1, round(chosen.share * count)) for count in counts))
     scans = validation_scans(opened.sources, opened.config, chosen.data, sizes)
-    passes = "one-" if chosen.fast else ""
-    seen = chosen.output / f"seen-{passes}{opened.loaded.model.sha256[:12]}-{chosen.share:g}"
+    seen = seen_folder(chosen.output, opened.loaded, f"{chosen.share:g}", fast=chosen.fast)
     options = Options(field_of_view="brain", tta=not chosen.fast)
     cases = tuple(see_cases(scans, opened.loaded, options, seen))
     weights = opened.loaded.model.config.fusion.weights

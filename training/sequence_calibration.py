@@ -8,7 +8,6 @@ config.json, and lesion_offsets.md, the tables. What was seen is kept in DIR: a 
 offsets alone.
 """
 
-import argparse
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +22,11 @@ from strokeseg.files.json_files import write_json
 from strokeseg.images.reading import read_scan
 from strokeseg.models.config import ModelConfig
 from strokeseg.prediction.options import Options
-from strokeseg.training.calibrated_model import open_calibrated, write_decision
+from strokeseg.training.calibrated_model import (
+    calibration_parser,
+    open_calibrated,
+    write_decision,
+)
 from strokeseg.training.command_line import run_command
 from strokeseg.training.data.label_table import LESION
 from strokeseg.training.data.sources import Heads, Sources
@@ -31,7 +34,7 @@ from strokeseg.training.settings import TrainConfig
 from strokeseg.training.synthesis.sample import build_sample, draw_sample
 from strokeseg.training.validation.cases import case_config
 from strokeseg.training.validation.scan_rules import Choice, Judge
-from strokeseg.training.validation.seen_scans import SeenCase, see_cases
+from strokeseg.training.validation.seen_scans import SeenCase, see_cases, seen_folder
 from strokeseg.training.validation.whole_heads import MODALITIES
 from strokeseg.training.validation.whole_scans import ScanCase, free_scans
 
@@ -204,17 +207,10 @@ def tables(rows: dict[str, list[Row]], chosen: dict[str, Row], counts: dict[str,
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.sequence_calibration`."""
-    parser = argparse.ArgumentParser(prog="python -m strokeseg.training.sequence_calibration")
-    parser.add_argument("model", help="a model's folder or name, or a checkpoint")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="a folder")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="real scans")
-    parser.add_argument("--config", default="synth-open", help="heads, for a model's folder")
+    parser = calibration_parser("sequence_calibration")
     parser.add_argument("--count", type=int, default=16, help="drawn and pasted cases a sequence")
     parser.add_argument("--limit-ml", type=float, default=0.5, help="false lesion without stroke")
     parser.add_argument("--fast", action="store_true", help="one pass, no flips")
-    parser.add_argument("--engine", default="auto")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--write", action="store_true", help="into the model folder's config.json")
     given = parser.parse_args(arguments)
     if not given.data.is_dir():
         raise InputNotFoundError(f"{given.data}: no folder of real scans; name one with --data")
@@ -224,8 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
         raise UsageError(f"{given.model}: has lesion_offsets already; take them out to choose anew")
     given.output.mkdir(parents=True, exist_ok=True)
     scans = sequence_cases(opened.sources, opened.config, given.data, given.count)
-    passes = "one-" if given.fast else ""
-    seen = given.output / f"seen-{passes}{opened.loaded.model.sha256[:12]}-{given.count}"
+    seen = seen_folder(given.output, opened.loaded, str(given.count), fast=given.fast)
     options = Options(field_of_view="brain", tta=not given.fast)
     cases = tuple(see_cases(scans, opened.loaded, options, seen))
     if not cases:

@@ -6,7 +6,6 @@ far the volume is off, and writes interval.json, the model's interval, and inter
 The figures of each case are kept in DIR: a run that was broken off goes on, a second one is quick.
 """
 
-import argparse
 import csv
 import hashlib
 import json
@@ -28,7 +27,11 @@ from strokeseg.models.fusion import silence
 from strokeseg.models.loading import LoadedModel
 from strokeseg.models.volume_interval import FIELD, Figures
 from strokeseg.prediction.pipeline import predict
-from strokeseg.training.calibrated_model import open_calibrated, write_decision
+from strokeseg.training.calibrated_model import (
+    calibration_parser,
+    open_calibrated,
+    write_decision,
+)
 from strokeseg.training.command_line import run_command
 from strokeseg.training.validation.volume_errors import VolumeCase, choose, tables
 from strokeseg.training.validation.whole_scans import ScanCase, Sizes, validation_scans
@@ -127,15 +130,8 @@ def _key(loaded: LoadedModel) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.volume_calibration`."""
-    parser = argparse.ArgumentParser(prog="python -m strokeseg.training.volume_calibration")
-    parser.add_argument("model", help="a model's folder or name, or a checkpoint")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="a folder")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="real scans")
-    parser.add_argument("--config", default="synth-open", help="heads, for a model's folder")
+    parser = calibration_parser("volume_calibration")
     parser.add_argument("--share", type=float, default=1.0, help="of the drawn cases")
-    parser.add_argument("--engine", default="auto")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--write", action="store_true", help="into the model folder's config.json")
     chosen = parser.parse_args(arguments)
     if not chosen.data.is_dir():
         raise InputNotFoundError(f"{chosen.data}: no folder of real scans; name one with --data")

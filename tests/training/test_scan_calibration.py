@@ -20,7 +20,7 @@ from strokeseg.training.calibrated_model import ScaledEngine, write_decision
 from strokeseg.training.scan_calibration import best, choose, gains, tables
 from strokeseg.training.validation.scaling import Scaling
 from strokeseg.training.validation.scan_rules import Choice, Judge, Mark
-from strokeseg.training.validation.seen_scans import SeenCase, see_cases
+from strokeseg.training.validation.seen_scans import SeenCase, see_cases, seen_folder
 from strokeseg.training.validation.whole_scans import ScanCase
 from tests.tiny_models import OWN, tiny_files, write_files
 
@@ -119,6 +119,16 @@ def test_what_a_model_said_is_kept_and_read_again(tmp_path):
     np.testing.assert_array_equal(first.members[0].logits.mean, again.members[0].logits.mean)
     assert (again.name, again.group, again.modalities) == ("a", "g", ("t1",))
     assert again.grid.same_as(GRID)
+
+
+def test_a_model_that_leans_otherwise_is_seen_anew(tmp_path):
+    names = []
+    for number, offsets in enumerate(({}, {"t1": 1.0}, {"t1": 0.5})):
+        own = OWN | {"lesion_offsets": offsets}
+        loaded = load_model(str(write_files(tmp_path / f"m{number}", tiny_files(own, seed=3))))
+        names.append(seen_folder(tmp_path, loaded, "1", fast=True).name)
+    digest = loaded.model.sha256[:12]
+    assert names == [f"seen-one-{digest}{leaning}-1" for leaning in ("", "-t1+1", "-t1+0.5")]
 
 
 def test_a_decision_is_written_into_the_config_and_read_by_inference(tmp_path):

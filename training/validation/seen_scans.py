@@ -40,6 +40,17 @@ class SeenCase:
         return tuple(member.modality for member in self.members)
 
 
+def seen_folder(output: Path, loaded: LoadedModel, cases: str, *, fast: bool) -> Path:
+    """Name the folder, in `output`, of what a model says of some cases; `see_cases` fills it.
+
+    Its offsets are part of what it says.
+    """
+    config = loaded.model.config
+    leaning = "".join(f"-{name}{offset:+g}" for name, offset in config.lesion_offsets.items())
+    passes = "one-" if fast else ""
+    return output / f"seen-{passes}{loaded.model.sha256[:12]}{leaning}-{cases}"
+
+
 def see_cases(
     cases: Iterable[ScanCase], loaded: LoadedModel, options: Options, folder: Path
 ) -> Iterator[SeenCase]:
