@@ -131,8 +131,8 @@ ORDERS = {
         ("stage_two",),
         ("fitting", "model_card", "stage_thresholds"),
         ("calibration", "export", "parts", "scan_table", "slice_labels"),
-        ("stage_comparison", "stage_gallery"),
-        ("join", "translation_gallery", "translation_trial"),
+        ("held_out_gallery", "stage_comparison", "stage_gallery"),
+        ("held_out", "join", "translation_gallery", "translation_trial"),
         ("calibrated_model",),
         ("scan_calibration", "sequence_calibration", "volume_calibration"),
         ("ablation",),
@@ -154,7 +154,7 @@ ORDERS = {
     "training.validation": (
         ("cases",),
         ("scoring", "whole_heads"),
-        ("groups", "scaling", "whole_scans", "volume_errors"),
+        ("groups", "held_out_crops", "scaling", "whole_scans", "volume_errors"),
         ("parity", "seen_scans"),
         ("scan_rules",),
     ),
@@ -183,6 +183,7 @@ LIBRARIES = {
     "PIL": (
         *("results", "lesion_map", "report", "training.gallery", "training.data.slices"),
         *("training.translation_gallery", "training.stage_gallery", "training.fitting.curves"),
+        "training.held_out_gallery",
     ),
     "dcm2niix": ("images.dicom",),
     "dask": ("cohort.batch.cluster",),

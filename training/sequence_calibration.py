@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.files.atomic import write_text
@@ -29,10 +28,9 @@ from strokeseg.training.calibrated_model import (
 )
 from strokeseg.training.command_line import run_command
 from strokeseg.training.data.label_table import LESION
-from strokeseg.training.data.sources import Heads, Sources
+from strokeseg.training.data.sources import Sources
 from strokeseg.training.settings import TrainConfig
-from strokeseg.training.synthesis.sample import build_sample, draw_sample
-from strokeseg.training.validation.cases import case_config
+from strokeseg.training.validation.cases import visible_samples
 from strokeseg.training.validation.scan_rules import Choice, Judge
 from strokeseg.training.validation.seen_scans import SeenCase, see_cases, seen_folder
 from strokeseg.training.validation.whole_heads import MODALITIES
@@ -41,12 +39,6 @@ from strokeseg.training.validation.whole_scans import ScanCase, free_scans
 FIELD = "lesion_offsets"
 OFFSETS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 DRAWN, PASTED, FREE = "drawn", "pasted", "no stroke"
-# Lesions that a scan does not show teach nothing about how sure of one to be.
-LEAST_VISIBLE = 0.5
-VOLUME_ML = (1.0, 150.0)
-LEAST_ML = 0.5
-# So many tries a case, for lesions that fall outside the crop or are not seen.
-TRIES = 8
 # An offset is as good as the best within this, and the least of those is taken.
 TIE = 0.01
 # With fewer scans without stroke nobody can tell what an offset invents.
@@ -81,52 +73,18 @@ def sequence_cases(
     count
         How many of each.
     """
-    for family in MODALITIES:
-        sequences = tuple(s for s in sources.sequences if s.name == family)
-        scans = tuple(scan for scan in sources.scans if scan.sequence == family)
-        chosen = replace(sources, sequences=sequences, scans=scans)
-        if sequences:
-            yield from _cases(DRAWN, family, chosen, _settings(config, scan_share=0.0), count)
-        if sequences and scans:
-            yield from _cases(PASTED, family, chosen, _settings(config, scan_share=1.0), count)
+    edge = config.data.voxel_size_mm
+    affine = np.diag([edge, edge, edge, 1.0])
+    for family, modality in MODALITIES.items():
+        for kind in (DRAWN, PASTED):
+            samples = visible_samples(family, sources, config, count, pasted=kind == PASTED)
+            for index, sample in samples:
+                scans = {modality: read_scan((sample.image.numpy(), affine))}
+                truth = sample.target.numpy() == LESION
+                yield ScanCase(f"{kind} {family} {index}", kind, scans, truth)
     for case in free_scans(data):
         if len(case.scans) == 1:
             yield replace(case, group=FREE)
-
-
-def _settings(config: TrainConfig, scan_share: float) -> TrainConfig:
-    """Give the configuration that cases are drawn by: each has a lesion that can be seen."""
-    upright = case_config(config)
-    return replace(
-        upright,
-        data=replace(upright.data, scan_share=scan_share, paste_share=1.0),
-        contrast=replace(upright.contrast, plausible_share=1.0, families=()),
-        lesion=replace(
-            upright.lesion,
-            lesion_free_share=0.0,
-            least_visible=LEAST_VISIBLE,
-            volume_ml=VOLUME_ML,
-        ),
-    )
-
-
-def _cases(
-    kind: str, family: str, sources: Sources, config: TrainConfig, count: int
-) -> Iterator[ScanCase]:
-    heads = Heads(sources.subjects, torch.device("cpu"))
-    edge = config.data.voxel_size_mm
-    affine = np.diag([edge, edge, edge, 1.0])
-    found = 0
-    for index in range(count * TRIES):
-        if found == count:
-            return
-        sample = build_sample(draw_sample(index, sources, config), sources, config, heads)
-        truth = sample.target.numpy() == LESION
-        if np.count_nonzero(truth) * edge**3 / 1000 < LEAST_ML:
-            continue
-        found += 1
-        scan = read_scan((sample.image.numpy(), affine))
-        yield ScanCase(f"{kind} {family} {index}", kind, {MODALITIES[family]: scan}, truth)
 
 
 def rows_of(cases: Sequence[SeenCase], config: ModelConfig) -> dict[str, list[Row]]:

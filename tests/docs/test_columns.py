@@ -11,7 +11,7 @@ from strokeseg.images.modalities import MODALITIES
 from strokeseg.lesion_map import mapping
 from strokeseg.models.classes import CLASSES, is_tissue
 from strokeseg.results.case_tables import LESION_COLUMNS, TISSUE_COLUMNS
-from strokeseg.training import stage_comparison, volume_calibration
+from strokeseg.training import held_out, stage_comparison, volume_calibration
 from strokeseg.training.data import real_scans
 from strokeseg.training.fitting.loop import LOSS_COLUMNS
 from strokeseg.training.validation.groups import COLUMNS as VALIDATION_COLUMNS
@@ -81,4 +81,5 @@ def test_tables_of_a_training():
     assert row("`stages.tsv`") == list(stage_comparison.SUMMARY_COLUMNS)
     assert row("`thresholds.tsv`") == list(stage_comparison.THRESHOLD_COLUMNS)
     assert row("`cases.tsv`") == [one.name for one in fields(stage_comparison.Compared)]
+    assert row("`cases.tsv` of `held_out`") == [one.name for one in fields(held_out.Score)]
     assert row("`scans.tsv`") == [*real_scans.COLUMNS, "hyperintensities"]

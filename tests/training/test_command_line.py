@@ -9,7 +9,7 @@ from strokeseg.errors import DataError
 from strokeseg.training.command_line import exit_code_of
 
 COMMANDS = ("ablation", "calibration", "export", "made_heads", "parts", "scan_calibration")
-COMMANDS = (*COMMANDS, "scan_table", "sequence_calibration")
+COMMANDS = (*COMMANDS, "held_out", "scan_table", "sequence_calibration")
 
 
 def of(name):
@@ -61,6 +61,8 @@ def test_an_error_is_one_line_and_a_code_and_a_traceback_with_debug_alone(
         ("export", ["none.pt", "-o", "out", "--sections", "broken"], 2),
         ("export", ["none.pt", "-o", "out", "--decision", "broken"], 65),
         ("export", ["none.pt", "-o", "out", "--scaling", "none.json"], 65),
+        ("held_out", ["none", "--config", "smoke", "-o", "out"], 69),
+        ("held_out", ["none", "--config", "smoke", "--worst", "0", "-o", "out"], 2),
         ("parts", ["export", "none.pt", "out"], 66),
         ("parts", ["join", "none", "out.pt"], 66),
         ("scan_calibration", ["none", "-o", "out", "--data", "none"], 66),
