@@ -16,7 +16,7 @@ from strokeseg.results.picture import OUTLINE, TRUTH
 
 COLUMNS = 4
 TIMES = 3
-COLOURS = 48
+GREYS = 62
 AIR_VOX = 2
 _CAPTION_PX = 14
 _GAP_PX = 4
@@ -44,7 +44,8 @@ def draw_worst(tiles: Sequence[Tile], count: int, path: Path) -> None:
     for number, picture in enumerate(pictures):
         sheet.paste(picture, (number % columns * width, number // columns * height))
     buffer = BytesIO()
-    sheet.quantize(COLOURS).save(buffer, "PNG", optimize=True)
+    few = sheet.quantize(palette=_palette(), dither=Image.Dither.NONE)
+    few.save(buffer, "PNG", optimize=True)
     write_atomically(path, [buffer.getvalue()])
 
 
@@ -66,6 +67,14 @@ def tile_picture(tile: Tile) -> Image.Image:
     both.paste(lined, (size[0], _CAPTION_PX))
     ImageDraw.Draw(both).text((0, 0), tile.title, (230, 230, 230), font(11))
     return both
+
+
+def _palette() -> Image.Image:
+    """Give an image whose palette is greys and the colours of both lines."""
+    greys = [(level, level, level) for level in np.linspace(0, 255, GREYS).astype(int).tolist()]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([value for colour in (*greys, TRUTH, OUTLINE) for value in colour])
+    return palette
 
 
 def _seen(tile: Tile) -> tuple[slice, slice]:

@@ -204,6 +204,8 @@ def test_the_worst_come_first_with_both_lines(tmp_path):
     assert (tmp_path / "two.png").read_bytes() == (tmp_path / "least.png").read_bytes()
     with Image.open(tmp_path / "two.png") as sheet:
         assert sheet.mode == "P"
+        colours = {colour for _, colour in sheet.convert("RGB").getcolors()}
+        assert {TRUTH, OUTLINE} <= colours
         assert sheet.width > 2 * half
 
 
