@@ -30,10 +30,11 @@ FusionName = Annotated[
     ),
 ]
 Stages = Annotated[
-    int,
+    int | None,
     typer.Option(
         rich_help_panel=METHOD,
-        help="1 leaves out the second stage of a model that has one, as --fast does.",
+        help="1 leaves out the second stage of a model that has one, as --fast does; else 2.",
+        show_default=False,
     ),
 ]
 BrainModel = Annotated[
