@@ -123,15 +123,6 @@ Window = Annotated[
 Overlap = Annotated[
     float, typer.Option(rich_help_panel=METHOD, help="Share that windows overlap, 0 to below 1.")
 ]
-Tta = Annotated[
-    bool | None,
-    typer.Option(
-        "--tta/--no-tta",
-        rich_help_panel=METHOD,
-        help="Average over 8 flips, as is usual; not with --fast.",
-        show_default=False,
-    ),
-]
 Fast = Annotated[bool, typer.Option("--fast", rich_help_panel=METHOD, help="One pass, one stage.")]
 Threshold = Annotated[
     float | None,

@@ -193,7 +193,7 @@ def bids(
     model: a.Models = None,
     window: a.Window = None,
     overlap: a.Overlap = 0.5,
-    tta: a.Tta = None,
+    tta: method.Tta = None,
     fast: a.Fast = False,
     threshold: a.Threshold = None,
     min_volume_ml: a.MinVolume = None,

@@ -29,6 +29,15 @@ FusionName = Annotated[
         show_default=False,
     ),
 ]
+Tta = Annotated[
+    bool | None,
+    typer.Option(
+        "--tta/--no-tta",
+        rich_help_panel=METHOD,
+        help="Average over 8 flips, as is usual; not with --fast.",
+        show_default=False,
+    ),
+]
 Stages = Annotated[
     int | None,
     typer.Option(
