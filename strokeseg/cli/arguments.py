@@ -123,9 +123,6 @@ Window = Annotated[
 Overlap = Annotated[
     float, typer.Option(rich_help_panel=METHOD, help="Share that windows overlap, 0 to below 1.")
 ]
-Tta = Annotated[
-    bool, typer.Option("--tta/--no-tta", rich_help_panel=METHOD, help="Average over 8 flips.")
-]
 Fast = Annotated[bool, typer.Option("--fast", rich_help_panel=METHOD, help="One pass, one stage.")]
 Threshold = Annotated[
     float | None,

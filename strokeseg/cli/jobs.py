@@ -24,23 +24,31 @@ def options_of(given: Mapping[str, Any], kinds: frozenset[str]) -> "Options":
     Raises
     ------
     UsageError
-        If a value is out of range.
+        If a value is out of range, or two options contradict each other.
     """
     from strokeseg.prediction.options import Options
 
+    _check_fast(given)
     weights = weights_of(given["weight"])
     named = {one.name: given[one.name] for one in fields(Options) if one.name in given}
-    tta = given["tta"] and not given["fast"]
+    fast, stages = given["fast"], given["stages"]
     rest = {
-        "tta": tta,
+        "tta": not fast and given["tta"] is not False,
         "uncertainty": "uncertainty" in kinds,
         "mni": "mni" in kinds,
         "filled": "filled" in kinds,
         "parts": "parts" in kinds,
-        "stages": 1 if given["fast"] else given["stages"],
+        "stages": 1 if fast else 2 if stages is None else stages,
         "weights": weights,
     }
     return Options(**{**named, **rest})
+
+
+def _check_fast(given: Mapping[str, Any]) -> None:
+    """Refuse to be fast and to do what takes the time."""
+    for option, asked in (("--tta", given["tta"]), ("--stages 2", given["stages"] == 2)):
+        if given["fast"] and asked:
+            raise UsageError(f"--fast leaves out what {option} asks for: give one of them")
 
 
 def hardware_of(given: Mapping[str, Any]) -> "Hardware":

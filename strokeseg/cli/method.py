@@ -29,11 +29,21 @@ FusionName = Annotated[
         show_default=False,
     ),
 ]
+Tta = Annotated[
+    bool | None,
+    typer.Option(
+        "--tta/--no-tta",
+        rich_help_panel=METHOD,
+        help="Average over 8 flips, as is usual; not with --fast.",
+        show_default=False,
+    ),
+]
 Stages = Annotated[
-    int,
+    int | None,
     typer.Option(
         rich_help_panel=METHOD,
-        help="1 leaves out the second stage of a model that has one, as --fast does.",
+        help="1 leaves out the second stage of a model that has one, as --fast does; else 2.",
+        show_default=False,
     ),
 ]
 BrainModel = Annotated[

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from strokeseg.cli import arguments as a
 from strokeseg.cli import method
@@ -52,7 +52,7 @@ def predict(
     model: a.Models = None,
     window: a.Window = None,
     overlap: a.Overlap = 0.5,
-    tta: a.Tta = True,
+    tta: method.Tta = None,
     fast: a.Fast = False,
     threshold: a.Threshold = None,
     min_volume_ml: a.MinVolume = None,
@@ -61,7 +61,7 @@ def predict(
     brain_model: method.BrainModel = None,
     field_of_view: method.SeenField = None,
     fusion: method.FusionName = None,
-    stages: method.Stages = 2,
+    stages: method.Stages = None,
     weight: method.Weights = None,
     engine: a.EngineName = "auto",
     device: a.Device = "auto",
@@ -223,6 +223,7 @@ def show_summary(result: "Result", written: tuple[Path, ...], *, place: bool = T
         {
             "lesion volume": f"{result.volume_ml:.2f} ml",
             **interval_fact(result.volume_interval_ml),
+            **mni_fact(record.mni),
             "lesions": str(len(result.lesions)),
             "model": f"{record.model_names} ({first.engine}, {first.device}, {first.precision})",
             "written": ", ".join(path.name for path in written),
@@ -238,6 +239,11 @@ def interval_fact(interval_ml: tuple[float, float] | None) -> dict[str, str]:
     low, high = interval_ml
     told = "which held the true volume in 9 of 10 validation cases"
     return {"90 % interval": f"{low:.2f} to {high:.2f} ml, {told}"}
+
+
+def mni_fact(told: "Mapping[str, Any] | None") -> dict[str, str]:
+    """Say how large the lesion is in MNI152, where it was brought there."""
+    return {} if told is None else {"in MNI152": f"{told['lesion_volume_in_mni_ml']:.2f} ml"}
 
 
 def _check_are_there(paths: "Iterable[Path]") -> None:

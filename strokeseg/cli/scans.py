@@ -72,13 +72,7 @@ class WantedScans:
         given, runs = runs_of(given) if averages else (given, {})
         images = scans_of(given, others)
         _check_each_once({**images, **_numbered(runs)})
-        numbers = {}
-        for pair in series:
-            name, _, number = pair.partition("=")
-            if name not in images or not number.isdecimal():
-                raise UsageError(f"--series {pair}: give NAME=NUMBER of a scan, such as dwi=5")
-            numbers[name] = int(number)
-        return cls(images, numbers, computes_adc, runs)
+        return cls(images, series_of(series, images), computes_adc, runs)
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -168,6 +162,30 @@ def runs_of(
         _check_named(f"--{name}", files)
     first = {**given, **{name: files[:1] for name, files in several.items()}}
     return first, {name: tuple(map(Path, files[1:])) for name, files in several.items()}
+
+
+def series_of(pairs: Sequence[str], images: Mapping[str, Path]) -> dict[str, int]:
+    """Read NAME=NUMBER pairs: which series of DICOM is meant, by contrast.
+
+    Raises
+    ------
+    UsageError
+        One is of another form, names a contrast twice, or names none that may hold several series.
+    """
+    from strokeseg.images.file_names import is_image_name
+
+    numbers: dict[str, int] = {}
+    for pair in pairs:
+        name, _, number = pair.partition("=")
+        if name not in images or name in numbers or not number.isdecimal():
+            raise UsageError(f"--series {pair}: give NAME=NUMBER once a scan, such as dwi=5")
+        if is_image_name(images[name].name):
+            raise UsageError(
+                f"--series {pair}: {images[name]} is no DICOM, which alone holds several series; "
+                "leave --series out"
+            )
+        numbers[name] = int(number)
+    return numbers
 
 
 def _numbered(runs: Mapping[str, Sequence[Path]]) -> dict[str, Path]:

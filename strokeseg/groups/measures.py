@@ -15,7 +15,7 @@ COUNT = "lesion_count"
 BRAIN = "brain_ml"
 BRAIN_COVARIATE = "brain_volume_ml"
 # Volumes that say how sure another one is, and are none of their own.
-_RANGE = ("volume_low_ml", "volume_high_ml")
+_RANGE = ("volume_low_ml", "volume_high_ml", "interval_low_ml", "interval_high_ml")
 
 
 @dataclass(frozen=True)

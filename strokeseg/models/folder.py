@@ -16,7 +16,13 @@ from strokeseg.errors import (
 from strokeseg.files.checksums import sha256
 from strokeseg.models.config import NOTHING, ModelConfig, Unsaid
 from strokeseg.models.second_stage import FIELD, SecondStage
-from strokeseg.models.tensors import PICKLE_SUFFIXES, SECOND_FILE, WEIGHTS_FILE, read_tensors
+from strokeseg.models.tensors import (
+    PICKLE_SUFFIXES,
+    SECOND_FILE,
+    WEIGHTS_FILE,
+    read_tensors,
+    starts_as_pickle,
+)
 from strokeseg.network.state import check_state, strip_prefix
 from strokeseg.network.turning import turned_to_ras
 
@@ -149,15 +155,15 @@ def require_model_files(folder: Path) -> None:
         It is a file, or a required file is missing.
     """
     if folder.is_file():
-        if folder.suffix.lower() in PICKLE_SUFFIXES:
-            raise ModelFormatError(f"{folder}: is a {_no_pickle(folder.suffix)}")
+        if is_pickle(folder.name):
+            raise ModelFormatError(f"{folder}: is {_what_it_is(folder)}")
         raise ModelFormatError(f"{folder}: is a file; give the folder of the model")
     if not folder.is_dir():
         raise InputNotFoundError(f"{folder}: there is no such model folder")
     if not (folder / WEIGHTS_FILE).is_file():
-        pickles = [item.name for item in sorted(folder.iterdir()) if is_pickle(item.name)]
-        if pickles:
-            raise ModelFormatError(f"{folder}: holds {pickles[0]}, a {_no_pickle('')}")
+        others = [item for item in sorted(folder.iterdir()) if is_pickle(item.name)]
+        if others:
+            raise ModelFormatError(f"{folder}: holds {others[0].name}, {_what_it_is(others[0])}")
         raise ModelFormatError(f"{folder}: has no {WEIGHTS_FILE}; it is not a model folder")
     if not (folder / CONFIG_FILE).is_file():
         raise ModelFormatError(
@@ -170,9 +176,25 @@ def is_pickle(filename: str) -> bool:
     return Path(filename).suffix.lower() in PICKLE_SUFFIXES
 
 
-def _no_pickle(suffix: str) -> str:
-    kind = f"pickle ({suffix})" if suffix else "pickle"
-    return f"{kind}, which can run code and is never read; save the weights as {WEIGHTS_FILE}"
+def _what_it_is(file: Path) -> str:
+    """Say by its first bytes what weights are that are no safetensors, and what to do."""
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(4)
+    except OSError as error:
+        raise ReadWriteError(f"{file}: cannot be read ({error.strerror or error})") from error
+    if starts_as_pickle(start):
+        return (
+            "a pickle, which can run code and is never read; for a MeshNet run `strokeseg weights "
+            f"convert`, else save the weights as {WEIGHTS_FILE}"
+        )
+    if file.with_name("model.json").is_file() and file.suffix.lower() == ".bin":
+        return (
+            "bare numbers that model.json describes, as TensorFlow.js and brainchop keep them, "
+            f"which cannot be imported; `strokeseg weights download mindgrab` makes {WEIGHTS_FILE} "
+            "of those of MindGrab"
+        )
+    return f"no safetensors; save the weights as {WEIGHTS_FILE}"
 
 
 def check_files(

@@ -133,8 +133,14 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     return entries
 
 
+def starts_as_pickle(start: bytes) -> bool:
+    """Tell by its first bytes whether a file is a pickle, bare or in a zip as torch writes it."""
+    bare = start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    return bare or start[:4] == b"PK\x03\x04"
+
+
 def _refuse_start(path: Path, start: bytes, size: int) -> NoReturn:
-    if start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"):
+    if starts_as_pickle(start):
         raise ModelFormatError(
             f"{path}: is a pickle (a PyTorch checkpoint), which can run code and is never read; "
             f"{_REMEDY}"

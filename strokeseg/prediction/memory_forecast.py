@@ -27,6 +27,8 @@ from strokeseg.space.grid import Grid, working_grid
 # Python and the libraries of a command; what allocators keep for themselves.
 PROCESS_BYTES = 130 << 20
 SLACK_BYTES = 40 << 20
+# What the stage is called in which a model of its own finds the brain.
+FIND_BRAIN = "find the brain"
 _PIECES_BYTES = 96 << 20
 
 
@@ -75,8 +77,9 @@ class Demand:
     looks, voices
         Whether the brain is looked for first, and lesions of several scans are fused by a rule
         other than the mean of logits.
-    brain
-        A model that finds the brain in the reference, before the others see anything.
+    brain, brain_flips
+        A model that finds the brain in the reference, before the others see anything, and its
+        passes.
     """
 
     scans: tuple[ScanSize, ...]
@@ -89,6 +92,7 @@ class Demand:
     looks: bool = False
     voices: bool = False
     brain: ModelSize | None = None
+    brain_flips: int = 1
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,7 @@ def stages(demand: Demand, settings: Settings, held_bytes: int = 0) -> dict[str,
         "load model": opening + SLACK_BYTES,
         "read": held + reading,
         "prepare": held + preparing,
-        "find the brain": held + scan + prepared + _brain_bytes(demand),
+        FIND_BRAIN: held + scan + prepared + _brain_bytes(demand),
         "segment": held + scan + prepared + passes,
         "compare flips": rest
         + members
@@ -263,7 +267,7 @@ def _brain_bytes(demand: Demand) -> int:
     window, voxels = math.prod(plan.window), math.prod(shape)
     engine = window_bytes(model.engine, model.precision, spec, plan.window)
     # The image on its grid, normalised and padded; logits of a window, of all, and of the flips.
-    logits = 4 * spec.out_channels * (window + 2 * voxels) + 9 * voxels
+    logits = 4 * spec.out_channels * (window + 2 * voxels) + (4 + 5 * demand.brain_flips) * voxels
     # Afterwards on the scan's own grid: log-odds, and a mask in its pieces.
     return max(engine + 12 * voxels + 8 * window + logits, 18 * scan.voxels + 4 * voxels)
 

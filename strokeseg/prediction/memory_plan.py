@@ -10,7 +10,14 @@ from strokeseg.images.outline import Outline
 from strokeseg.machine import available_memory_bytes, resident_bytes, thread_count
 from strokeseg.models.loading import Ensemble, LoadedModel
 from strokeseg.prediction.decision import make_rule
-from strokeseg.prediction.memory_forecast import Demand, ModelSize, ScanSize, Settings, stages
+from strokeseg.prediction.memory_forecast import (
+    FIND_BRAIN,
+    Demand,
+    ModelSize,
+    ScanSize,
+    Settings,
+    stages,
+)
 from strokeseg.prediction.options import Options
 from strokeseg.prediction.window_choice import smaller_windows, usual_window
 
@@ -111,7 +118,8 @@ def plan_memory(
     demand = _demand(scans, reference, ensemble, options)
     exact = tuple(m.model.config.spec.window_rule == "exact" for m in ensemble.members)
     usual = usual_settings(demand, thread_count())
-    limit = _limit(ensemble.members, asked_bytes)
+    brain = () if ensemble.brain is None else (ensemble.brain,)
+    limit = _limit((*ensemble.members, *brain), asked_bytes)
     held = resident_bytes() or 0
     if limit is None:
         return MemoryPlan(_that_fits(demand, usual, held), usual.windows, None, None, None, exact)
@@ -169,12 +177,13 @@ def choose_settings(demand: Demand, threads: int, limit_bytes: int, held_bytes: 
     DataError
         If no settings hold it.
     """
-    least = None
+    peaks = []
     for settings in _candidates(demand, threads):
-        peak = max(stages(demand, settings, held_bytes).values())
-        if peak <= limit_bytes:
+        predicted = stages(demand, settings, held_bytes)
+        peaks.append(max((size, stage) for stage, size in predicted.items()))
+        if peaks[-1][0] <= limit_bytes:
             return settings
-        least = peak if least is None else min(least, peak)
+    least, stage = min(peaks)
     alone = stages(demand, usual_settings(demand, threads), held_bytes)["load model"]
     if alone > limit_bytes:
         raise UsageError(
@@ -185,8 +194,9 @@ def choose_settings(demand: Demand, threads: int, limit_bytes: int, held_bytes: 
     shape = " x ".join(str(size) for size in scan.grid.shape)
     maps = "leave uncertainty out of --save, " if demand.uncertainty else ""
     maps += "take --stages 1, " if any(model.second for model in demand.models) else ""
+    maps = "leave --brain-model out, " if stage == FIND_BRAIN and demand.brain else maps
     raise DataError(
-        f"{scan.name}: its {shape} voxels take up to {_gb(least or alone)} of memory even in the "
+        f"{scan.name}: its {shape} voxels take up to {_gb(least)} of memory even in the "
         f"smallest windows, and --max-memory is {_gb(limit_bytes)}: {maps}crop the scan or bring "
         "it to larger voxels, take a model with larger voxels, or allow more"
     )
@@ -229,6 +239,7 @@ def _demand(
         looks="brain" in seen,
         voices=len(scans) > 1 and options.fused(config.fusion).rule != "mean_logits",
         brain=None if brain is None else _model_size(brain),
+        brain_flips=len(FLIPS) if options.tta and brain and brain.model.config.flips else 1,
     )
 
 

@@ -45,9 +45,11 @@ class MniCase:
         }
 
     def warnings(self) -> list[str]:
-        """Say how large the lesion is here and there, and what to doubt."""
-        told = f"the lesion has {self.volume_ml:.2f} ml, in MNI152 {self.lesion.volume_ml:.2f} ml"
-        return [told, *self.doubts]
+        """Say what to doubt: a way that no head takes, a lesion that did not arrive."""
+        if not self.volume_ml or self.lesion.volume_ml:
+            return list(self.doubts)
+        lost = f"nothing of the lesion ({self.volume_ml:.2f} ml) is in the mask in MNI152"
+        return [*self.doubts, f"{lost}: it is too small for voxels of 1 mm, or lies beyond them"]
 
 
 def mni_case(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from strokeseg.cli import run
 from strokeseg.cli.batch import batch
 from strokeseg.cli.bids import bids
 from strokeseg.cli.jobs import hardware_of, job_of, options_of
@@ -67,11 +68,29 @@ def test_options_are_gathered_by_their_names():
 
 
 @pytest.mark.parametrize(
-    ("tta", "fast", "flips"), [(1, 0, True), (1, 1, False), (0, 0, False), (0, 1, False)]
+    ("asked", "flips", "stages"),
+    [
+        ({}, True, 2),
+        ({"tta": True, "stages": 2}, True, 2),
+        ({"tta": False}, False, 2),
+        ({"stages": 1}, True, 1),
+        ({"fast": True}, False, 1),
+        ({"fast": True, "tta": False, "stages": 1}, False, 1),
+    ],
 )
-def test_fast_means_no_flips(tta, fast, flips):
-    given = {**GIVEN, "tta": bool(tta), "fast": bool(fast)}
-    assert options_of(given, frozenset({"mask"})).tta is flips
+def test_fast_means_no_flips_and_one_stage(asked, flips, stages):
+    given = {**GIVEN, "tta": None, "stages": None, **asked}
+    options = options_of(given, frozenset({"mask"}))
+    assert (options.tta, options.stages) == (flips, stages)
+
+
+@pytest.mark.parametrize("words", [["--tta"], ["--stages", "2"]])
+@pytest.mark.parametrize("command", [["predict", "--t1", "a"], ["batch", "a", "b"]])
+def test_fast_and_what_it_leaves_out_contradict_each_other(command, words, capsys):
+    assert run([*command, "--fast", *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--fast" in line
+    assert " ".join(words) in line
 
 
 def test_a_job_holds_all_that_was_given():

@@ -108,3 +108,13 @@ def test_a_number_of_a_series_belongs_to_a_scan(tiny, capsys):
     assert tiny("--t1", "a.nii", "--series", "dwi=3") == 2
     assert tiny("--t1", "a.nii", "--series", "t1=x") == 2
     assert "--series t1=x: give NAME=NUMBER" in capsys.readouterr().err
+    assert tiny("--t1", "dicom", "--series", "t1=3", "--series", "t1=4") == 2
+    assert "--series t1=4: give NAME=NUMBER once" in capsys.readouterr().err
+
+
+def test_a_number_of_a_series_is_refused_for_what_is_no_dicom(tiny, tmp_path, capsys):
+    path = scan_file(tmp_path)
+    assert tiny("--t1", str(path), "--series", "t1=3") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"--series t1=3: {path} is no DICOM" in line
+    assert not (tmp_path / "out").exists()

@@ -94,11 +94,13 @@ def test_a_measure_that_few_have_is_not_tested_and_parts_are(tmp_path):
     for index, row in enumerate(rows):
         row["core_ml"] = row["lesion_volume_ml"]
         row["rim_ml"] = "3" if index < 3 else "n/a"
+        row |= {"interval_low_ml": "1", "interval_high_ml": row["lesion_volume_ml"]}
     output, people = write_cohort(tmp_path, rows)
     found = of(compare_groups(output, people, "group"))
     assert found["core_ml"].p == found["lesion_volume_ml"].p
     assert "rim_ml" not in found
-    assert "volume_low_ml" not in found
+    ends = {"volume_low_ml", "interval_low_ml", "interval_high_ml"}
+    assert not ends & set(found)
 
 
 def test_rows_are_found_by_case_participant_and_session(tmp_path):

@@ -185,6 +185,22 @@ def test_a_folder_with_a_pickle_alone_is_refused_unread(folder, tmp_path, name):
     assert not (tmp_path / "bang").exists()
 
 
+def test_weights_that_are_no_pickle_are_not_called_one(folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "model.bin").write_bytes(np.arange(8, dtype="<f4").tobytes())
+    for given, said in ((folder, "holds model.bin, no safetensors"), (folder / "model.bin", "is")):
+        with pytest.raises(ModelFormatError, match=rf"{said}.*save the weights") as caught:
+            load_model_files(str(given))
+        assert "pickle" not in str(caught.value)
+    (folder / "model.json").write_text('{"weightsManifest": []}')
+    with pytest.raises(
+        ModelFormatError, match=r"holds model\.bin, bare numbers that model\.json"
+    ) as (caught):
+        load_model_files(str(folder))
+    assert "weights download mindgrab" in str(caught.value)
+    assert "pickle" not in str(caught.value)
+
+
 def test_a_header_that_starts_like_a_pickle_is_read_all_the_same(folder):
     content = tiny_files()["model.safetensors"]
     length = int.from_bytes(content[:8], "little")

@@ -337,3 +337,15 @@ def test_a_model_that_finds_the_brain_counts_too():
     assert found["find the brain"] > stages(case, usual_settings(case, 2))["find the brain"] + (
         2 * 26 * 4 * 200**3
     )
+    flipped = replace(brain, brain_flips=8)
+    more = stages(flipped, usual_settings(brain, 2))["find the brain"] - found["find the brain"]
+    assert more == 7 * 5 * 200**3
+
+
+def test_a_limit_that_the_model_of_the_brain_breaks_is_refused_by_its_option():
+    case = demand(cube(200, 1.0))
+    brain = replace(case, brain=mesh(norm="INSTANCE"))
+    limit = peak(case, usual_settings(case, 1))
+    assert choose_settings(case, 1, limit, 0)
+    with pytest.raises(DataError, match=r"--max-memory is .* GB: leave --brain-model out, crop"):
+        choose_settings(brain, 1, limit, 0)

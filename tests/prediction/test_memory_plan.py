@@ -20,6 +20,7 @@ from strokeseg.space import axes
 from strokeseg.space.grid import Grid, working_grid
 from strokeseg.space.resample import resample_image, resample_logits
 from tests.factories import KINDS, affine_of, scan_file
+from tests.mesh_models import mesh_folder
 from tests.tiny_models import CONFIG, OWN, tiny_files, write_files
 
 LIMIT = 2_000_000_000
@@ -175,6 +176,16 @@ def test_a_model_on_a_gpu_or_loaded_without_a_limit_is_refused(limited, folder, 
     with pytest.raises(UsageError, match="loaded without a limit"):
         plan_memory(scans, "t1", ensemble_of([free]), Options(), LIMIT)
     assert plan_memory(scans, "t1", ensemble_of([free]), Options(), None).limit_bytes is None
+
+
+def test_a_model_of_the_brain_is_held_to_the_limit_as_the_others_are(limited, tmp_path):
+    scans = {"t1": outline(scan_file(tmp_path))}
+    own = {"finds": "brain", "least_size": 48, "voxel_size_mm": 3.0}
+    brain = load_model(str(mesh_folder(tmp_path / "brains", 0.5, **own)))
+    with pytest.raises(UsageError, match="brains was loaded without a limit"):
+        plan_memory(scans, "t1", ensemble_of([limited, brain]), Options(), LIMIT)
+    held = replace(brain, max_memory_bytes=LIMIT)
+    assert plan_memory(scans, "t1", ensemble_of([limited, held]), Options(), None).limit_bytes
 
 
 def test_two_models_have_windows_of_their_own(limited, tmp_path):

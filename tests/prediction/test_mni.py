@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 from strokeseg import Options, load_model, predict
+from strokeseg.cli.predict import mni_fact
 from strokeseg.errors import DataError, UsageError
 from strokeseg.models.classes import CLASSES, grey_of
 from strokeseg.prediction.mni import fit_to_mean_head, to_mni_case
@@ -49,8 +51,19 @@ def test_a_case_is_brought_to_where_the_mean_head_lies():
     size = np.prod((1.08, 0.94, 1.05))
     assert record["lesion_volume_ml"] == pytest.approx(lesion.sum() * 0.027 * size, rel=1e-3)
     assert record["lesion_volume_in_mni_ml"] == pytest.approx(lesion.sum() * 0.027, rel=0.1)
-    assert found.warnings()[0].startswith(f"the lesion has {record['lesion_volume_ml']:.2f} ml, in")
-    assert len(found.warnings()) == 1
+    assert found.warnings() == []
+    lost = replace(found, lesion=replace(found.lesion, mask=np.zeros_like(found.lesion.mask)))
+    (said,) = lost.warnings()
+    told = f"nothing of the lesion ({record['lesion_volume_ml']:.2f} ml) is in the mask in MNI152"
+    assert said.startswith(told)
+    assert replace(lost, volume_ml=0.0).warnings() == []
+
+
+def test_a_way_that_no_head_takes_is_doubted():
+    tissue, lesion, grid, _ = case_like_the_mean_head((0.6, 1, 1), (0, 0, 0), (0, 0, 0))
+    found = to_mni_case(lesion, lesion.astype(np.float32), tissue, grid, CLASSES)
+    (said,) = found.warnings()
+    assert "which no head needs" in said
 
 
 def test_a_lesion_does_not_count_for_the_way():
@@ -104,3 +117,4 @@ def test_mni_is_saved_where_it_is_asked_for_by_name(tmp_path):
     there = np.count_nonzero(np.asarray(mask.dataobj)) / 1000
     assert record["mni"]["lesion_volume_in_mni_ml"] == pytest.approx(there, abs=1e-3)
     assert record["mni"]["lesion_volume_ml"] == pytest.approx(result.volume_ml, abs=1e-3)
+    assert mni_fact(record["mni"]) == {"in MNI152": f"{there:.2f} ml"}
