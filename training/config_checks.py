@@ -95,7 +95,7 @@ def check(config: TrainConfig, where: str) -> None:
 
 def _check_numbers(config: TrainConfig, where: str) -> None:
     """Check what draws of random numbers ask for: nothing below 0, and ranges that rise."""
-    for key, value in _leaves(config):
+    for key, value in leaves(config):
         values = value if isinstance(value, tuple) else (value,)
         below = [one for one in values if isinstance(one, int | float) and one < 0]
         if below:
@@ -118,12 +118,12 @@ def _check_numbers(config: TrainConfig, where: str) -> None:
         raise UsageError(f"{where}: lesion.count_weights must hold a number above 0")
 
 
-def _leaves(section: Any, before: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - a dataclass
+def leaves(section: Any, before: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - a dataclass
     """Give each value of a configuration with its dotted key."""
     for entry in fields(section):
         value = getattr(section, entry.name)
         if is_dataclass(value):
-            yield from _leaves(value, f"{before}{entry.name}.")
+            yield from leaves(value, f"{before}{entry.name}.")
         else:
             yield f"{before}{entry.name}", value
 
@@ -177,8 +177,6 @@ def _check_planar(config: TrainConfig, where: str) -> None:
     edge = planar_spec.FOLD ** len(config.channels)
     if edge % planar.every_vox:
         raise UsageError(f"{where}: planar.every_vox must be a power of two up to {edge}")
-    if planar.real_slices < 0 or not 0 <= planar.real_weight < math.inf:
-        raise UsageError(f"{where}: planar.real_slices and planar.real_weight must be 0 or more")
 
 
 def _numbers(config: TrainConfig, key: str) -> tuple[float, ...]:
