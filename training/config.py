@@ -5,6 +5,7 @@ import reprlib
 import tomllib
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from strokeseg.errors import CannotCreateError, InputNotFoundError, UsageError
 from strokeseg.files.atomic import write_text
-from strokeseg.training.config_checks import check
+from strokeseg.training.config_checks import check, leaves
 from strokeseg.training.settings import TrainConfig
 
 # How the bundled configurations name a folder of data beside the checkout, and earlier runs in it.
@@ -131,6 +132,24 @@ def _read_file(path: Path, bundled: tuple[str, ...]) -> str:
 def as_document(config: TrainConfig) -> dict[str, Any]:
     """Give a configuration as plain values, for checkpoints and records."""
     return asdict(config)
+
+
+def changed_keys(before: Mapping[str, Any], after: TrainConfig) -> tuple[str, ...]:
+    """Name the settings in which a configuration differs from a checkpoint's, old to new.
+
+    Parameters
+    ----------
+    before
+        The checkpoint's, as plain values.
+    after
+        The one to go on with.
+    """
+    old, new = (dict(leaves(config)) for config in (from_document(dict(before)), after))
+    return tuple(
+        f"{key} {reprlib.repr(old[key])} to {reprlib.repr(value)}"
+        for key, value in new.items()
+        if old[key] != value
+    )
 
 
 def from_document(document: dict[str, Any]) -> TrainConfig:

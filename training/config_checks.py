@@ -1,6 +1,8 @@
 """What the values of a training configuration must be, where a type cannot tell."""
 
 import math
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from strokeseg.errors import UsageError
@@ -38,6 +40,10 @@ POSITIVE = (
     *("data.voxel_size_mm", "optimiser.learning_rate", "lesion.volume_ml", "ageing.reach_mm"),
     *("intensity.rim_gain", "loss.empty_smooth_vox", "planar.fresh_per_step"),
 )
+RISING = (
+    *("lesion.volume_ml", "ageing.ventricle_threshold", "ageing.hyperintensity_threshold"),
+    "intensity.clip_percentiles",
+)
 
 
 def check(config: TrainConfig, where: str) -> None:
@@ -60,6 +66,7 @@ def check(config: TrainConfig, where: str) -> None:
     for key in POSITIVE:
         if not all(math.isfinite(number) and number > 0 for number in _numbers(config, key)):
             raise UsageError(f"{where}: {key} must be above 0")
+    _check_numbers(config, where)
     if config.ageing.hyperintensity_points < 4:
         raise UsageError(f"{where}: ageing.hyperintensity_points must be 4 or more")
     if config.architecture not in TRAINABLE:
@@ -71,7 +78,7 @@ def check(config: TrainConfig, where: str) -> None:
     if config.optimiser.precision not in ("bf16", "fp32"):
         raise UsageError(f"{where}: optimiser.precision must be bf16 or fp32")
     low, high = config.intensity.clip_percentiles
-    if not 0 <= low < high <= 100:
+    if not low < high <= 100:
         raise UsageError(f"{where}: intensity.clip_percentiles must rise within 0 to 100")
     if config.loss.soft_target and config.data.partly_known_share > 0:
         raise UsageError(
@@ -84,6 +91,41 @@ def check(config: TrainConfig, where: str) -> None:
         raise UsageError(f"{where}: loss.soft_target knows no translated images")
     if config.data.partly_known_share > 1:
         raise UsageError(f"{where}: data.real_share, slice_share and scan_share exceed 1 together")
+
+
+def _check_numbers(config: TrainConfig, where: str) -> None:
+    """Check what draws of random numbers ask for: nothing below 0, and ranges that rise."""
+    for key, value in leaves(config):
+        values = value if isinstance(value, tuple) else (value,)
+        below = [one for one in values if isinstance(one, int | float) and one < 0]
+        if below:
+            raise UsageError(f"{where}: {key} is {below[0]:g}; give 0 or more")
+    for key in RISING:
+        low, high = _numbers(config, key)
+        if low > high:
+            raise UsageError(f"{where}: {key} must rise, got {low:g} to {high:g}")
+    scanner = config.intensity
+    if not 0 < scanner.snr_minimum <= scanner.snr_maximum:
+        raise UsageError(
+            f"{where}: intensity.snr_minimum must be above 0, and snr_maximum no less; got "
+            f"{scanner.snr_minimum:g} and {scanner.snr_maximum:g}"
+        )
+    if scanner.thickness_limit_vox < 1:
+        raise UsageError(f"{where}: intensity.thickness_limit_vox must be 1 or more")
+    if config.spatial.zoom >= 1:
+        raise UsageError(f"{where}: spatial.zoom is {config.spatial.zoom:g}; give less than 1")
+    if not sum(config.lesion.count_weights) > 0:
+        raise UsageError(f"{where}: lesion.count_weights must hold a number above 0")
+
+
+def leaves(section: Any, before: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - a dataclass
+    """Give each value of a configuration with its dotted key."""
+    for entry in fields(section):
+        value = getattr(section, entry.name)
+        if is_dataclass(value):
+            yield from leaves(value, f"{before}{entry.name}.")
+        else:
+            yield f"{before}{entry.name}", value
 
 
 def _check_shapes(config: TrainConfig, where: str) -> None:
@@ -135,8 +177,6 @@ def _check_planar(config: TrainConfig, where: str) -> None:
     edge = planar_spec.FOLD ** len(config.channels)
     if edge % planar.every_vox:
         raise UsageError(f"{where}: planar.every_vox must be a power of two up to {edge}")
-    if planar.real_slices < 0 or not 0 <= planar.real_weight < math.inf:
-        raise UsageError(f"{where}: planar.real_slices and planar.real_weight must be 0 or more")
 
 
 def _numbers(config: TrainConfig, key: str) -> tuple[float, ...]:

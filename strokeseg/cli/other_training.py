@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from strokeseg.cli.show.lines import say, show_text
-from strokeseg.cli.train import Lines, require_torch
+from strokeseg.cli.train import Lines, limit_seconds, require_torch
 from strokeseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -136,7 +136,5 @@ def _session(limit_minutes: float | None, on_step: Callable[[int, float], None])
     from strokeseg.training.fitting.devices import choose_device
     from strokeseg.training.fitting.loop import Session
 
-    if limit_minutes is not None and limit_minutes <= 0:
-        raise UsageError(f"--limit-minutes is {limit_minutes:g}: give a number above 0")
-    limit_s = None if limit_minutes is None else 60 * limit_minutes
+    limit_s = limit_seconds(limit_minutes)
     return Session(device=choose_device("cpu"), limit_s=limit_s, on_step=on_step)

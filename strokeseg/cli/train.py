@@ -1,15 +1,19 @@
 """`strokeseg train` and `strokeseg synthesise`: train models, and look at what they learn from."""
 
 import importlib.util
+import math
 import time
 from pathlib import Path
 from textwrap import fill
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from strokeseg.cli.show.lines import say, show_text
 from strokeseg.errors import EngineError, UsageError, printable
+
+if TYPE_CHECKING:
+    from strokeseg.training.settings import TrainConfig
 
 SECONDS_BETWEEN_LINES = 30.0
 
@@ -72,29 +76,40 @@ def train(
     require_torch()
     from strokeseg.training.config import read_config
     from strokeseg.training.data.layout import require_layout
-    from strokeseg.training.fitting.curves import draw_curves
+    from strokeseg.training.fitting.curves import LOSS_FILE, draw_curves
     from strokeseg.training.fitting.devices import choose_device
     from strokeseg.training.fitting.loop import Session
     from strokeseg.training.fitting.loop import train as run
     from strokeseg.training.fitting.run import LAST
 
-    if limit_minutes is not None and limit_minutes <= 0:
-        raise UsageError(f"--limit-minutes is {limit_minutes:g}: give a number above 0")
+    limit_s = limit_seconds(limit_minutes)
     settings = read_config(config)
     require_layout(settings, config)
     folder = output or Path("runs") / settings.name
     if (folder / LAST).exists() and not resume:
         raise UsageError(f"{folder} holds a run: go on with --resume, or name another with -o")
-    session = Session(
-        device=choose_device(device),
-        workers=workers,
-        limit_s=None if limit_minutes is None else 60 * limit_minutes,
-        on_step=Lines(settings.optimiser.steps),
-    )
+    lines = Lines(settings.optimiser.steps)
+    session = Session(choose_device(device), workers, limit_s, on_step=lines)
+    if resume:
+        _say_how_it_goes_on(settings, folder / LAST)
     say(f"training {settings.name} on {session.device} in {folder}: reading heads and lesions")
     last = run(settings, folder, session, resume=resume)
-    draw_curves({settings.name: folder}, folder / "curves.png")
+    if (folder / LOSS_FILE).is_file():
+        draw_curves({settings.name: folder}, folder / "curves.png")
+    lines.say_where_it_stopped()
     show_text(str(last))
+
+
+def _say_how_it_goes_on(settings: "TrainConfig", last: Path) -> None:
+    from strokeseg.training.config import changed_keys
+    from strokeseg.training.fitting.checkpoint import load_checkpoint
+
+    if not last.exists():
+        say(f"{last} is not there: a new run begins")
+        return
+    changed = changed_keys(load_checkpoint(last).config, settings)
+    if changed:
+        say(f"the run goes on with another configuration than it had: {', '.join(changed)}")
 
 
 def synthesise(
@@ -156,17 +171,26 @@ def require_torch() -> None:
         )
 
 
+def limit_seconds(limit_minutes: float | None) -> float | None:
+    """Give --limit-minutes in seconds; None for no limit."""
+    if limit_minutes is not None and not 0 < limit_minutes < math.inf:
+        raise UsageError(f"--limit-minutes is {limit_minutes:g}: give a number above 0")
+    return None if limit_minutes is None else 60 * limit_minutes
+
+
 class Lines:
-    """Says every half a minute where the run is."""
+    """Says every half a minute where the run is, and where it stopped before its end."""
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
+        self._reached: int | None = None
         self._last: tuple[float, int] | None = None
         self._losses: list[float] = []
 
     def __call__(self, step: int, loss: float) -> None:
         """Hear of a step."""
         now = time.monotonic()
+        self._reached = step
         self._losses.append(loss)
         if self._last is None:
             self._last = (now, step)
@@ -177,3 +201,8 @@ class Lines:
             mean = sum(self._losses) / len(self._losses)
             say(f"step {step} of {self._steps}: loss {mean:.4f}, {pace:.2f} steps a second")
             self._last, self._losses = (now, step), []
+
+    def say_where_it_stopped(self) -> None:
+        """Say at which step the time limit stopped a run that was not over."""
+        if self._reached is not None and self._reached < self._steps:
+            say(f"stopped at step {self._reached} of {self._steps}: go on with --resume")

@@ -1,10 +1,12 @@
+import re
+
 import numpy as np
 import pytest
 import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from strokeseg.cli.train import synthesise, train
+from strokeseg.cli.train import Lines, synthesise, train
 from strokeseg.errors import EngineError, StrokesegError, UsageError
 from strokeseg.images.reading import read_scan
 from strokeseg.training.fitting.checkpoint import load_checkpoint
@@ -99,6 +101,36 @@ def test_the_layout_shows_every_path_its_source_and_whether_it_is_there(tmp_path
     )
 
 
+def test_a_resumed_run_says_what_has_changed(config_file, tmp_path):
+    command = ("train", config_file, "-o", tmp_path / "run", "--workers", 0, "--resume")
+    assert "last.pt is not there: a new run begins" in " ".join(run(*command).output.split())
+    assert "another configuration" not in run(*command).output
+    text = config_file.read_text()
+    config_file.write_text(re.sub(r"(?m)^seed = .*", "seed = 99", text))
+    told = " ".join(run(*command).output.split())
+    assert re.search(r"another configuration than it had: seed \d+ to 99 ", told)
+
+
+def test_a_limit_before_the_first_step_leaves_a_run_to_go_on_with(config_file, tmp_path):
+    folder = tmp_path / "run"
+    command = ("train", config_file, "-o", folder, "--workers", 0)
+    run(*command, "--limit-minutes", "1e-9")
+    assert [path.name for path in folder.iterdir()] == ["last.pt"]
+    run(*command, "--resume")
+    assert (folder / "curves.png").is_file()
+
+
+def test_a_run_that_ran_out_of_time_says_so(capsys):
+    lines = Lines(40)
+    lines(12, 0.5)
+    lines.say_where_it_stopped()
+    assert "stopped at step 12 of 40: go on with --resume" in capsys.readouterr().err
+    lines(40, 0.5)
+    capsys.readouterr()
+    lines.say_where_it_stopped()
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("command", [("train",), ("synthesise", "-n", "1")])
 @pytest.mark.parametrize("fault", ["missing", "broken"])
 def test_nothing_is_left_behind_where_it_fails(command, fault, tmp_path, monkeypatch):
@@ -133,6 +165,7 @@ def test_the_sheet_shows_the_lesion_in_its_colour():
     [
         (("train", "none.toml"), "cannot be read"),
         (("train", "smoke", "--limit-minutes", "0"), "above 0"),
+        (("train", "smoke", "-o", "x", "--limit-minutes", "nan"), "above 0"),
         (("train", "smoke", "-o", "x", "--device", "tpu"), "--device is 'tpu'"),
         (("synthesise", "none.toml", "-o", "x"), "cannot be read"),
     ],

@@ -73,6 +73,16 @@ def test_a_document_older_than_a_field_takes_its_default():
         ("[slices]\nthin_share = 0.5\n[optimiser]\nbatch = 2", "need optimiser.batch of 1"),
         ("channels = [8]", "at least two"),
         ("seed =", "not TOML"),
+        ("seed = -1", "seed is -1; give 0 or more"),
+        ("validation_steps = -5", "validation_steps is -5; give 0 or more"),
+        ("[spatial]\nrotation_deg = -5", "spatial.rotation_deg is -5; give 0 or more"),
+        ("[spatial]\nzoom = 3", "spatial.zoom is 3; give less than 1"),
+        ("[contrast]\njitter = -1", "contrast.jitter is -1; give 0 or more"),
+        ("[lesion]\nvolume_ml = [150, 20]", "lesion.volume_ml must rise, got 150 to 20"),
+        ("[lesion]\ncount_weights = []", "must hold a number above 0"),
+        ("[intensity]\nsnr_minimum = 0", "snr_minimum must be above 0"),
+        ("[intensity]\nsnr_minimum = 200", "snr_maximum no less; got 200 and 100"),
+        ("[intensity]\nthickness_limit_vox = 0.5", "must be 1 or more"),
     ],
 )
 def test_a_bad_configuration_is_one_line_that_names_it(tmp_path, text, message):

@@ -40,6 +40,19 @@ def test_training_and_held_out_sources_share_nothing(sources, held_out):
     assert not {m.name for m in sources.bank} & {m.name for m in held_out.bank}
 
 
+def test_each_session_has_its_own_mask(tmp_path):
+    for name in ("ses-1_T1w", "ses-1_mask", "ses-2_T1w", "ses-2_mask"):
+        (tmp_path / f"sub-01_{name}.nii.gz").touch()
+    found = {pair.image.name: pair.mask.name for pair in pair_paths(str(tmp_path))}
+    assert found == {
+        "sub-01_ses-1_T1w.nii.gz": "sub-01_ses-1_mask.nii.gz",
+        "sub-01_ses-2_T1w.nii.gz": "sub-01_ses-2_mask.nii.gz",
+    }
+    (tmp_path / "sub-01_ses-3_T1w.nii.gz").touch()
+    with pytest.raises(DataError, match="2 masks begin with sub-01"):
+        pair_paths(str(tmp_path))
+
+
 @pytest.mark.parametrize("spm", [True, False])
 def test_soft_maps_become_heads(tmp_path, spm):
     folder = write_soft_maps(tmp_path / "soft", spm=spm)

@@ -8,11 +8,14 @@ import torch
 
 from strokeseg.errors import DataError, InputNotFoundError, Interrupted, StrokesegError
 from strokeseg.training.config import read_config
+from strokeseg.training.data.sources import load_sources
 from strokeseg.training.fitting import batches, loop, objective
+from strokeseg.training.fitting.batches import Generation, make_batches
 from strokeseg.training.fitting.checkpoint import code_revision, load_checkpoint
 from strokeseg.training.fitting.curves import draw_curves, read_columns, running_mean
 from strokeseg.training.fitting.loop import Session, train
 from strokeseg.training.fitting.run import learning_rate, start_run
+from strokeseg.training.fitting.slice_batches import make_slice_batches
 from strokeseg.training.parts import export_parts, join_parts
 from strokeseg.training.settings import OptimiserConfig
 
@@ -91,6 +94,23 @@ def test_a_time_limit_leaves_a_good_checkpoint(config, tmp_path):
     assert state.revision == code_revision()
     assert "cpu" in state.random
     assert state.config["name"] == "tiny"
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("make", [make_batches, make_slice_batches])
+def test_what_a_user_can_mend_comes_out_of_a_worker_in_one_line(config, workers, make):
+    """A translator is only looked for when a sample is painted by it."""
+    wanted = replace(
+        config,
+        spatial=replace(config.spatial, crop_vox=(32, 32, 32)),
+        data=replace(config.data, translators=("no-such-folder",)),
+        contrast=replace(config.contrast, translated_share=1.0, plausible_share=1.0),
+    )
+    sources = load_sources(config.data)
+    made = make(sources, wanted, 0, Generation(CPU, workers))
+    with pytest.raises(InputNotFoundError, match="no-such-folder") as caught:
+        next(made)
+    assert "Traceback" not in str(caught.value)
 
 
 def test_without_resume_a_run_starts_anew(config, whole, tmp_path):
@@ -193,8 +213,9 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(InputNotFoundError):
         load_checkpoint(path)
     path.write_bytes(b"no checkpoint")
-    with pytest.raises(DataError, match="not a readable checkpoint"):
+    with pytest.raises(DataError, match="not a readable checkpoint") as caught:
         load_checkpoint(path)
+    assert "weights_only" not in str(caught.value)
     torch.save({"step": 1}, path)
     with pytest.raises(DataError, match="not a checkpoint of strokeseg"):
         load_checkpoint(path)

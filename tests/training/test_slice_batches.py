@@ -202,7 +202,7 @@ REFUSED = {
     "none": ({"planar": {"every_vox": 0}}, "planar.every_vox is 0"),
     "no pool": ({"planar": {"pool": 0}}, "planar.pool is 0"),
     "nothing fresh": ({"planar": {"fresh_per_step": 0.0}}, "planar.fresh_per_step must be above"),
-    "fewer than none": ({"planar": {"real_slices": -1}}, "must be 0 or more"),
+    "fewer than none": ({"planar": {"real_slices": -1}}, "give 0 or more"),
 }
 
 

@@ -93,12 +93,14 @@ def pair_paths(source: str) -> tuple[PairPaths, ...]:
     """List pairs of a real image and its lesion mask.
 
     A table has the columns `image` and `mask`. In a folder a mask is a file whose name ends in
-    `_mask`, and every other file that begins with the same word (`sub-01`) is an image of it.
+    `_mask`, and every other file that begins with the same word (`sub-01`) is an image of it. Of
+    several masks with that word, as of two sessions, an image has the one whose name without
+    `_mask` its own begins with.
 
     Raises
     ------
     DataError
-        A folder has no pair.
+        A folder has no pair, or an image has several masks and none is named like it.
     """
     if not source:
         return ()
@@ -106,15 +108,31 @@ def pair_paths(source: str) -> tuple[PairPaths, ...]:
         rows = read_rows(Path(source), ("image", "mask"))
         return tuple(PairPaths(Path(row["image"]), Path(row["mask"])) for row in rows)
     images = _all_images(Path(source))
-    masks = {stem(path).split("_")[0]: path for path in images if stem(path).endswith("_mask")}
+    masks: dict[str, list[Path]] = {}
+    for path in images:
+        if stem(path).endswith("_mask"):
+            masks.setdefault(stem(path).split("_")[0], []).append(path)
     pairs = [
-        PairPaths(path, masks[stem(path).split("_")[0]])
+        PairPaths(path, _mask_of(path, masks[stem(path).split("_")[0]]))
         for path in images
         if not stem(path).endswith("_mask") and stem(path).split("_")[0] in masks
     ]
     if not pairs:
         raise DataError(f"{source}: no image with a mask (NAME_mask.nii.gz) of the same first word")
     return tuple(pairs)
+
+
+def _mask_of(image: Path, masks: Sequence[Path]) -> Path:
+    """Choose the mask of an image among those that begin with its first word."""
+    if len(masks) == 1:
+        return masks[0]
+    named = [mask for mask in masks if f"{stem(image)}_".startswith(stem(mask)[: -len("mask")])]
+    if not named:
+        raise DataError(
+            f"{image}: {len(masks)} masks begin with {stem(image).split('_')[0]}, and none is "
+            "named like it; name the pairs in a table with the columns image and mask"
+        )
+    return max(named, key=lambda mask: len(stem(mask)))
 
 
 def lesion_paths(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from strokeseg.errors import StrokesegError
 from strokeseg.training.data.sources import Heads, Sources
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.synthesis.sample import make_step
@@ -24,7 +25,7 @@ class Generation:
     workers: int = 1
 
 
-class SampleDataset(Dataset[Batch]):
+class SampleDataset(Dataset[Batch | StrokesegError]):
     """Samples of a run from its `start`-th on, made on the CPU."""
 
     def __init__(self, sources: Sources, config: TrainConfig, start: int) -> None:
@@ -37,9 +38,16 @@ class SampleDataset(Dataset[Batch]):
         """Count what is left of the run."""
         return self.config.optimiser.steps * self.config.optimiser.batch - self.start
 
-    def __getitem__(self, index: int) -> Batch:
-        """Return images (N, 1, I, J, K) float32 and targets: what a step sees of a sample."""
-        return make_step(self.start + index, self.sources, self.config, self.heads)
+    def __getitem__(self, index: int) -> Batch | StrokesegError:
+        """Return images (N, 1, I, J, K) float32 and targets: what a step sees of a sample.
+
+        An error that a user can mend is returned: raised, it would come out of a worker with its
+        traceback for a message.
+        """
+        try:
+            return make_step(self.start + index, self.sources, self.config, self.heads)
+        except StrokesegError as error:
+            return error
 
 
 def make_batches(
@@ -59,13 +67,16 @@ def make_batches(
     loader = DataLoader(
         dataset,
         batch_size=config.optimiser.batch,
-        collate_fn=_join,
+        collate_fn=_join_made,
         num_workers=generation.workers,
         prefetch_factor=PREFETCH if generation.workers else None,
         worker_init_fn=prepare_worker,
         generator=torch.Generator(),
     )
-    for image, target in loader:
+    for made in loader:
+        if isinstance(made, StrokesegError):
+            raise made
+        image, target = made
         yield image.to(generation.device), target.to(generation.device)
 
 
@@ -76,6 +87,12 @@ def _on_device(
     size = config.optimiser.batch
     for first in range(start, config.optimiser.steps * size, size):
         yield _join([make_step(first + i, sources, config, heads) for i in range(size)])
+
+
+def _join_made(parts: list[Batch | StrokesegError]) -> Batch | StrokesegError:
+    """Join what was made, or give the first error."""
+    errors = [part for part in parts if isinstance(part, StrokesegError)]
+    return errors[0] if errors else _join([p for p in parts if not isinstance(p, StrokesegError)])
 
 
 def _join(parts: list[Batch]) -> Batch:

@@ -60,8 +60,10 @@ def load_checkpoint(path: Path) -> TrainState:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{path}: not a readable checkpoint: {reason}") from error
+        # Not torch's own words: they advise to run whatever code the file holds.
+        raise DataError(
+            f"{path}: not a readable checkpoint: damaged, or not of strokeseg train"
+        ) from error
     known = {entry.name for entry in fields(TrainState)}
     needed = known - {"random", "revision"}
     if not isinstance(content, dict) or not needed <= set(content):

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from strokeseg.errors import StrokesegError
 from strokeseg.training.data.label_table import LESION
 from strokeseg.training.data.slices import PLANES, Slices
 from strokeseg.training.data.sources import Heads, Sources
@@ -57,7 +58,7 @@ def pool_start(step: int, config: TrainConfig) -> int:
     return step
 
 
-class FreshDataset(Dataset[Fresh]):
+class FreshDataset(Dataset[Fresh | StrokesegError]):
     """What the steps of a run bring; those before step `start` only fill the pool."""
 
     def __init__(
@@ -73,8 +74,14 @@ class FreshDataset(Dataset[Fresh]):
         """Count the steps that are left, and those that fill the pool."""
         return self.config.optimiser.steps - self.first
 
-    def __getitem__(self, index: int) -> Fresh:
-        """Make what a step brings."""
+    def __getitem__(self, index: int) -> Fresh | StrokesegError:
+        """Make what a step brings; an error that a user can mend is returned, as of samples."""
+        try:
+            return self._make(index)
+        except StrokesegError as error:
+            return error
+
+    def _make(self, index: int) -> Fresh:
         step, config, device = self.first + index, self.config, self.heads.device
         known = sample_end(step - 1, config) if step else 0
         numbers = range(known, sample_end(step, config))
@@ -124,6 +131,8 @@ def make_slice_batches(
     dataset = FreshDataset(sources, config, step, made_on)
     pool: deque[Batch] = deque(maxlen=config.planar.pool)
     for number, fresh in enumerate(_coming(dataset, generation), dataset.first):
+        if isinstance(fresh, StrokesegError):
+            raise fresh
         # Copies, since what comes from a worker fills memory that processes share.
         pool.extend((image.clone(), target.clone()) for image, target in fresh.samples())
         if number < step:
@@ -136,7 +145,7 @@ def make_slice_batches(
         yield images.to(device), targets.to(device)
 
 
-def _coming(dataset: FreshDataset, generation: Generation) -> Iterator[Fresh]:
+def _coming(dataset: FreshDataset, generation: Generation) -> Iterator[Fresh | StrokesegError]:
     if generation.device.type == "cuda" or not generation.workers:
         for index in range(len(dataset)):
             yield dataset[index]
