@@ -11,7 +11,7 @@ import numpy as np
 from strokeseg.arrays import FloatArray
 from strokeseg.engines.base import Engine
 from strokeseg.engines.choice import open_engine
-from strokeseg.errors import DataError
+from strokeseg.errors import DataError, UsageError
 from strokeseg.files.atomic import write_atomically
 from strokeseg.files.checksums import sha256
 from strokeseg.models.config import ModelConfig
@@ -78,6 +78,18 @@ def calibration_parser(name: str) -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--write", action="store_true", help="into the model folder's config.json")
     return parser
+
+
+def check_write(model: str, *, write: bool) -> None:
+    """Check, before hours of work, that what is chosen can be written where `--write` says.
+
+    Raises
+    ------
+    UsageError
+        The model is no folder: a name, or a checkpoint.
+    """
+    if write and not (Path(model) / CONFIG_FILE).is_file():
+        raise UsageError(f"--write needs the path of a model's folder, and {model} is none")
 
 
 def open_calibrated(

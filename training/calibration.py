@@ -16,6 +16,7 @@ import numpy as np
 
 from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.engines.choice import open_engine
+from strokeseg.errors import UsageError
 from strokeseg.files.atomic import write_text
 from strokeseg.prediction.ensemble import classify
 from strokeseg.training.command_line import run_command
@@ -187,6 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser.add_argument("--cases", type=int, help="else as the configuration says")
     parser.add_argument("--engine", default="auto")
     chosen = parser.parse_args(arguments)
+    if chosen.cases is not None and chosen.cases < 1:
+        raise UsageError(f"--cases is {chosen.cases}: give 1 or more")
     state = load_checkpoint(chosen.checkpoint)
     config = from_document(state.config)
     spec = network_spec(config)

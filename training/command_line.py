@@ -4,7 +4,13 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-from strokeseg.errors import InputNotFoundError, Interrupted, ReadWriteError, StrokesegError
+from strokeseg.errors import (
+    CannotCreateError,
+    InputNotFoundError,
+    Interrupted,
+    ReadWriteError,
+    StrokesegError,
+)
 
 DEBUG = "--debug"
 
@@ -46,8 +52,9 @@ def _told(error: BaseException) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt):
         return Interrupted.exit_code, "interrupted"
     if isinstance(error, OSError):
-        missing = isinstance(error, FileNotFoundError)
-        kind = InputNotFoundError if missing else ReadWriteError
+        # A folder is to be made where a file is: what is read is never said to exist.
+        kinds = {FileNotFoundError: InputNotFoundError, FileExistsError: CannotCreateError}
+        kind = kinds.get(type(error), ReadWriteError)
         return kind.exit_code, f"{error.filename or 'a file'}: {error.strerror or error}"
     if isinstance(error, MemoryError):
         return StrokesegError.exit_code, "out of memory; close other programs"

@@ -32,7 +32,13 @@ from strokeseg.training.config import from_document
 from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.fitting.checkpoint import TrainState, load_checkpoint
 from strokeseg.training.fitting.run import inference_weights, network_spec
-from strokeseg.training.model_card import CardFacts, model_card, read_sections, training_facts
+from strokeseg.training.model_card import (
+    CardFacts,
+    data_credits,
+    model_card,
+    read_sections,
+    training_facts,
+)
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.validation.groups import summarise, write_cases, write_groups
 from strokeseg.training.validation.parity import Parity, compare
@@ -133,6 +139,7 @@ def export_model(
         write_cases(folder / "validation-cases.tsv", scores)
     facts = CardFacts(
         *(settings.name, settings.licence, own, own["training"]),
+        credits=data_credits(config),
         groups=summarise(scores) if scores else (),
         parity=str(parity) if parity else "",
         sections=settings.sections,
@@ -168,15 +175,16 @@ def write_model(
     CannotCreateError, ReadWriteError
         The folder cannot be written.
     """
+    spec = read_spec(document)
+    stored = {name: value.astype(np.float32) for name, value in half.items()}
+    # First, so that an engine that is not here leaves no half of a model behind.
+    opened = _open(spec, stored, engine)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CannotCreateError(f"{folder}: cannot be created ({error.strerror})") from error
     write_atomically(folder / WEIGHTS_FILE, [save(dict(half), metadata={"format": "pt"})])
     _write_json(folder / CONFIG_FILE, document)
-    spec = read_spec(document)
-    stored = {name: value.astype(np.float32) for name, value in half.items()}
-    opened = _open(spec, stored, engine)
     _write_json(folder / GOLDEN_FILE, make_golden(opened.logits, spec, GOLDEN_SEED))
     return opened
 

@@ -90,6 +90,7 @@ def join_models(
     training = {"mean of the logits of": [model.name for model in models]}
     facts = CardFacts(
         *(settings.name, settings.licence, own, training | dict(settings.provenance)),
+        credits="- Those of the models that it is the mean of; see their cards.",
         sections=settings.sections,
     )
     write_atomically(folder / "README.md", [model_card(facts).encode()])

@@ -10,25 +10,26 @@ from typing import Any
 from strokeseg.errors import InputNotFoundError, UsageError
 from strokeseg.network.planar_spec import ARCHITECTURE as PLANAR
 from strokeseg.training.config import from_document
+from strokeseg.training.data.layout import layout_of
+from strokeseg.training.settings import TrainConfig
 from strokeseg.training.validation.groups import GroupScore, markdown
 
-DATA_CREDITS = """\
-- Label maps: SynthSeg's training label maps (Apache-2.0).
-- Lesion masks: LESYMAP example data (Apache-2.0); Stroke Outcome Optimization Project demo
-  (BSD-2-Clause, data CC0)."""
+NO_DATA = ("start_from", "label_table", "contrast_table")
 
 
 @dataclass(frozen=True)
 class CardFacts:
     """What a card says: the model's name and settings, how it was trained, what was measured.
 
-    `own` is the table `strokeseg` of its config.json. `sections` are further parts by heading.
+    `own` is the table `strokeseg` of its config.json. `credits` names the data.
+    `sections` are further parts by heading.
     """
 
     name: str
     licence: str
     own: Mapping[str, Any]
     training: Mapping[str, Any]
+    credits: str = ""
     groups: Sequence[GroupScore] = ()
     parity: str = ""
     sections: Mapping[str, str] = field(default_factory=dict)
@@ -51,7 +52,8 @@ def model_card(facts: CardFacts) -> str:
         f"{own['min_volume_ml']:g} ml{', within the brain' if own['brain_mask'] else ''}"
         f"{_peak(own['min_peak'])}.{_raised(own.get('lesion_offsets', {}))} "
         "For research. Not a medical device; nothing here replaces a radiologist.",
-        f"## Training\n\n{_training(facts.training)}\n\nData:\n\n{DATA_CREDITS}",
+        f"## Training\n\n{_training(facts.training)}"
+        + (f"\n\nData:\n\n{facts.credits}" if facts.credits else ""),
     ]
     if facts.groups:
         parts.append(
@@ -108,6 +110,22 @@ def training_facts(config: Mapping[str, Any], step: int, revision: str) -> dict[
         "seed": run.seed,
         "code": revision,
     }
+
+
+def data_credits(config: TrainConfig) -> str:
+    """List the data of a configuration: whose what the bundled recipes have is, and what is not.
+
+    A folder is known by its name alone, as those that `--layout` shows are.
+    """
+    lines = []
+    for place in layout_of(config):
+        if place.key in NO_DATA:
+            continue
+        whose = "say here whose they are, and under which licence"
+        if place.source:
+            whose = f"in the bundled recipes {place.source}. If yours are others, {whose}"
+        lines.append(f"- `{place.path.name}` ({place.key}): {whose}.")
+    return "\n".join(lines)
 
 
 def _training(facts: Mapping[str, Any]) -> str:

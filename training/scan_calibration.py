@@ -20,6 +20,7 @@ from strokeseg.models.fusion import OTHER, Fusion
 from strokeseg.prediction.options import Options
 from strokeseg.training.calibrated_model import (
     calibration_parser,
+    check_write,
     open_calibrated,
     write_decision,
 )
@@ -205,6 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser.add_argument("--share", type=float, default=1.0, help="of the drawn cases and slices")
     parser.add_argument("--fast", action="store_true", help="one pass, no flips")
     chosen = parser.parse_args(arguments)
+    check_write(chosen.model, write=chosen.write)
     if not chosen.data.is_dir():
         raise InputNotFoundError(f"{chosen.data}: no folder of real scans; name one with --data")
     opened = open_calibrated(

@@ -23,6 +23,7 @@ from strokeseg.models.config import ModelConfig
 from strokeseg.prediction.options import Options
 from strokeseg.training.calibrated_model import (
     calibration_parser,
+    check_write,
     open_calibrated,
     write_decision,
 )
@@ -172,6 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     given = parser.parse_args(arguments)
     if not given.data.is_dir():
         raise InputNotFoundError(f"{given.data}: no folder of real scans; name one with --data")
+    check_write(given.model, write=given.write)
     opened = open_calibrated(given.model, given.config, given.output, given.engine, given.threads)
     config = opened.loaded.model.config
     if config.lesion_offsets:

@@ -29,6 +29,7 @@ from strokeseg.models.volume_interval import FIELD, Figures
 from strokeseg.prediction.pipeline import predict
 from strokeseg.training.calibrated_model import (
     calibration_parser,
+    check_write,
     open_calibrated,
     write_decision,
 )
@@ -133,6 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser = calibration_parser("volume_calibration")
     parser.add_argument("--share", type=float, default=1.0, help="of the drawn cases")
     chosen = parser.parse_args(arguments)
+    check_write(chosen.model, write=chosen.write)
     if not chosen.data.is_dir():
         raise InputNotFoundError(f"{chosen.data}: no folder of real scans; name one with --data")
     chosen.output.mkdir(parents=True, exist_ok=True)

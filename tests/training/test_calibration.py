@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from strokeseg.training.calibration import calibrate, draw_reliability, rules_table
+from strokeseg.errors import UsageError
+from strokeseg.training.calibration import calibrate, draw_reliability, main, rules_table
 from strokeseg.training.data.label_table import LESION
 from strokeseg.training.validation.cases import validation_samples
 from strokeseg.training.validation.scoring import Rule
@@ -39,6 +40,11 @@ def test_the_best_rule_is_the_one_that_fits(config, held_out, answers, tmp_path)
     assert "| 0.6 (best) | 0 | 0 | no | 1.000 | 1.000 |" in rules_table(made)
     draw_reliability(made.reliability, tmp_path / "reliability.png")
     assert (tmp_path / "reliability.png").stat().st_size > 1000
+
+
+def test_no_cases_are_refused_before_anything_is_read():
+    with pytest.raises(UsageError, match="--cases is 0: give 1 or more"):
+        main(["no-such.pt", "-o", "x", "--cases", "0"])
 
 
 def test_of_rules_as_good_the_one_with_the_least_false_lesion_is_best(config, held_out):

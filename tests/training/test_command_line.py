@@ -33,6 +33,7 @@ def test_a_result_goes_to_stdout(capsys):
     [
         (DataError("x.pt: damaged"), 65, "x.pt: damaged"),
         (FileNotFoundError(2, "No such file", "x.json"), 66, "x.json: No such file"),
+        (FileExistsError(17, "File exists", "out"), 73, "out: File exists"),
         (PermissionError(13, "Permission denied", "out"), 74, "out: Permission denied"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (MemoryError(), 1, "out of memory"),
@@ -57,6 +58,8 @@ def test_an_error_is_one_line_and_a_code_and_a_traceback_with_debug_alone(
         ("ablation", ["none.toml", "-o", "out"], 66),
         ("calibration", ["none.pt", "-o", "out"], 66),
         ("export", ["none.pt", "-o", "out"], 66),
+        ("scan_calibration", ["synth-open", "-o", "out", "--data", ".", "--write"], 2),
+        ("sequence_calibration", ["synth-open", "-o", "out", "--data", ".", "--write"], 2),
         ("export", ["none.pt", "-o", "out", "--decision", "none.json"], 66),
         ("export", ["none.pt", "-o", "out", "--sections", "broken"], 2),
         ("export", ["none.pt", "-o", "out", "--decision", "broken"], 65),

@@ -116,6 +116,18 @@ def test_two_classes_are_exported_too(make_config, tmp_path):
     assert own["window"] == 48
 
 
+def test_the_card_credits_the_runs_own_data_and_nobody_elses(exported):
+    card = (exported.folder / "README.md").read_text()
+    assert "- `maps` (label_maps): say here whose they are, and under which licence." in card
+    assert "SynthSeg" not in card
+
+
+def test_an_engine_that_is_not_here_leaves_no_half_of_a_model(checkpoint, tmp_path):
+    with pytest.raises(UsageError, match="engine 'abacus'"):
+        export_model(checkpoint, tmp_path / "m", ExportSettings(), engine="abacus")
+    assert not (tmp_path / "m").exists()
+
+
 def test_a_window_that_the_network_cannot_take_is_refused(checkpoint, tmp_path):
     with pytest.raises(UsageError, match="window is 50"):
         export_model(checkpoint, tmp_path, ExportSettings(window=50), engine="torch")

@@ -34,6 +34,17 @@ def test_chances_that_were_distorted_are_found_again():
     np.testing.assert_allclose(found.bias, SCALING.bias, atol=0.05)
 
 
+def test_a_class_that_the_network_does_not_tell_is_named():
+    """The third class's logit is high where the class is not."""
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 3, 3000)
+    logits = 2 * np.eye(3)[target] + rng.normal(0, 1, (3000, 3))
+    logits[:, 2] *= -1
+    said = torch.from_numpy(logits.astype(np.float32))
+    with pytest.raises(DataError, match=r"does not tell class 2 yet.*Train it longer"):
+        least_cross_entropy(said, torch.from_numpy(target))
+
+
 def test_a_network_that_is_too_sure_of_the_validation_set_is_mended(config, held_out):
     """Of three voxels in four it names the class rightly, and is as sure of the others."""
     samples = [sample.target.numpy() for _, sample in validation_samples(held_out, config, 4)]

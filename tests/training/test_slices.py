@@ -147,6 +147,35 @@ def test_what_is_no_such_file_is_refused(tmp_path):
         read_slices(str(tmp_path / "other.npz"), (), wanted=False)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"axial": np.zeros((2, 8, 8))}, "axial is float64"),
+        ({"axial": np.zeros((8, 8), np.uint8)}, "needed is uint8"),
+        ({"subject": np.arange(3)}, "3 subjects for 2 axial slices"),
+        ({"axial_lesion": np.zeros((2, 8, 8), np.bool_)}, "unsigned byte"),
+        ({"axial_lesion": np.zeros(4, np.uint8)}, "reshape"),
+    ],
+)
+def test_arrays_that_are_no_slices_are_refused(changes, message, tmp_path):
+    right = {
+        "axial": np.zeros((2, 8, 8), np.uint8),
+        "axial_lesion": np.zeros(16, np.uint8),
+        "subject": np.arange(2),
+    }
+    np.savez(tmp_path / "own.npz", **(right | changes))
+    with pytest.raises(DataError, match=message):
+        read_slices(str(tmp_path / "own.npz"), (), wanted=False)
+
+
+def test_what_is_no_archive_or_holds_no_plane_is_refused(tmp_path):
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 and then nothing")
+    np.savez(tmp_path / "other.npz", axiall=np.zeros((1, 4, 4), np.uint8), subject=np.arange(1))
+    for name, message in (("cut", "cannot be read as slices"), ("other", "none of the arrays")):
+        with pytest.raises(DataError, match=message):
+            read_slices(str(tmp_path / f"{name}.npz"), (), wanted=False)
+
+
 def test_a_share_of_slices_without_slices_is_refused(make_config):
     config = make_config(data="slice_share = 0.2\n")
     with pytest.raises(UsageError, match=r"slice_share is 0\.2: name slices"):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -78,8 +79,7 @@ def read_slices(source: str, held_out: Sequence[str], *, wanted: bool) -> tuple[
     if not path.is_file():
         raise InputNotFoundError(f"{path}: no such file of slices; give one in [data]")
     try:
-        with np.load(path) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        arrays = _arrays(path)
         subjects = [str(number) for number in arrays["subject"]]
         kept = np.array([is_held_out(name, held_out) == wanted for name in subjects])
         names = tuple(name for name, keep in zip(subjects, kept, strict=True) if keep)
@@ -88,8 +88,25 @@ def read_slices(source: str, held_out: Sequence[str], *, wanted: bool) -> tuple[
             for name in PLANES
             if name in arrays
         )
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{source}: cannot be read as slices ({error})") from error
+    except (OSError, KeyError, ValueError, TypeError, IndexError, BadZipFile) as error:
+        reason = "no .npz" if "pickle" in str(error) else error
+        raise DataError(f"{source}: cannot be read as slices ({reason})") from error
+
+
+def _arrays(path: Path) -> dict[str, LabelArray]:
+    """Read the arrays of an `.npz`, and check those of images."""
+    with path.open("rb") as stream, np.load(stream) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    planes = [name for name in PLANES if name in arrays]
+    if not planes:
+        raise ValueError(f"none of the arrays {', '.join(PLANES)} is in it")
+    for name in planes:
+        images = arrays[name]
+        if images.ndim != 3 or images.dtype != np.uint8:
+            raise ValueError(f"{name} is {images.dtype} {images.shape}; needed is uint8 (N, A, B)")
+        if len(arrays["subject"]) != len(images):
+            raise ValueError(f"{len(arrays['subject'])} subjects for {len(images)} {name} slices")
+    return arrays
 
 
 def _lesions(arrays: dict[str, LabelArray], name: str) -> BoolArray:

@@ -74,7 +74,13 @@ def fit_scaling(
 
 
 def least_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> Scaling:
-    """Find the scaling of logits (N, C) that gives classes (N, int64) the highest likelihood."""
+    """Find the scaling of logits (N, C) that gives classes (N, int64) the highest likelihood.
+
+    Raises
+    ------
+    DataError
+        It would turn a class's logit round: the network does not tell that class yet.
+    """
     factor = torch.ones(logits.shape[1], requires_grad=True)
     bias = torch.zeros(logits.shape[1], requires_grad=True)
     search = torch.optim.LBFGS([factor, bias], max_iter=ROUNDS, line_search_fn="strong_wolfe")
@@ -86,6 +92,14 @@ def least_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> Scaling:
         return loss.item()
 
     search.step(cost)  # type: ignore[no-untyped-call]
+    factors = factor.detach().tolist()
+    lowest = min(factors)
+    if not lowest > 0:
+        raise DataError(
+            f"the network does not tell class {factors.index(lowest)} yet: the scaling that fits "
+            f"the validation cases turns its logit round (factor {lowest:.2g}). Train it longer, "
+            "or hold more cases out"
+        )
     # A number that all classes have in common says nothing.
     common = bias.detach().mean()
     return Scaling(_rounded(factor.detach()), _rounded(bias.detach() - common))
