@@ -47,6 +47,8 @@ from strokeseg.training.validation.scoring import CaseScore, Rule
 
 GOLDEN_SEED = 20261120
 LEAST_WINDOW = 32
+# What the Hub calls a licence that is none of its list, or that nobody has named.
+LICENCE = "other"
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class ExportSettings:
     `window` of None takes the validation crop's longest edge. `threshold` of None takes the most
     probable class. `scaling` is folded into the weights. `sections` go into the card by heading.
     `decision`, what `strokeseg.training.scan_calibration` chose, goes before the others.
+    `licence` is the weights', which their data and their maker decide.
     """
 
     name: str = "synth-open"
@@ -65,7 +68,7 @@ class ExportSettings:
     min_peak: float = 0.0
     brain_mask: bool | None = None
     scaling: Scaling | None = None
-    licence: str = "MIT"
+    licence: str = LICENCE
     provenance: Mapping[str, Any] = field(default_factory=dict)
     sections: Mapping[str, str] = field(default_factory=dict)
     decision: Mapping[str, Any] = field(default_factory=dict)
@@ -254,6 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True, help="the model's folder")
     parser.add_argument("--name", default="synth-open")
+    parser.add_argument("--licence", default=LICENCE, help="an SPDX name, as CC-BY-4.0")
     parser.add_argument("--window", type=int)
     parser.add_argument("--threshold", type=float)
     parser.add_argument("--min-volume-ml", type=float, default=0.0)
@@ -275,6 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
         scaling=read_scaling(chosen.scaling) if chosen.scaling else None,
         sections=read_sections(chosen.sections) if chosen.sections else {},
         decision=read_json(chosen.decision) if chosen.decision else {},
+        licence=chosen.licence,
     )
     held_out = None
     if chosen.cases:

@@ -23,7 +23,13 @@ from strokeseg.models.volume_interval import FIELD as INTERVAL
 from strokeseg.network.ensemble_spec import EnsembleSpec, network_prefixes
 from strokeseg.network.kinds import SingleSpec
 from strokeseg.training.command_line import run_command
-from strokeseg.training.export import Exported, ExportSettings, registry_entry, write_model
+from strokeseg.training.export import (
+    LICENCE,
+    Exported,
+    ExportSettings,
+    registry_entry,
+    write_model,
+)
 from strokeseg.training.model_card import CardFacts, model_card, read_sections
 from strokeseg.training.validation.scaling import Scaling, fold_scaling, read_scaling
 
@@ -177,6 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser.add_argument("models", nargs="+", help="folders or names of models")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the ensemble's folder")
     parser.add_argument("--name", default="synth-open")
+    parser.add_argument("--licence", default=LICENCE, help="an SPDX name, as CC-BY-4.0")
     parser.add_argument("--window", type=int)
     parser.add_argument("--shares", type=float, nargs="+", help="how much each counts, as 3 1")
     parser.add_argument("--scaling", type=Path, help="scaling.json, of the mean of the logits")
@@ -191,6 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
         scaling=read_scaling(chosen.scaling) if chosen.scaling else None,
         sections=read_sections(chosen.sections) if chosen.sections else {},
         decision=read_json(chosen.decision) if chosen.decision else {},
+        licence=chosen.licence,
     )
     where = (models, chosen.output, settings)
     made = join_models(*where, shares=chosen.shares, engine=chosen.engine)

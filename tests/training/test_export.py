@@ -11,6 +11,7 @@ from strokeseg.errors import UsageError
 from strokeseg.models.finding import load_model_files
 from strokeseg.models.golden import check_golden
 from strokeseg.models.loading import Hardware, load_model
+from strokeseg.training import export
 from strokeseg.training.export import ExportSettings, export_model, main
 from strokeseg.training.fitting.checkpoint import load_checkpoint
 from strokeseg.training.fitting.loop import Session, train
@@ -120,6 +121,14 @@ def test_the_card_credits_the_runs_own_data_and_nobody_elses(exported):
     card = (exported.folder / "README.md").read_text()
     assert "- `maps` (label_maps): say here whose they are, and under which licence." in card
     assert "SynthSeg" not in card
+
+
+def test_the_licence_is_the_makers_and_never_ours_by_default(exported, checkpoint, tmp_path):
+    assert (exported.folder / "README.md").read_text().startswith("---\nlicense: other\n")
+    assert 'licence = "other"' in exported.registry_entry
+    arguments = [str(checkpoint), "-o", str(tmp_path / "m"), "--licence", "CC-BY-4.0"]
+    assert 'licence = "CC-BY-4.0"' in export.main([*arguments, "--engine", "torch"])
+    assert "license: cc-by-4.0\n" in (tmp_path / "m" / "README.md").read_text()
 
 
 def test_an_engine_that_is_not_here_leaves_no_half_of_a_model(checkpoint, tmp_path):
