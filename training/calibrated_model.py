@@ -11,7 +11,7 @@ import numpy as np
 from strokeseg.arrays import FloatArray
 from strokeseg.engines.base import Engine
 from strokeseg.engines.choice import open_engine
-from strokeseg.errors import DataError, UsageError
+from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.files.atomic import write_atomically
 from strokeseg.files.checksums import sha256
 from strokeseg.models.config import ModelConfig
@@ -26,6 +26,8 @@ from strokeseg.training.fitting.run import inference_weights, network_spec
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.validation.scaling import Scaling, fit_scaling, write_scaling
 from strokeseg.training.validation.scoring import over_flips
+
+DATA = Path("../shared/data")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +74,7 @@ def calibration_parser(name: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m strokeseg.training.{name}")
     parser.add_argument("model", help="a model's folder or name, or a checkpoint")
     parser.add_argument("-o", "--output", type=Path, required=True, help="a folder")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="real scans")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of real scans")
     parser.add_argument("--config", default="synth-open", help="heads, for a model's folder")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--threads", type=int)
@@ -80,14 +82,20 @@ def calibration_parser(name: str) -> argparse.ArgumentParser:
     return parser
 
 
-def check_write(model: str, *, write: bool) -> None:
-    """Check, before hours of work, that what is chosen can be written where `--write` says.
+def check_given(model: str, data: Path, *, write: bool) -> None:
+    """Check, before hours of work, that what was given is there and can be written to.
+
+    The usual folder of real scans may be missing: then those of the configuration are all.
 
     Raises
     ------
     UsageError
-        The model is no folder: a name, or a checkpoint.
+        With `write`, the model is no folder: a name, or a checkpoint.
+    InputNotFoundError
+        There is no folder `data`.
     """
+    if data != DATA and not data.is_dir():
+        raise InputNotFoundError(f"{data}: no folder of real scans; name one with --data")
     if write and not (Path(model) / CONFIG_FILE).is_file():
         raise UsageError(f"--write needs the path of a model's folder, and {model} is none")
 

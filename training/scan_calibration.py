@@ -13,14 +13,13 @@ from types import MappingProxyType
 
 import numpy as np
 
-from strokeseg.errors import InputNotFoundError
 from strokeseg.files.atomic import write_text
 from strokeseg.files.json_files import write_json
 from strokeseg.models.fusion import OTHER, Fusion
 from strokeseg.prediction.options import Options
 from strokeseg.training.calibrated_model import (
     calibration_parser,
-    check_write,
+    check_given,
     open_calibrated,
     write_decision,
 )
@@ -206,9 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser.add_argument("--share", type=float, default=1.0, help="of the drawn cases and slices")
     parser.add_argument("--fast", action="store_true", help="one pass, no flips")
     chosen = parser.parse_args(arguments)
-    check_write(chosen.model, write=chosen.write)
-    if not chosen.data.is_dir():
-        raise InputNotFoundError(f"{chosen.data}: no folder of real scans; name one with --data")
+    check_given(chosen.model, chosen.data, write=chosen.write)
     opened = open_calibrated(
         chosen.model, chosen.config, chosen.output, chosen.engine, chosen.threads
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from strokeseg.errors import DataError, InputNotFoundError, UsageError
+from strokeseg.errors import DataError, UsageError
 from strokeseg.files.atomic import write_text
 from strokeseg.files.json_files import write_json
 from strokeseg.images.reading import read_scan
@@ -23,7 +23,7 @@ from strokeseg.models.config import ModelConfig
 from strokeseg.prediction.options import Options
 from strokeseg.training.calibrated_model import (
     calibration_parser,
-    check_write,
+    check_given,
     open_calibrated,
     write_decision,
 )
@@ -83,7 +83,7 @@ def sequence_cases(
                 scans = {modality: read_scan((sample.image.numpy(), affine))}
                 truth = sample.target.numpy() == LESION
                 yield ScanCase(f"{kind} {family} {index}", kind, scans, truth)
-    for case in free_scans(data):
+    for case in free_scans(data, config):
         if len(case.scans) == 1:
             yield replace(case, group=FREE)
 
@@ -171,9 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser.add_argument("--limit-ml", type=float, default=0.5, help="false lesion without stroke")
     parser.add_argument("--fast", action="store_true", help="one pass, no flips")
     given = parser.parse_args(arguments)
-    if not given.data.is_dir():
-        raise InputNotFoundError(f"{given.data}: no folder of real scans; name one with --data")
-    check_write(given.model, write=given.write)
+    check_given(given.model, given.data, write=given.write)
     opened = open_calibrated(given.model, given.config, given.output, given.engine, given.threads)
     config = opened.loaded.model.config
     if config.lesion_offsets:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from strokeseg.errors import DataError, InputNotFoundError
+from strokeseg.errors import DataError
 from strokeseg.files.atomic import write_text
 from strokeseg.files.checksums import sha256
 from strokeseg.files.json_files import write_json
@@ -29,7 +29,7 @@ from strokeseg.models.volume_interval import FIELD, Figures
 from strokeseg.prediction.pipeline import predict
 from strokeseg.training.calibrated_model import (
     calibration_parser,
-    check_write,
+    check_given,
     open_calibrated,
     write_decision,
 )
@@ -134,9 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     parser = calibration_parser("volume_calibration")
     parser.add_argument("--share", type=float, default=1.0, help="of the drawn cases")
     chosen = parser.parse_args(arguments)
-    check_write(chosen.model, write=chosen.write)
-    if not chosen.data.is_dir():
-        raise InputNotFoundError(f"{chosen.data}: no folder of real scans; name one with --data")
+    check_given(chosen.model, chosen.data, write=chosen.write)
     chosen.output.mkdir(parents=True, exist_ok=True)
     opened = open_calibrated(
         chosen.model, chosen.config, chosen.output, chosen.engine, chosen.threads

@@ -5,6 +5,8 @@ import pytest
 
 pytest.importorskip("torch")
 
+from strokeseg.training.data.real_scans import COLUMNS
+from strokeseg.training.data.sources import load_sources
 from strokeseg.training.synthesis.sample import draw_synthetic
 from strokeseg.training.validation.whole_heads import (
     CUTS,
@@ -24,6 +26,7 @@ from strokeseg.training.validation.whole_scans import (
     slice_slabs,
     validation_scans,
 )
+from tests.training.real_images import write_slices
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +96,7 @@ def test_drawn_cases_are_single_and_several_with_their_truth(sources, config, tm
             assert case.truth is None or volume.grid.shape == case.truth.shape
 
 
-def test_real_scans_are_those_kept_for_validation(tmp_path):
+def test_real_scans_are_those_kept_for_validation(config, tmp_path):
     from tests.training.heads import save
 
     data = np.random.default_rng(0).random((20, 20, 20), dtype=np.float32)
@@ -102,7 +105,7 @@ def test_real_scans_are_those_kept_for_validation(tmp_path):
         save(tmp_path / "elderly" / f"{name}.nii.gz", data, affine)
     save(tmp_path / "healthy_dwi" / "canon-11000_dwi.nii.gz", data, affine)
     save(tmp_path / "healthy_dwi" / "canon-3000_dwi.nii.gz", data, affine)
-    cases = list(free_scans(tmp_path))
+    cases = list(free_scans(tmp_path, config))
     assert [(case.name, case.group) for case in cases] == [
         ("elderly-19_FLAIR", "no stroke, FLAIR"),
         ("elderly-19_T1w", "no stroke, T1w"),
@@ -110,6 +113,46 @@ def test_real_scans_are_those_kept_for_validation(tmp_path):
         ("canon-11000_dwi", "no stroke, DWI"),
     ]
     assert all(case.truth is None for case in cases)
+
+
+def test_ones_own_held_out_scans_are_used_wherever_they_lie_and_once(make_config, tmp_path):
+    from tests.training.heads import save
+
+    data = np.random.default_rng(0).random((20, 20, 20), dtype=np.float32)
+    affine = np.diag([4.0, 4.0, 4.0, 1.0])
+    names = ("p1_T1w", "p1_FLAIR", "p2_T1w", "p3_PD")
+    images = [tmp_path / "mine" / f"{name}.nii.gz" for name in names]
+    images.append(tmp_path / "ours" / "elderly" / "elderly-19_T1w.nii.gz")
+    for image in images:
+        save(image, data, affine)
+    lines = ["\t".join(COLUMNS)]
+    lines += [f"{i}\t{i.name.split('.')[0].split('_')[1]}\t{i}\tmuse" for i in images]
+    (tmp_path / "scans.tsv").write_text("\n".join(lines) + "\n")
+    held_out = 'held_out_scans = ["p1*", "p3*", "elderly*"]'
+    config = make_config(data=f'scans = "{tmp_path / "scans.tsv"}"\n{held_out}\n')
+    cases = list(free_scans(tmp_path / "ours", config))
+    assert [(case.name, case.group) for case in cases] == [
+        ("elderly-19_T1w", "no stroke, T1w"),
+        ("p1_T1w", "no stroke, T1w"),
+        ("p1_FLAIR", "no stroke, FLAIR"),
+        ("p1_t1+flair", "no stroke, several sequences"),
+    ]
+
+
+def test_ones_own_slices_are_used_where_ours_are_not(make_config, tmp_path):
+    slices = write_slices(tmp_path / "slices.npz")
+    config = make_config(data=f'slices = "{slices}"\nheld_out_slices = ["12", "23"]\n')
+    held_out = load_sources(config.data, held_out=True)
+    cases = list(validation_scans(held_out, config, tmp_path, Sizes(0, 0, 2, 3)))
+    assert [(case.name, case.group) for case in cases] == [
+        ("12 sagittal", SLICES),
+        ("23 sagittal", FREE_SLICES),
+        ("12 coronal", SLICES),
+        ("23 coronal", FREE_SLICES),
+        ("23 axial", FREE_SLICES),
+    ]
+    for case in cases:
+        assert (case.truth is not None and case.truth.any()) == (case.group == SLICES)
 
 
 def test_slices_are_slabs_of_held_out_subjects(tmp_path):

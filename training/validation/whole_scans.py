@@ -1,20 +1,22 @@
 """The validation set beyond crops: whole scans, several of a head, real ones without stroke.
 
 Drawn heads come from the held-out label maps and lesions; the real scans and slices are those that
-`data/README.md` keeps for validation. Each goes through the product's own chain.
+`data/README.md` keeps for validation, and those that the run's own configuration holds out. Each
+goes through the product's own chain.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from strokeseg.arrays import BoolArray, FloatArray
+from strokeseg.arrays import BoolArray, FloatArray, LabelArray
 from strokeseg.images.reading import Volume, read_scan
-from strokeseg.space.grid import Grid
+from strokeseg.training.data.real_scans import scan_rows
+from strokeseg.training.data.slices import PLANES, Slices
 from strokeseg.training.data.sources import Heads, Sources
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.validation.whole_heads import MODALITIES, STAGES, draw_whole_head
@@ -35,6 +37,8 @@ FREE_FOLDERS = {
 SLICES_FILE = "flair_slices/soop-flair-slices.npz"
 # A slice stands for a slab of this many mm, as thick as there is brain for in any plane.
 SLAB_MM = 60.0
+# Of 1 mm2 each: a slice with less lesion is neither one with lesion nor one without.
+LEAST_SLICE_VOX = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +74,18 @@ def validation_scans(
     sources, config
         The held-out heads and lesions, and the run's configuration.
     data
-        The folder of real scans; those that are not there are left out.
+        The folder of real scans; those that are not there are left out. The configuration's own,
+        `data.scans` and `data.slices`, are used as well, the slices where `data` has none.
     sizes
         How many.
     """
     sizes = sizes or Sizes()
     yield from _drawn(sources, config, sizes)
-    yield from free_scans(data)
-    yield from slice_slabs(data, config.data.voxel_size_mm, sizes)
+    yield from free_scans(data, config)
+    if (data / SLICES_FILE).is_file():
+        yield from slice_slabs(data, config.data.voxel_size_mm, sizes)
+    else:
+        yield from own_slabs(sources.slices, config.data.voxel_size_mm, sizes)
 
 
 def _drawn(sources: Sources, config: TrainConfig, sizes: Sizes) -> Iterator[ScanCase]:
@@ -98,8 +106,13 @@ def _drawn(sources: Sources, config: TrainConfig, sizes: Sizes) -> Iterator[Scan
         yield ScanCase(name, SINGLE if alone else SEVERAL, scans, truth)
 
 
-def free_scans(data: Path) -> Iterator[ScanCase]:
-    """Give the real scans without stroke: one by one, then those of one visit together."""
+def free_scans(data: Path, config: TrainConfig) -> Iterator[ScanCase]:
+    """Give the real scans without stroke: one by one, then those of one visit together.
+
+    Those of `data`, by our names, and then the held-out ones of the configuration's `data.scans`
+    that are not among them. Of these a visit is what lies in one folder under one name but for its
+    last word, as `sub-1_T1w.nii.gz` and `sub-1_FLAIR.nii.gz`.
+    """
     for folder, pattern in FREE_FOLDERS.items():
         visits: dict[str, dict[str, Volume]] = {}
         for path in sorted((data / folder).glob("*.nii.gz")):
@@ -112,17 +125,50 @@ def free_scans(data: Path) -> Iterator[ScanCase]:
             visits.setdefault(visit, {})[MODALITIES[kind]] = volume
             name = path.name.split(".")[0]
             yield ScanCase(name, f"no stroke, {kind}", {MODALITIES[kind]: volume}, None)
-        for visit, scans in visits.items():
-            if len(scans) > 1:
-                name = f"{visit}{'+'.join(scans)}"
-                yield ScanCase(name, "no stroke, several sequences", scans, None)
+        yield from _together(visits)
+    ours = data.resolve()
+    own: dict[str, dict[str, Volume]] = {}
+    for row in scan_rows(config.data.scans, config.data.held_out_scans, wanted=True):
+        modality = MODALITIES.get(row.sequence)
+        if modality is None or row.image.resolve().is_relative_to(ours):
+            continue
+        volume = read_scan(row.image)
+        visit = str(row.image.parent / row.name.rpartition("_")[0])
+        own.setdefault(visit, {})[modality] = volume
+        yield ScanCase(row.name, f"no stroke, {row.sequence}", {modality: volume}, None)
+    yield from _together({f"{Path(visit).name}_": scans for visit, scans in own.items()})
+
+
+def _together(visits: Mapping[str, Mapping[str, Volume]]) -> Iterator[ScanCase]:
+    """Give the scans of each visit that has several as one case."""
+    for visit, scans in visits.items():
+        if len(scans) > 1:
+            name = f"{visit}{'+'.join(scans)}"
+            yield ScanCase(name, "no stroke, several sequences", scans, None)
+
+
+def own_slabs(slices: Sequence[Slices], voxel_size_mm: float, sizes: Sizes) -> Iterator[ScanCase]:
+    """Give slices that the configuration holds out as slabs, of each plane alike many."""
+    for number, plane in enumerate(slices):
+        seen = [row for row in plane.with_lesion if plane.lesions[row].sum() >= LEAST_SLICE_VOX]
+        kinds = ((SLICES, seen, sizes.slices), (FREE_SLICES, plane.without, sizes.free_slices))
+        for group, rows, wanted in kinds:
+            share = wanted // len(slices) + (number < wanted % len(slices))
+            for row in rows[:share]:
+                name = f"{plane.subjects[row]} {plane.plane}"
+                yield _slab_case(
+                    name,
+                    group,
+                    plane.images[row],
+                    plane.lesions[row],
+                    PLANES[plane.plane],
+                    voxel_size_mm,
+                )
 
 
 def slice_slabs(data: Path, voxel_size_mm: float, sizes: Sizes) -> Iterator[ScanCase]:
-    """Give held-out FLAIR slices as slabs, in all three planes by turns."""
+    """Give held-out FLAIR slices of our file as slabs, in all three planes by turns."""
     path = data / SLICES_FILE
-    if not path.is_file():
-        return
     planes = ("axial", "coronal", "sagittal")
     with np.load(path) as stored:
         held = np.flatnonzero(stored["subject"] % 10 == 3)
@@ -137,21 +183,27 @@ def slice_slabs(data: Path, voxel_size_mm: float, sizes: Sizes) -> Iterator[Scan
     wanted = {True: sizes.slices, False: sizes.free_slices}
     for row, subject in enumerate(subjects.tolist()):
         for axis, plane in ((2, "axial"), (1, "coronal"), (0, "sagittal")):
-            has_lesion = bool(lesions[plane][row].sum() >= 100)
+            has_lesion = bool(lesions[plane][row].sum() >= LEAST_SLICE_VOX)
             free = not lesions[plane][row].any()
             if (row + axis) % len(planes) or not wanted[has_lesion] or not (has_lesion or free):
                 continue
             wanted[has_lesion] -= 1
-            image, lesion = (
-                _slab(stack[plane][row].astype(np.float32), axis, voxel_size_mm)
-                for stack in (images, lesions)
-            )
-            grid = Grid(image.shape, np.diag([*[voxel_size_mm] * 3, 1.0]))
-            truth = lesion > 0.5 if has_lesion else None
             group = SLICES if has_lesion else FREE_SLICES
-            yield ScanCase(
-                f"soop-{subject} {plane}", group, {"flair": read_scan((image, grid.affine))}, truth
-            )
+            pair = images[plane][row], lesions[plane][row]
+            yield _slab_case(f"soop-{subject} {plane}", group, *pair, axis, voxel_size_mm)
+
+
+def _slab_case(
+    name: str,
+    group: str,
+    image: LabelArray,
+    lesion: BoolArray,
+    axis: int,
+    voxel_size_mm: float,
+) -> ScanCase:
+    slab, true = (_slab(plane.astype(np.float32), axis, voxel_size_mm) for plane in (image, lesion))
+    scan = read_scan((slab, np.diag([*[voxel_size_mm] * 3, 1.0])))
+    return ScanCase(name, group, {"flair": scan}, true > 0.5 if group == SLICES else None)
 
 
 def _slab(image: FloatArray, axis: int, voxel_size_mm: float) -> FloatArray:
