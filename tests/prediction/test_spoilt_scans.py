@@ -13,8 +13,8 @@ from tests.factories import SCANS
 pytestmark = pytest.mark.skipif(not SCANS.is_dir(), reason="no ../shared/data/scans here")
 
 LEAST_DICE = 0.95
-# A field that doubles from corner to corner changes more: 0.94 to 0.95 of a mask is left (n = 3).
-LEAST_DICE_OF_BIAS = 0.93
+# A field that doubles from corner to corner changes more: 0.93 to 0.98 of a mask is left (n = 3).
+LEAST_DICE_OF_BIAS = 0.92
 WHAT = {"dwi": "sub-acute_dwi", "flair": "sub-acute_FLAIR", "t2": "sub-chronic_T2w"}
 
 
