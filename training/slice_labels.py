@@ -19,7 +19,7 @@ from strokeseg.images.intensity import normalise
 from strokeseg.models.loading import Hardware, LoadedModel, load_model
 from strokeseg.training.command_line import run_command
 from strokeseg.training.data.label_table import TISSUES
-from strokeseg.training.data.slices import PLANES, SPACING_MM, Slices, read_slices
+from strokeseg.training.data.slices import PLANES, SPACING_MM, Slices, coarse_slice, read_slices
 from strokeseg.training.translation.classes import HYPERINTENSITY, LESION
 
 GM, WM = TISSUES.index("GM"), TISSUES.index("WM")
@@ -54,8 +54,9 @@ def label_slices(source: str, model: LoadedModel) -> dict[str, AnyArray]:
     for group in read_slices(source, (), wanted=False):
         images, labels = [], []
         for image, mask in zip(group.images, group.lesions, strict=True):
-            grey, lesion = _coarse(image, step), _coarse(mask, step) >= 0.5
-            brain = _coarse(image > 0, step) >= 0.5
+            grey = coarse_slice(image, config.voxel_size_mm)
+            lesion = coarse_slice(mask, config.voxel_size_mm) >= 0.5
+            brain = coarse_slice(image > 0, config.voxel_size_mm) >= 0.5
             grey *= brain
             logits = _logits(grey, group, model)
             labels.append(draw_labels(grey, lesion, logits))
@@ -84,13 +85,6 @@ def draw_labels(grey: FloatArray, lesion: BoolArray, logits: FloatArray) -> Labe
         labels[may_be & (grey > least)] = HYPERINTENSITY
     labels[lesion & brain] = LESION
     return labels
-
-
-def _coarse(plane: AnyArray, step: int) -> FloatArray:
-    """Mean over blocks of step^2 pixels."""
-    a, b = (edge // step for edge in plane.shape)
-    blocks = plane[: a * step, : b * step].reshape(a, step, b, step)
-    return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)
 
 
 def _logits(grey: FloatArray, group: Slices, model: LoadedModel) -> FloatArray:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 from scipy import ndimage
 
-from strokeseg.arrays import BoolArray, FloatArray, LabelArray
+from strokeseg.arrays import AnyArray, BoolArray, FloatArray, LabelArray
 from strokeseg.errors import DataError, InputNotFoundError
 from strokeseg.images.plane import read_plane
 from strokeseg.training.data.inputs import is_held_out, stem
@@ -47,6 +47,14 @@ class Slices:
     with_lesion: npt.NDArray[np.int64]
     without: npt.NDArray[np.int64]
     subjects: tuple[str, ...] = ()
+
+
+def coarse_slice(plane: AnyArray, voxel_size_mm: float) -> FloatArray:
+    """Average a slice (A, B) of 1 mm over voxels of a size, float32; what fills none is cut off."""
+    step = round(voxel_size_mm / SPACING_MM)
+    rows, columns = (size // step for size in plane.shape)
+    blocks = plane[: rows * step, : columns * step].reshape(rows, step, columns, step)
+    return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)
 
 
 def read_slices(source: str, held_out: Sequence[str], *, wanted: bool) -> tuple[Slices, ...]:

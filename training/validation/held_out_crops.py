@@ -14,7 +14,7 @@ import numpy as np
 from strokeseg.arrays import AnyArray, BoolArray, FloatArray, Shape3
 from strokeseg.images.intensity import Normalisation, normalise
 from strokeseg.training.data.label_table import LESION
-from strokeseg.training.data.slices import PLANES, SPACING_MM, Slices
+from strokeseg.training.data.slices import PLANES, Slices, coarse_slice
 from strokeseg.training.data.sources import Sources
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.synthesis.sample import SampleParams
@@ -127,23 +127,17 @@ def _slices(sources: Sources, config: TrainConfig, count: int) -> Iterator[HeldO
 
 def _slice(kind: str, plane: Slices, row: int, config: TrainConfig) -> HeldOutCrop:
     """Bring a slice to the working voxels, and repeat it along the axis that it lacks."""
-    step = round(config.data.voxel_size_mm / SPACING_MM)
     axis = PLANES[plane.plane]
-    shape = config.validation.crop_vox
-    flat = [size for number, size in enumerate(shape) if number != axis]
+    i, j, k = config.validation.crop_vox
+    flat = (1 if axis == 0 else i, 1 if axis == 1 else j, 1 if axis == 2 else k)
 
-    def coarse(image: AnyArray) -> FloatArray:
-        rows, columns = (size // step for size in image.shape)
-        blocks = image[: rows * step, : columns * step].reshape(rows, step, columns, step)
-        mean = np.asarray(blocks.mean(axis=(1, 3), dtype=np.float32), np.float32)
-        cut = centred(mean[..., None], (rows / 2, columns / 2, 0), (flat[0], flat[1], 1))
-        return np.asarray(cut[..., 0], np.float32)
+    def cropped(image: AnyArray) -> FloatArray:
+        coarse = np.expand_dims(coarse_slice(image, config.data.voxel_size_mm), axis)
+        middle = [size / 2 for size in coarse.shape]
+        return np.asarray(centred(coarse, middle, flat), np.float32)
 
-    def repeated(image: AnyArray) -> AnyArray:
-        return np.repeat(np.expand_dims(image, axis), shape[axis], axis)
-
-    seen = _as_seen(repeated(coarse(plane.images[row])), config)
-    truth = repeated(coarse(plane.lesions[row]) >= 0.5)
+    seen = _as_seen(np.repeat(cropped(plane.images[row]), (i, j, k)[axis], axis), config)
+    truth = np.repeat(cropped(plane.lesions[row]) >= 0.5, (i, j, k)[axis], axis)
     name = f"{plane.plane} {plane.subjects[row] if plane.subjects else row}"
     return HeldOutCrop(kind, name, {"flair": seen}, truth, axis)
 

@@ -16,7 +16,7 @@ import torch
 from strokeseg.arrays import BoolArray, FloatArray, LabelArray
 from strokeseg.images.reading import Volume, read_scan
 from strokeseg.training.data.real_scans import scan_rows
-from strokeseg.training.data.slices import PLANES, Slices
+from strokeseg.training.data.slices import PLANES, Slices, coarse_slice
 from strokeseg.training.data.sources import Heads, Sources
 from strokeseg.training.settings import TrainConfig
 from strokeseg.training.validation.whole_heads import MODALITIES, STAGES, draw_whole_head
@@ -208,10 +208,6 @@ def _slab_case(
 
 def _slab(image: FloatArray, axis: int, voxel_size_mm: float) -> FloatArray:
     """Average a slice of 1 mm over voxels, and repeat it along its axis."""
-    step = round(voxel_size_mm)
-    rows, columns = (size // step for size in image.shape)
-    coarse = image[: rows * step, : columns * step].reshape(rows, step, columns, step)
-    repeated = np.repeat(
-        np.expand_dims(coarse.mean(axis=(1, 3)), axis), round(SLAB_MM / voxel_size_mm), axis
-    )
+    coarse = np.expand_dims(coarse_slice(image, voxel_size_mm), axis)
+    repeated = np.repeat(coarse, round(SLAB_MM / voxel_size_mm), axis)
     return np.ascontiguousarray(repeated, dtype=np.float32)
