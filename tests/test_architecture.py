@@ -168,6 +168,7 @@ ORDERS = {
     ),
     "training.fitting": (
         ("batches", "checkpoint", "curves", "devices", "losses", "stopping"),
+        ("starting",),
         ("run", "slice_batches"),
         ("objective",),
         ("loop",),

@@ -14,7 +14,7 @@ from typing import Any
 from strokeseg.errors import CannotCreateError, InputNotFoundError, UsageError
 from strokeseg.files.atomic import write_text
 from strokeseg.training.config_checks import check, leaves
-from strokeseg.training.settings import TrainConfig
+from strokeseg.training.settings import MODEL, TrainConfig
 
 # How the bundled configurations name a folder of data beside the checkout, and earlier runs in it.
 _DATA, _RUNS, _SMOKE = "../../../shared/data/", "../../runs/", "../smoke/"
@@ -70,10 +70,10 @@ def located(config: TrainConfig, folder: Path) -> TrainConfig:
         # Not Path.resolve(): a link to a folder stays what its owner calls it.
         return os.path.abspath(folder / path) if path else ""  # noqa: PTH100
 
-    data = config.data
+    data, start = config.data, config.start_from
     return replace(
         config,
-        start_from=absolute(config.start_from),
+        start_from=start if start.startswith(MODEL) else absolute(start),
         data=replace(
             data,
             label_maps=absolute(data.label_maps),

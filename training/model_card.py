@@ -11,7 +11,7 @@ from strokeseg.errors import InputNotFoundError, UsageError
 from strokeseg.network.planar_spec import ARCHITECTURE as PLANAR
 from strokeseg.training.config import from_document
 from strokeseg.training.data.layout import layout_of
-from strokeseg.training.settings import TrainConfig
+from strokeseg.training.settings import MODEL, TrainConfig, is_model
 from strokeseg.training.validation.groups import GroupScore, markdown
 
 NO_DATA = ("start_from", "label_table", "contrast_table")
@@ -118,6 +118,11 @@ def data_credits(config: TrainConfig) -> str:
     A folder is known by its name alone, as those that `--layout` shows are.
     """
     lines = []
+    if is_model(config.start_from):
+        lines.append(
+            f"- `{Path(config.start_from).name.removeprefix(MODEL)}`: the model that the training "
+            "began with. The credits and the licences of its card hold for this one, too."
+        )
     for place in layout_of(config):
         if place.key in NO_DATA:
             continue

@@ -5,8 +5,12 @@ the runs before the field did.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from strokeseg.training.slice_settings import PlanarConfig, SliceConfig
+
+# `start_from = "model:NAME"` begins with a model, by a name that --model takes.
+MODEL = "model:"
 
 
 @dataclass(frozen=True)
@@ -253,8 +257,9 @@ class TrainConfig:
 
     `architecture` is "unet", the paper's, "half-resolution-unet", whose levels have
     `encoder_units` and `decoder_units`, or "three-plane-unet", which learns from slices (`planar`).
-    `lesion_only` trains two classes, background and lesion. `start_from` is a checkpoint whose
-    averaged weights a new run begins with. `validation_steps` of 0 measures nothing on the way.
+    `lesion_only` trains two classes, background and lesion. `start_from` is what a new run begins
+    with: a checkpoint, whose averaged weights are taken, the folder of a model, or `model:NAME`.
+    `validation_steps` of 0 measures nothing on the way.
     """
 
     name: str = "synth-open"
@@ -279,3 +284,8 @@ class TrainConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     checkpoint_steps: int = 500
     validation_steps: int = 0
+
+
+def is_model(start_from: str) -> bool:
+    """Tell whether a run begins with a model rather than with a checkpoint, or with nothing."""
+    return bool(start_from) and (start_from.startswith(MODEL) or Path(start_from).is_dir())

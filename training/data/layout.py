@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from strokeseg.errors import InputNotFoundError
-from strokeseg.training.settings import DataConfig, TrainConfig
+from strokeseg.training.settings import MODEL, DataConfig, TrainConfig
 
 SINGLE = ("label_maps", "soft_maps", "pairs", "slices", "scans", "label_table", "contrast_table")
 
@@ -46,7 +46,7 @@ class Place:
 def layout_of(config: TrainConfig) -> tuple[Place, ...]:
     """List every path that a configuration names."""
     named = [(key, path) for key, path in _paths(config.data) if path]
-    if config.start_from:
+    if config.start_from and not config.start_from.startswith(MODEL):
         named.append(("start_from", config.start_from))
     return tuple(_place(key, Path(path)) for key, path in named)
 

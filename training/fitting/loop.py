@@ -3,6 +3,7 @@
 import csv
 import functools
 import io
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,11 +25,13 @@ from strokeseg.training.fitting.run import (
     learning_rate,
     save_run,
     start_run,
+    state_copy,
     update_average,
 )
 from strokeseg.training.fitting.slice_batches import make_slice_batches, sample_end
+from strokeseg.training.fitting.starting import settle_norms
 from strokeseg.training.fitting.stopping import Stop
-from strokeseg.training.settings import TrainConfig
+from strokeseg.training.settings import TrainConfig, is_model
 from strokeseg.training.validation.groups import COLUMNS, summarise
 from strokeseg.training.validation.scoring import module_logits, validate
 
@@ -91,6 +94,8 @@ def train(config: TrainConfig, folder: Path, session: Session, *, resume: bool =
         generation = Generation(session.device, session.workers)
         if isinstance(run.model, PlanarNet):
             batches = make_slice_batches(sources, config, run.step, generation)
+            if run.step == 0 and is_model(config.start_from):
+                batches = _settled(run, run.model, batches)
         else:
             first = run.step * config.optimiser.batch
             batches = make_batches(sources, config, first, generation)
@@ -99,6 +104,16 @@ def train(config: TrainConfig, folder: Path, session: Session, *, resume: bool =
     if stop.interrupted:
         raise Interrupted(f"stopped at step {run.step}; go on with --resume ({folder / LAST})")
     return folder / LAST
+
+
+def _settled(run: Run, model: PlanarNet, batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Give the batch norms of a model's network the statistics of the first batch."""
+    first = next(batches, None)
+    if first is None:
+        return batches
+    settle_norms(model, first[0])
+    run.average = state_copy(model)
+    return itertools.chain((first,), batches)
 
 
 @dataclass(frozen=True)

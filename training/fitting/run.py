@@ -28,6 +28,7 @@ from strokeseg.training.fitting.checkpoint import (
     restore_random_states,
     save_checkpoint,
 )
+from strokeseg.training.fitting.starting import starting_weights
 from strokeseg.training.settings import OptimiserConfig, TrainConfig
 
 LAST = "last.pt"
@@ -96,7 +97,7 @@ def start_run(config: TrainConfig, folder: Path, *, resume: bool, device: torch.
     Raises
     ------
     DataError
-        The checkpoint, or the one to start from, is of another network.
+        The checkpoint, or what to start from, is of another network.
     """
     # The global generator, because torch's own initialisation and dropout know no other.
     torch.manual_seed(config.seed)
@@ -105,8 +106,7 @@ def start_run(config: TrainConfig, folder: Path, *, resume: bool, device: torch.
     if state is not None:
         _load(model, state.model, folder / LAST)
     elif config.start_from:
-        start = Path(config.start_from)
-        _load(model, load_checkpoint(start).average, start)
+        model.load_state_dict(starting_weights(config.start_from, model.state_dict()))
     model.to(device)
     put_channels_last(_channels_last_part(model, device))
     optimiser = torch.optim.AdamW(
@@ -115,14 +115,18 @@ def start_run(config: TrainConfig, folder: Path, *, resume: bool, device: torch.
         weight_decay=config.optimiser.weight_decay,
         fused=True,
     )
-    average = {k: v.detach().clone() for k, v in model.state_dict().items()}
     if state is None:
-        return Run(model, average, optimiser, 0)
+        return Run(model, state_copy(model), optimiser, 0)
     if state.optimiser:
         optimiser.load_state_dict(state.optimiser)
     restore_random_states(state.random)
     average = {k: v.to(device) for k, v in state.average.items()}
     return Run(model, average, optimiser, state.step)
+
+
+def state_copy(model: Trained) -> Tensors:
+    """Copy what a network has learnt."""
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
 def _channels_last_part(model: Trained, device: torch.device) -> torch.nn.Module:
