@@ -57,12 +57,11 @@ def _of_model(model: Model, expected: Tensors) -> Tensors:
     if isinstance(spec, EnsembleSpec):
         states = [tensors_of(prefix, model.state) for prefix in network_prefixes(spec)]
     for single, state in zip(specs, states, strict=True):
-        if not isinstance(single, EnsembleSpec):
-            names = single_parameter_shapes(single)
-            folded = {name: torch.from_numpy(state[name].copy()) for name in names}
-            tensors = expected | with_norms(folded, expected)
-            if _shapes(tensors) == _shapes(expected):
-                return tensors
+        names = single_parameter_shapes(single)
+        folded = {name: torch.from_numpy(state[name].copy()) for name in names}
+        tensors = expected | with_norms(folded, expected)
+        if _shapes(tensors) == _shapes(expected):
+            return tensors
     raise _another_network(model.name)
 
 
