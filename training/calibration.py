@@ -3,8 +3,8 @@
 The logits are scaled first (`strokeseg.training.validation.scaling`); then rules are judged, every
 case passing the network once for all of them. ``python -m strokeseg.training.calibration
 runs/synth-open/last.pt -o DIR`` writes scaling.json, rules.md and reliability.png, and says what
-`strokeseg.training.export` is to be given; each case is averaged over the eight flips, as inference
-does.
+`strokeseg.training.export` (`strokeseg.training.join` for a model of several networks, which is
+given by its folder) is to be given; each case is averaged over the eight flips, as inference does.
 """
 
 import argparse
@@ -18,9 +18,10 @@ from strokeseg.arrays import BoolArray, FloatArray
 from strokeseg.engines.choice import open_engine
 from strokeseg.errors import UsageError
 from strokeseg.files.atomic import write_text
+from strokeseg.models.loading import Hardware, load_model
 from strokeseg.prediction.ensemble import classify
 from strokeseg.training.command_line import run_command
-from strokeseg.training.config import from_document
+from strokeseg.training.config import from_document, read_config
 from strokeseg.training.data.label_table import LESION, TISSUES
 from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.fitting.checkpoint import load_checkpoint
@@ -180,23 +181,35 @@ def draw_reliability(reliability: Reliability, path: Path) -> None:
     canvas.print_png(str(path))  # type: ignore[no-untyped-call]
 
 
+def _opened(model: str, config: str, engine: str) -> tuple[LogitsFunction, TrainConfig]:
+    """Open a checkpoint, which knows its configuration, or a model by its folder or name."""
+    if not Path(model).is_file():
+        loaded = load_model(model, Hardware(engine=engine))
+        if loaded.engine.classes != LESION + 1:
+            raise UsageError(f"{model}: tells {loaded.engine.classes} classes, not {LESION + 1}")
+        return loaded.engine.logits, read_config(config)
+    state = load_checkpoint(Path(model))
+    run = from_document(state.config)
+    spec = network_spec(run)
+    return open_engine(spec, inference_weights(state.average, spec), engine=engine).logits, run
+
+
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.calibration`."""
     parser = argparse.ArgumentParser(prog="python -m strokeseg.training.calibration")
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("model", help="a checkpoint, or a model's folder or name")
     parser.add_argument("-o", "--output", type=Path, required=True, help="a folder")
+    parser.add_argument("--config", default="synth-open", help="heads, for a model's folder")
     parser.add_argument("--cases", type=int, help="else as the configuration says")
+    parser.add_argument("--fast", action="store_true", help="one pass, no flips")
     parser.add_argument("--engine", default="auto")
     chosen = parser.parse_args(arguments)
     if chosen.cases is not None and chosen.cases < 1:
         raise UsageError(f"--cases is {chosen.cases}: give 1 or more")
-    state = load_checkpoint(chosen.checkpoint)
-    config = from_document(state.config)
-    spec = network_spec(config)
-    weights = inference_weights(state.average, spec)
-    engine = open_engine(spec, weights, engine=chosen.engine)
+    logits_fn, config = _opened(chosen.model, chosen.config, chosen.engine)
+    if not chosen.fast:
+        logits_fn = over_flips(logits_fn)
     held_out = load_sources(config.data, held_out=True)
-    logits_fn = over_flips(engine.logits)
     chosen.output.mkdir(parents=True, exist_ok=True)
     scaling = fit_scaling(logits_fn, held_out, config, chosen.cases)
     scaling_path = chosen.output / "scaling.json"

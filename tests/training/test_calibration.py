@@ -1,11 +1,20 @@
 import numpy as np
 import pytest
+import torch
 
 from strokeseg.errors import UsageError
+from strokeseg.models.finding import load_model_files
 from strokeseg.training.calibration import calibrate, draw_reliability, main, rules_table
+from strokeseg.training.config import read_config
 from strokeseg.training.data.label_table import LESION
+from strokeseg.training.export import ExportSettings, export_model
+from strokeseg.training.fitting.loop import Session, train
+from strokeseg.training.join import join_models
 from strokeseg.training.validation.cases import validation_samples
+from strokeseg.training.validation.scaling import read_scaling
 from strokeseg.training.validation.scoring import Rule
+from tests.tiny_models import OWN, tiny_files, write_files
+from tests.training.heads import config_text
 
 SURE, UNSURE = 0.85, 0.45
 
@@ -66,3 +75,30 @@ def test_of_rules_as_good_the_one_with_the_least_false_lesion_is_best(config, he
     assert [scores[rule].lesion_dice for rule in rules] == [1, 1, 0]
     assert [scores[rule].false_ml > 0 for rule in rules] == [True, False, False]
     assert made.best == rules[1]
+
+
+def test_models_of_several_networks_are_calibrated_by_their_folder(data_folder, tmp_path):
+    """What it says of the mean of two networks that are one is what it says of that one."""
+    text = tmp_path / "run.toml"
+    text.write_text(config_text(data_folder, optimiser="steps = 120\n", validation="cases = 5\n"))
+    checkpoint = train(read_config(text), tmp_path / "run", Session(torch.device("cpu"), workers=0))
+    made = export_model(checkpoint, tmp_path / "one", ExportSettings("one"))
+    one = load_model_files(str(made.folder))
+    join_models([one, one], tmp_path / "two", ExportSettings("two"))
+    found = []
+    for model in (checkpoint, tmp_path / "one", tmp_path / "two"):
+        output = tmp_path / f"of-{model.name}"
+        told = main([str(model), "-o", str(output), "--config", str(text), "--fast"])
+        assert str(output / "scaling.json") in told
+        found.append(read_scaling(output / "scaling.json"))
+    for scaling in found[1:]:
+        np.testing.assert_allclose(scaling.factor, found[0].factor, atol=0.02)
+        np.testing.assert_allclose(scaling.bias, found[0].bias, atol=0.02)
+
+
+def test_a_model_of_other_classes_is_refused(tmp_path):
+    two = OWN | {"class_names": ["background", "lesion"]}
+    write_files(tmp_path / "two-classes", tiny_files(two, out_channels=2))
+    with pytest.raises(UsageError, match="tells 2 classes, not 6"):
+        main([str(tmp_path / "two-classes"), "-o", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
