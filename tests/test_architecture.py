@@ -141,7 +141,7 @@ ORDERS = {
         ("contrast_table", "inputs", "label_table", "layout", "lesion_bank"),
         ("label_maps", "pairs", "slices"),
         ("real_scans", "soft_maps"),
-        ("sources",),
+        ("sources", "unmatched"),
     ),
     "training.synthesis": (
         ("contrasts", "defects", "field_of_view", "filters", "visibility"),

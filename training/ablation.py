@@ -5,7 +5,6 @@ the validation set under its own best rule (threshold and least volume), and wri
 was finished before is kept, and what was begun goes on.
 """
 
-import argparse
 import json
 import math
 import tomllib
@@ -21,7 +20,7 @@ from strokeseg.errors import DataError, InputNotFoundError, UsageError
 from strokeseg.files.atomic import write_text
 from strokeseg.files.json_files import write_json
 from strokeseg.training.calibration import calibrate
-from strokeseg.training.command_line import run_command
+from strokeseg.training.command_line import command_parser, run_command
 from strokeseg.training.config import (
     as_document,
     bundled_configs,
@@ -210,7 +209,7 @@ def ablation_table(scores: Sequence[VariantScore]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.ablation`."""
-    parser = argparse.ArgumentParser(prog="python -m strokeseg.training.ablation")
+    parser = command_parser("ablation", __doc__)
     parser.add_argument("variants", type=Path, help="a TOML file")
     parser.add_argument("-o", "--output", type=Path, required=True, help="a folder")
     chosen = parser.parse_args(arguments)

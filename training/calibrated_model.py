@@ -18,6 +18,7 @@ from strokeseg.models.config import ModelConfig
 from strokeseg.models.folder import CONFIG_FILE, Model
 from strokeseg.models.loading import Hardware, LoadedModel, load_model
 from strokeseg.models.volume_interval import FIELD
+from strokeseg.training.command_line import command_parser
 from strokeseg.training.config import from_document, read_config
 from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.export import ExportSettings, model_document
@@ -63,15 +64,15 @@ class ScaledEngine:
         self._engine.release()
 
 
-def calibration_parser(name: str) -> argparse.ArgumentParser:
+def calibration_parser(name: str, about: str | None) -> argparse.ArgumentParser:
     """Give a parser with what every calibration of a model on validation scans is told.
 
     Parameters
     ----------
-    name
-        Of the command, after ``strokeseg.training.``.
+    name, about
+        The command's module, and its docstring.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m strokeseg.training.{name}")
+    parser = command_parser(name, about)
     parser.add_argument("model", help="a model's folder or name, or a checkpoint")
     parser.add_argument("-o", "--output", type=Path, required=True, help="a folder")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of real scans")

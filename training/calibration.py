@@ -7,7 +7,6 @@ runs/synth-open/last.pt -o DIR`` writes scaling.json, rules.md and reliability.p
 given by its folder) is to be given; each case is averaged over the eight flips, as inference does.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from strokeseg.errors import UsageError
 from strokeseg.files.atomic import write_text
 from strokeseg.models.loading import Hardware, load_model
 from strokeseg.prediction.ensemble import classify
-from strokeseg.training.command_line import run_command
+from strokeseg.training.command_line import command_parser, run_command
 from strokeseg.training.config import from_document, read_config
 from strokeseg.training.data.label_table import LESION, TISSUES
 from strokeseg.training.data.sources import Sources, load_sources
@@ -183,12 +182,13 @@ def draw_reliability(reliability: Reliability, path: Path) -> None:
 
 def _opened(model: str, config: str, engine: str) -> tuple[LogitsFunction, TrainConfig]:
     """Open a checkpoint, which knows its configuration, or a model by its folder or name."""
-    if not Path(model).is_file():
+    path = Path(model)
+    if not (path.is_file() or path.suffix == ".pt"):
         loaded = load_model(model, Hardware(engine=engine))
         if loaded.engine.classes != LESION + 1:
             raise UsageError(f"{model}: tells {loaded.engine.classes} classes, not {LESION + 1}")
         return loaded.engine.logits, read_config(config)
-    state = load_checkpoint(Path(model))
+    state = load_checkpoint(path)
     run = from_document(state.config)
     spec = network_spec(run)
     return open_engine(spec, inference_weights(state.average, spec), engine=engine).logits, run
@@ -196,7 +196,7 @@ def _opened(model: str, config: str, engine: str) -> tuple[LogitsFunction, Train
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.calibration`."""
-    parser = argparse.ArgumentParser(prog="python -m strokeseg.training.calibration")
+    parser = command_parser("calibration", __doc__)
     parser.add_argument("model", help="a checkpoint, or a model's folder or name")
     parser.add_argument("-o", "--output", type=Path, required=True, help="a folder")
     parser.add_argument("--config", default="synth-open", help="heads, for a model's folder")

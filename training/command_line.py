@@ -1,5 +1,6 @@
-"""How `python -m strokeseg.training.NAME` ends: a result, or one line and an exit code."""
+"""How `python -m strokeseg.training.NAME` begins and ends: a result, or one line and exit code."""
 
+import argparse
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,6 +14,23 @@ from strokeseg.errors import (
 )
 
 DEBUG = "--debug"
+
+
+def command_parser(name: str, about: str | None) -> argparse.ArgumentParser:
+    """Give a parser for ``python -m strokeseg.training.NAME``, whose help says what it is for.
+
+    Parameters
+    ----------
+    name
+        Of the module.
+    about
+        Its docstring.
+    """
+    return argparse.ArgumentParser(
+        prog=f"python -m strokeseg.training.{name}",
+        description=(about or "").replace("`", ""),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def run_command(main: Callable[[Sequence[str]], str]) -> None:

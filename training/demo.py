@@ -4,7 +4,6 @@ A FLAIR of a whole head with one lesion, 1 x 1 x 2 mm, stored with axes L, P, S;
 mask are of the validation split, so that no bundled model has seen them.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
@@ -16,7 +15,7 @@ from strokeseg.arrays import AffineArray, AnyArray
 from strokeseg.demo import SCAN, TRUTH
 from strokeseg.images.reading import read_scan
 from strokeseg.images.writing import write
-from strokeseg.training.command_line import run_command
+from strokeseg.training.command_line import command_parser, run_command
 from strokeseg.training.config import read_config
 from strokeseg.training.data.label_table import LESION
 from strokeseg.training.data.sources import load_sources
@@ -93,7 +92,7 @@ def affine() -> AffineArray:
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Write the scan and its true lesion."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_parser("demo", __doc__)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--config", default="synth-open")
     chosen = parser.parse_args(arguments)

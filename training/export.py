@@ -27,7 +27,7 @@ from strokeseg.models.golden import GOLDEN_FILE, make_golden
 from strokeseg.models.tensors import WEIGHTS_FILE
 from strokeseg.models.volume_interval import FIELD
 from strokeseg.network.state import Spec, read_spec
-from strokeseg.training.command_line import run_command
+from strokeseg.training.command_line import command_parser, run_command
 from strokeseg.training.config import from_document
 from strokeseg.training.data.sources import Sources, load_sources
 from strokeseg.training.fitting.checkpoint import TrainState, load_checkpoint
@@ -253,7 +253,7 @@ def _write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.export`."""
-    parser = argparse.ArgumentParser(prog="python -m strokeseg.training.export")
+    parser = command_parser("export", __doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True, help="the model's folder")
     parser.add_argument("--name", default="synth-open")

@@ -6,7 +6,6 @@ writes table.md, cases.tsv, shown.md (how much is found of what a scan shows) an
 model, worst_slices.png, worst_drawn.png and worst_pasted.png.
 """
 
-import argparse
 import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ from strokeseg.files.atomic import write_text
 from strokeseg.models.config import ModelConfig
 from strokeseg.models.fusion import fuse, said
 from strokeseg.models.loading import Hardware, LoadedModel, load_model
-from strokeseg.training.command_line import run_command
+from strokeseg.training.command_line import command_parser, run_command
 from strokeseg.training.config import read_config
 from strokeseg.training.data.sources import load_sources
 from strokeseg.training.held_out_gallery import Tile, draw_worst
@@ -254,7 +253,7 @@ def _tile(score: Score, crop: HeldOutCrop, mask: BoolArray) -> Tile:
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.held_out`."""
-    parser = argparse.ArgumentParser(prog="python -m strokeseg.training.held_out")
+    parser = command_parser("held_out", __doc__)
     parser.add_argument("models", nargs="+", metavar="[NAME=]MODEL", help="names or folders")
     parser.add_argument("--config", default="synth-open", help="its held-out data is used")
     parser.add_argument("--share", type=float, default=1.0, help="of the usual number of cases")

@@ -3,7 +3,6 @@
 ``python -m strokeseg.training.join weights/unet weights/planes -o weights/both --shares 3 1``
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from strokeseg.models.tensors import WEIGHTS_FILE
 from strokeseg.models.volume_interval import FIELD as INTERVAL
 from strokeseg.network.ensemble_spec import EnsembleSpec, network_prefixes
 from strokeseg.network.kinds import SingleSpec
-from strokeseg.training.command_line import run_command
+from strokeseg.training.command_line import command_parser, run_command
 from strokeseg.training.export import (
     LICENCE,
     Exported,
@@ -179,7 +178,7 @@ def _window(spec: EnsembleSpec, wished: int | None, default: int) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.join`."""
-    parser = argparse.ArgumentParser(prog="python -m strokeseg.training.join")
+    parser = command_parser("join", __doc__)
     parser.add_argument("models", nargs="+", help="folders or names of models")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the ensemble's folder")
     parser.add_argument("--name", default="synth-open")

@@ -6,7 +6,6 @@ lie in MNI152; a lesion is a few balls that the same kind of field frays. Nothin
 measured on anybody: they show that a training runs, and teach no network anatomy.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from strokeseg.arrays import AffineArray, AnyArray, BoolArray, FloatArray, Label
 from strokeseg.images.reading import read_map
 from strokeseg.images.writing import write
 from strokeseg.space.mni import mni_grid
-from strokeseg.training.command_line import run_command
+from strokeseg.training.command_line import command_parser, run_command
 from strokeseg.training.data.label_table import read_table
 
 HEADS = 3
@@ -174,7 +173,7 @@ def _save(path: Path, data: AnyArray, affine: AffineArray) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.made_heads`."""
-    parser = argparse.ArgumentParser(prog="python -m strokeseg.training.made_heads")
+    parser = command_parser("made_heads", __doc__)
     parser.add_argument("-o", "--output", type=Path, required=True, help="a folder")
     chosen = parser.parse_args(arguments)
     write_all(chosen.output)

@@ -4,7 +4,6 @@ Run by ``python -m strokeseg.training.mni_template LABEL_MAP... -o FILE.npz``. E
 there by the affine of its landmarks, so the mean is as sharp as an affine lets heads be.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from strokeseg.models.classes import CLASSES, grey_of
 from strokeseg.space.grid import Grid
 from strokeseg.space.mni import fit_landmarks, mni_grid
 from strokeseg.space.resample import coverage, resample_image
+from strokeseg.training.command_line import command_parser
 from strokeseg.training.data.label_table import read_table
 
 STEP_MM = 3.0
@@ -53,7 +53,7 @@ def mean_head(paths: Sequence[Path]) -> FloatArray:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read maps, write their mean as bytes of grey."""
-    parser = argparse.ArgumentParser(description="Make the mean head in MNI152.")
+    parser = command_parser("mni_template", __doc__)
     parser.add_argument("maps", nargs="+", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     given = parser.parse_args(arguments)

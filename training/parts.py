@@ -5,7 +5,6 @@ them, cut into parts of 15 MB with a list of checksums. Joined again, they are a
 `strokeseg train --resume` goes on from (its optimiser starts anew).
 """
 
-import argparse
 import hashlib
 import json
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from safetensors.torch import load, save
 
 from strokeseg.errors import CannotCreateError, DataError, InputNotFoundError
 from strokeseg.files.atomic import write_atomically
-from strokeseg.training.command_line import run_command
+from strokeseg.training.command_line import command_parser, run_command
 from strokeseg.training.fitting.checkpoint import TrainState, load_checkpoint, save_checkpoint
 
 PART_BYTES = 15_000_000
@@ -109,7 +108,7 @@ def join_parts(folder: Path, checkpoint: Path) -> TrainState:
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.parts export|join FROM TO`."""
-    parser = argparse.ArgumentParser(prog="python -m strokeseg.training.parts", description=__doc__)
+    parser = command_parser("parts", __doc__)
     parser.add_argument("what", choices=("export", "join"))
     parser.add_argument("source", type=Path, help="a checkpoint, or a folder of parts")
     parser.add_argument("target", type=Path, help="a folder for the parts, or a checkpoint")

@@ -201,7 +201,7 @@ def tables(stages: Sequence[Sequence[Trial]], gained: dict[str, tuple[float, flo
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.scan_calibration`."""
-    parser = calibration_parser("scan_calibration")
+    parser = calibration_parser("scan_calibration", __doc__)
     parser.add_argument("--share", type=float, default=1.0, help="of the drawn cases and slices")
     parser.add_argument("--fast", action="store_true", help="one pass, no flips")
     chosen = parser.parse_args(arguments)

@@ -7,7 +7,6 @@ and `NAME_wmh.nii.gz` (hyperintensities), NAME being the scan's without that las
 without labels, or whose labels do not lie on it, is given the tissue map of a model of ours.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from strokeseg.models.loading import LoadedModel, load_model
 from strokeseg.prediction.options import Options
 from strokeseg.prediction.pipeline import predict
 from strokeseg.space.resample import resample_labels
-from strokeseg.training.command_line import run_command
+from strokeseg.training.command_line import command_parser, run_command
 from strokeseg.training.data.inputs import stem
 from strokeseg.training.data.label_table import read_table
 from strokeseg.training.data.real_scans import TISSUE_MAP, ScanRow, write_scan_table
@@ -122,7 +121,7 @@ def _tissue_map(path: Path, sequence: str, output: Path, model: LoadedModel) -> 
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.scan_table`."""
-    parser = argparse.ArgumentParser(prog="python -m strokeseg.training.scan_table")
+    parser = command_parser("scan_table", __doc__)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True, help="a folder")
     parser.add_argument("--model", help="draws the tissues that have no labels; else the bundled")

@@ -166,7 +166,7 @@ def tables(rows: dict[str, list[Row]], chosen: dict[str, Row], counts: dict[str,
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.sequence_calibration`."""
-    parser = calibration_parser("sequence_calibration")
+    parser = calibration_parser("sequence_calibration", __doc__)
     parser.add_argument("--count", type=int, default=16, help="drawn and pasted cases a sequence")
     parser.add_argument("--limit-ml", type=float, default=0.5, help="false lesion without stroke")
     parser.add_argument("--fast", action="store_true", help="one pass, no flips")

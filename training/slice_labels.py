@@ -5,7 +5,6 @@ that it lacks, goes through a model of ours, whose tissues are kept; the lesion 
 and what of the white matter is far brighter than the rest of it is hyperintensity.
 """
 
-import argparse
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from strokeseg.errors import DataError, UsageError
 from strokeseg.files.atomic import write_atomically
 from strokeseg.images.intensity import normalise
 from strokeseg.models.loading import Hardware, LoadedModel, load_model
-from strokeseg.training.command_line import run_command
+from strokeseg.training.command_line import command_parser, run_command
 from strokeseg.training.data.label_table import TISSUES
 from strokeseg.training.data.slices import PLANES, SPACING_MM, Slices, coarse_slice, read_slices
 from strokeseg.training.translation.classes import HYPERINTENSITY, LESION
@@ -109,7 +108,7 @@ def write_labels(path: Path, arrays: dict[str, AnyArray]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.slice_labels`."""
-    parser = argparse.ArgumentParser(prog="python -m strokeseg.training.slice_labels")
+    parser = command_parser("slice_labels", __doc__)
     parser.add_argument("slices", help="as data.slices")
     parser.add_argument("-o", "--output", type=Path, required=True, help="an .npz")
     parser.add_argument("--model", help="draws the tissues; else the bundled one")

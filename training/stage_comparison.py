@@ -3,7 +3,6 @@
 ``python -m strokeseg.training.stage_comparison runs/synth-open-two/model synth-open-two -o DIR``
 """
 
-import argparse
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from strokeseg.models.loading import LoadedModel, load_model
 from strokeseg.prediction.options import Options
 from strokeseg.prediction.pipeline import predict
 from strokeseg.space.grid import Grid
-from strokeseg.training.command_line import run_command
+from strokeseg.training.command_line import command_parser, run_command
 from strokeseg.training.data.label_table import LESION
 from strokeseg.training.data.sources import Heads, Sources, load_sources
 from strokeseg.training.settings import TrainConfig
@@ -224,7 +223,7 @@ def _cell(value: object) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.stage_comparison`."""
-    parser = argparse.ArgumentParser(prog="python -m strokeseg.training.stage_comparison")
+    parser = command_parser("stage_comparison", __doc__)
     parser.add_argument("model", help="of two stages: a name or a folder")
     parser.add_argument("config", help="of its training: held-out heads and lesions are drawn")
     parser.add_argument("--first", help="the model of one stage; else the configuration's")

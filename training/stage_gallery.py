@@ -3,7 +3,6 @@
 ``python -m strokeseg.training.stage_gallery MODEL CONFIG -o edges.png --cases 3 12``
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -25,7 +24,7 @@ from strokeseg.results.page import font
 from strokeseg.results.picture import OUTLINE, TRUTH
 from strokeseg.space.grid import Grid, working_grid
 from strokeseg.space.resample import resample_image
-from strokeseg.training.command_line import run_command
+from strokeseg.training.command_line import command_parser, run_command
 from strokeseg.training.data.label_table import LESION
 from strokeseg.training.data.sources import Heads, load_sources
 from strokeseg.training.stage_two.settings import read_stage_two_config, samples_config
@@ -122,7 +121,7 @@ def scan_edges(scan: str, truth: str, models: Sequence[LoadedModel]) -> Edges:
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.stage_gallery`."""
-    parser = argparse.ArgumentParser(prog="python -m strokeseg.training.stage_gallery")
+    parser = command_parser("stage_gallery", __doc__)
     parser.add_argument("model", help="of two stages: a name or a folder")
     parser.add_argument("config", help="of its training: held-out heads and lesions are drawn")
     parser.add_argument("--first", help="the model of one stage; else the configuration's")

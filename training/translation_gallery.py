@@ -5,7 +5,6 @@
 translator draws of them, and the real slice; and `lesions.png`: twelve masks in three planes.
 """
 
-import argparse
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from strokeseg.images.reading import read_map
 from strokeseg.space.grid import Grid
 from strokeseg.space.mni import mean_head
 from strokeseg.space.resample import resample_image
-from strokeseg.training.command_line import run_command
+from strokeseg.training.command_line import command_parser, run_command
 from strokeseg.training.data.inputs import lesion_paths
 from strokeseg.training.translation.classes import LESION
 from strokeseg.training.translation.pairs import Pairs, read_pairs
@@ -113,7 +112,7 @@ def _save(path: Path, sheet: AnyArray) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.translation_gallery`."""
-    parser = argparse.ArgumentParser(prog="python -m strokeseg.training.translation_gallery")
+    parser = command_parser("translation_gallery", __doc__)
     parser.add_argument("labels", type=Path, help="what slice_labels wrote")
     parser.add_argument("--translator", type=Path, nargs="+", required=True)
     parser.add_argument("--bank", type=Path, help="drawn masks")

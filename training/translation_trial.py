@@ -5,7 +5,6 @@
 many steps, and measures them on patients that nobody trained on. What is done is not done again.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from strokeseg.errors import DataError
 from strokeseg.evaluation.metrics.matching import match_lesions
 from strokeseg.evaluation.metrics.voxels import dice
 from strokeseg.files.atomic import write_text
-from strokeseg.training.command_line import run_command
+from strokeseg.training.command_line import command_parser, run_command
 from strokeseg.training.data.inputs import lesion_paths
 from strokeseg.training.data.lesion_bank import LesionMask, read_bank
 from strokeseg.training.translation.classes import LESION
@@ -243,7 +242,7 @@ def _against(runs: list[dict[str, list[float]]], others: list[dict[str, list[flo
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.translation_trial`."""
-    parser = argparse.ArgumentParser(prog="python -m strokeseg.training.translation_trial")
+    parser = command_parser("translation_trial", __doc__)
     parser.add_argument("labels", type=Path, help="what slice_labels wrote")
     parser.add_argument("--translator", type=Path, required=True)
     parser.add_argument("--bank", type=Path, help="drawn masks, for the arm that takes them")

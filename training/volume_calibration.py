@@ -131,7 +131,7 @@ def _key(loaded: LoadedModel) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> str:
     """Run `python -m strokeseg.training.volume_calibration`."""
-    parser = calibration_parser("volume_calibration")
+    parser = calibration_parser("volume_calibration", __doc__)
     parser.add_argument("--share", type=float, default=1.0, help="of the drawn cases")
     chosen = parser.parse_args(arguments)
     check_given(chosen.model, chosen.data, write=chosen.write)

@@ -76,6 +76,7 @@ def train(
     require_torch()
     from strokeseg.training.config import read_config
     from strokeseg.training.data.layout import require_layout
+    from strokeseg.training.data.unmatched import unmatched
     from strokeseg.training.fitting.curves import LOSS_FILE, draw_curves
     from strokeseg.training.fitting.devices import choose_device
     from strokeseg.training.fitting.loop import Session
@@ -92,6 +93,8 @@ def train(
     session = Session(choose_device(device), workers, limit_s, on_step=lines)
     if resume:
         _say_how_it_goes_on(settings, folder / LAST)
+    for pattern in unmatched(settings.data):
+        say(f"{pattern} matches nothing, and holds nothing out")
     say(f"training {settings.name} on {session.device} in {folder}: reading heads and lesions")
     last = run(settings, folder, session, resume=resume)
     if (folder / LOSS_FILE).is_file():

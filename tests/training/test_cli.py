@@ -111,6 +111,15 @@ def test_a_resumed_run_says_what_has_changed(config_file, tmp_path):
     assert re.search(r"another configuration than it had: seed \d+ to 99 ", told)
 
 
+def test_a_name_that_holds_nothing_out_is_told(data_folder, tmp_path):
+    path = tmp_path / "tiny.toml"
+    lines = 'held_out_maps = ["head-2", "haed-1"]\n'
+    path.write_text(config_text(data_folder, data=lines, optimiser="steps = 1\n"))
+    told = run("train", path, "-o", tmp_path / "run", "--workers", 0).output
+    assert "held_out_maps: 'haed-1' matches nothing, and holds nothing out" in told
+    assert "head-2" not in told
+
+
 def test_a_limit_before_the_first_step_leaves_a_run_to_go_on_with(config_file, tmp_path):
     folder = tmp_path / "run"
     command = ("train", config_file, "-o", folder, "--workers", 0)

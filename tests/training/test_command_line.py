@@ -28,6 +28,17 @@ def test_a_result_goes_to_stdout(capsys):
     assert capsys.readouterr() == ("a b\n", "")
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_its_help_says_what_it_is_for(name, capsys):
+    with pytest.raises(SystemExit) as left:
+        of(name)(["--help"])
+    assert left.value.code == 0
+    purpose = importlib.import_module(f"strokeseg.training.{name}").__doc__.splitlines()[0]
+    told = capsys.readouterr().out
+    assert purpose.replace("`", "") in told.splitlines()
+    assert f"usage: python -m strokeseg.training.{name} [-h]" in told
+
+
 @pytest.mark.parametrize(
     ("error", "code", "told"),
     [

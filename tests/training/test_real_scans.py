@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from strokeseg.errors import DataError
+from strokeseg.errors import DataError, UsageError
 from strokeseg.training.config import read_config
 from strokeseg.training.data.label_table import LESION, TISSUES, read_table
 from strokeseg.training.data.pairs import BRAIN, UNKNOWN
 from strokeseg.training.data.real_scans import labelled_subjects, read_real_scan, scan_rows
+from strokeseg.training.data.slices import slice_subjects
 from strokeseg.training.data.sources import load_sources
+from strokeseg.training.data.unmatched import unmatched
+from strokeseg.training.settings import DataConfig
 from strokeseg.training.synthesis.painting import LesionTexture
 from strokeseg.training.synthesis.pasting import (
     ScanParams,
@@ -22,7 +25,7 @@ from strokeseg.training.synthesis.pasting import (
 )
 from strokeseg.training.synthesis.sample import draw_sample
 from tests.training.heads import config_text
-from tests.training.real_images import write_scans
+from tests.training.real_images import write_scans, write_slices
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +180,33 @@ def test_held_out_scans_are_apart(table_path):
     held_out = scan_rows(str(table_path), ("old-2*",), wanted=True)
     assert [row.name for row in training] == ["old-1_T1w"]
     assert [row.name for row in held_out] == ["old-2_T1w"]
+
+
+def test_a_sequence_that_is_in_no_table_is_refused_by_name(table_path, real_config):
+    other = table_path.with_name("other.tsv")
+    other.write_text(table_path.read_text().replace("T1w\t", "T1W\t"))
+    data = replace(real_config.data, scans=str(other))
+    with pytest.raises(UsageError, match=r"old-1_T1w is called 'T1W'; the table .* has T1w, T2w"):
+        load_sources(data)
+
+
+def test_names_that_hold_nothing_out_are_told(real_config, tmp_path):
+    slices = write_slices(tmp_path / "slices.npz")
+    subject = min(slice_subjects(str(slices)))
+    data = replace(
+        real_config.data,
+        slices=str(slices),
+        held_out_slices=(subject, "nobody-*"),
+        held_out_scans=("old-2*", "odl-1*"),
+        held_out_maps=("head-2", "haed-1"),
+        held_out_pairs=("of-no-folder",),
+    )
+    assert unmatched(data) == (
+        "held_out_maps: 'haed-1'",
+        "held_out_scans: 'odl-1*'",
+        "held_out_slices: 'nobody-*'",
+    )
+    assert unmatched(replace(real_config.data, held_out_maps=DataConfig().held_out_maps)) == ()
 
 
 def test_a_table_of_other_classes_is_refused(table_path, tmp_path):

@@ -101,6 +101,18 @@ def read_slices(source: str, held_out: Sequence[str], *, wanted: bool) -> tuple[
         raise DataError(f"{source}: cannot be read as slices ({reason})") from error
 
 
+def slice_subjects(source: str) -> frozenset[str]:
+    """Name whose the slices are, of a source of `read_slices`, without reading the slices."""
+    path = Path(source)
+    if path.is_dir():
+        return frozenset(stem(one).split("_")[0] for one in path.iterdir() if _is_picture(one))
+    try:
+        with path.open("rb") as stream, np.load(stream) as stored:
+            return frozenset(str(name) for name in stored["subject"])
+    except (OSError, KeyError, ValueError, TypeError, BadZipFile) as error:
+        raise DataError(f"{source}: cannot be read as slices ({error})") from error
+
+
 def _arrays(path: Path) -> dict[str, LabelArray]:
     """Read the arrays of an `.npz`, and check those of images."""
     with path.open("rb") as stream, np.load(stream) as stored:

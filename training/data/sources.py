@@ -23,6 +23,7 @@ from strokeseg.training.data.lesion_bank import LesionMask, read_bank
 from strokeseg.training.data.pairs import Pair, read_pair
 from strokeseg.training.data.real_scans import (
     RealScan,
+    ScanRow,
     labelled_subjects,
     read_real_scan,
     scan_rows,
@@ -75,6 +76,7 @@ def load_sources(
         if is_held_out(paths.name, data.held_out_maps) == held_out
     ]
     rows = scan_rows(data.scans, data.held_out_scans, wanted=held_out)
+    _check_sequences(data.scans, rows, sequences)
     labelled = labelled_subjects(rows, table, data.voxel_size_mm)
     subjects += labelled.values()
     scans = tuple(read_real_scan(row, labelled, table, data.voxel_size_mm) for row in rows)
@@ -116,6 +118,19 @@ def _check_families(families: tuple[str, ...], sequences: tuple[Sequence3D, ...]
             f"contrast.families names {unknown[0]!r}, which the table of contrasts has not; it has "
             f"{', '.join(known)}"
         )
+
+
+def _check_sequences(
+    table: str, rows: tuple[ScanRow, ...], sequences: tuple[Sequence3D, ...]
+) -> None:
+    """Refuse a scan of a sequence that is nowhere: no lesion could be pasted into it."""
+    known = [sequence.name for sequence in sequences]
+    for row in rows:
+        if row.sequence not in known:
+            raise UsageError(
+                f"{table}: {row.name} is called {row.sequence!r}; the table of contrasts has "
+                f"{', '.join(known)}"
+            )
 
 
 class Heads:
